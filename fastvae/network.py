@@ -1,0 +1,234 @@
+"""A network: its parameters in one arena, its layer table, and the passes over rows.
+
+What a VAE is made of, without names, files or checks (callers validate). Rows are samples; all
+passes work in chunks of rows, so that a million rows need no million rows of workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from . import kernels as k
+
+_CHUNK_ROWS = 512
+_FLOP_PER_CALL = 4e9  # 40 ms at 100 GFLOP/s, and still half a second at a twelfth of that
+_SAMPLE_ROWS = 512
+_PAYS_BELOW = 0.75  # share of columns that a tile of rows has in common, below which zeros skip
+
+
+class Network:
+    """Parameters, layer table and passes of one VAE.
+
+    Parameters
+    ----------
+    layers : sequence of (n_in, n_out, activation name)
+        The encoder's layers, one head of 2 Z outputs (mean, then log_var), the decoder's.
+    n_encoder : int
+        Number of layers before the head.
+    likelihood : str
+        A name of `kernels.LIKELIHOODS`.
+    dtype : float32 or float64
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[tuple[int, int, str]],
+        n_encoder: int,
+        likelihood: str,
+        dtype: np.dtype | type,
+    ) -> None:
+        self.dtype = np.dtype(dtype)
+        self.layers = tuple(layers)
+        self.n_encoder = n_encoder
+        self.likelihood = likelihood
+        self.table = k.layer_table(layers, dtype)
+        self.parameters = k.new_arena(self.table, dtype)
+        self.n_features = int(self.table[0, k.N_IN])
+        self.n_latent = int(self.table[n_encoder, k.N_OUT]) // 2
+        self._training: k.Workspace | None = None
+        self._passes: k.Workspace | None = None
+        self._gradient: np.ndarray | None = None
+        self._order = np.arange(_CHUNK_ROWS)
+
+    # --- parameters ---------------------------------------------------------------------
+
+    def read_dense(
+        self, layer: int, first: int = 0, n_out: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`."""
+        return k.read_dense(self.table, self.parameters, layer, first, n_out)
+
+    def write_dense(
+        self, layer: int, weight: np.ndarray | None, bias: np.ndarray | None, first: int = 0
+    ) -> None:
+        """Store weights and biases of a layer's outputs from `first`; None leaves a part."""
+        k.write_dense(self.table, self.parameters, layer, weight, bias, first)
+
+    def new_arena(self) -> np.ndarray:
+        """Return a zeroed arena of the parameters' layout, for moments or gradients."""
+        return k.new_arena(self.table, self.dtype)
+
+    # --- passes over rows, in chunks --------------------------------------------------------
+
+    def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the posterior's mean and log_var, each of shape (n, Z)."""
+        mean = np.empty((len(X), self.n_latent), self.dtype)
+        log_var = np.empty_like(mean)
+        for first, n, work in self._encoded_chunks(X):
+            head = work.matrix(k.ACTIVE + self.n_encoder, n, 2 * self.n_latent)
+            mean[first : first + n] = head[:, : self.n_latent]
+            log_var[first : first + n] = head[:, self.n_latent :]
+        return mean, log_var
+
+    def decode(self, Z: np.ndarray) -> np.ndarray:
+        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
+        out = np.empty((len(Z), self.n_features), self.dtype)
+        work = self._workspace()
+        for first in range(0, len(Z), work.n_rows):
+            n = min(work.n_rows, len(Z) - first)
+            work.matrix(k.LATENT, n, self.n_latent)[:] = Z[first : first + n]
+            self._decode_chunk(work, out[first : first + n])
+        return out
+
+    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+        """Return the decoded posterior means, shape (n, n_features)."""
+        out = np.empty((len(X), self.n_features), self.dtype)
+        for first, n, work in self._encoded_chunks(X):
+            mean = work.matrix(k.ACTIVE + self.n_encoder, n, self.n_latent)
+            work.matrix(k.LATENT, n, self.n_latent)[:] = mean
+            self._decode_chunk(work, out[first : first + n])
+        return out
+
+    def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return reconstruction and KL per row in nats, float64 of shape (n,).
+
+        The reconstruction is averaged over `n_samples` draws of the latent; the noise of a row
+        depends on its number and the seed only.
+        """
+        reconstruction = np.zeros(len(X))
+        kl = np.zeros(len(X))
+        for first, n, work in self._encoded_chunks(X, seed):
+            work.whole[k.DRAWS] = True
+            work.whole[k.STREAM] = k.STREAM_EVALUATION
+            work.whole[k.ELEMENT] = first * self.n_latent
+            for sample in range(n_samples):
+                work.whole[k.STEP] = sample
+                work.run(work.program.losses(), n, self.parameters, self._order)
+                reconstruction[first : first + n] += work.sums[k.RECONSTRUCTION, :n]
+            kl[first : first + n] = work.sums[k.KL, :n]
+        return reconstruction / n_samples, kl
+
+    def _workspace(self) -> k.Workspace:
+        if self._passes is None:
+            self._passes = self._new_workspace(_CHUNK_ROWS)
+        return self._passes
+
+    def _new_workspace(self, n_rows: int) -> k.Workspace:
+        return k.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
+
+    def _encoded_chunks(
+        self, X: np.ndarray, seed: int = 0
+    ) -> Iterator[tuple[int, int, k.Workspace]]:
+        """Yield first row, number of rows and workspace of each chunk, run up to the head."""
+        work = self._workspace()
+        encoding = work.program.encoding()
+        for first in range(0, len(X), work.n_rows):
+            rows = X[first : first + work.n_rows]
+            work.take(rows, seed)
+            work.run(encoding, len(rows), self.parameters, self._order)
+            yield first, len(rows), work
+
+    def _decode_chunk(self, work: k.Workspace, out: np.ndarray) -> None:
+        *hidden, last = work.program.decoding()
+        last[k.OUT_PLACE] = 0, self.n_features
+        n = len(out)
+        work.run(np.array(hidden), n, self.parameters, self._order)
+        work.run(last[None], n, self.parameters, self._order, out.reshape(-1))
+
+    # --- training ----------------------------------------------------------------------------
+
+    def train(
+        self,
+        X: np.ndarray,
+        order: np.ndarray,
+        first_step: int,
+        n_steps: int,
+        batch_size: int,
+        *,
+        optimizer: int,
+        hyper: np.ndarray,
+        learning_rates: np.ndarray,
+        moments: tuple[np.ndarray, np.ndarray],
+        update: int,
+        first_draw: int,
+        seed: int,
+        reconstruction_weight: float,
+        beta: float,
+        clip_norm: float,
+        skip_zeros: bool,
+        totals: np.ndarray,
+    ) -> None:
+        """Run steps first_step .. first_step + n_steps - 1 of a pass over order (int64 rows).
+
+        Step s takes rows order[s * batch_size : (s + 1) * batch_size]; the last may be short.
+        `update` counts the updates done with these moments, `first_draw` the batches that noise
+        was drawn for in the model's life; `learning_rates` has one rate per step. See
+        `kernels.train_steps` for the rest.
+        """
+        if self._training is None or self._training.n_rows != batch_size:
+            self._training = self._new_workspace(batch_size)
+        if clip_norm > 0.0 and self._gradient is None:
+            self._gradient = self.new_arena()
+        gradient = moments[0] if self._gradient is None else self._gradient
+        work = self._training
+        work.take(X, seed)
+        work.whole[k.DRAWS] = True
+        work.whole[k.SKIP] = skip_zeros
+        work.train(
+            self.parameters, moments, gradient, order, first_step, n_steps, batch_size,
+            optimizer, hyper, learning_rates, update, first_draw, float(reconstruction_weight),
+            float(beta), float(clip_norm), totals,
+        )  # fmt: skip
+
+    def gradients(
+        self, X: np.ndarray, noise: np.ndarray, reconstruction_weight: float, beta: float
+    ) -> tuple[float, float, float, np.ndarray]:
+        """Return loss, reconstruction and KL (batch means) and the gradient's arena.
+
+        Parameters
+        ----------
+        X : ndarray, shape (B, n_features)
+        noise : ndarray, shape (B, Z)
+            What the latent's deviation is multiplied by.
+        """
+        n = len(X)
+        work = self._new_workspace(n)
+        work.take(X)
+        work.matrix(k.NOISE, n, self.n_latent)[:] = noise
+        gradient = self.new_arena()
+        totals = np.zeros(4 + 2 * self.n_latent)
+        work.train(
+            self.parameters, (gradient, gradient), gradient, np.arange(n), 0, 1, n, -1,
+            np.zeros(4), np.zeros(1), 0, 0, float(reconstruction_weight), float(beta), 0.0, totals,
+        )  # fmt: skip
+        loss, reconstruction, kl = (float(total) / n for total in totals[:3])
+        return loss, reconstruction, kl, gradient
+
+    def steps_per_call(self, batch_size: int) -> int:
+        """Return a number of steps that keeps one call well under a second."""
+        weights = int((self.table[:, k.N_IN] * self.table[:, k.N_OUT]).sum())
+        flop = 6 * weights * batch_size + 50 * weights  # products, and the update's memory traffic
+        return max(1, int(_FLOP_PER_CALL // flop))
+
+    def pays_to_skip(self, X: np.ndarray) -> bool:
+        """Tell whether X has so many exact zeros that leaving them out is faster.
+
+        What counts is how many columns a tile of rows has in common; a sample of rows is read.
+        """
+        rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
+        tile = k.tile_rows()
+        filled = np.asarray(X[rows]) != 0
+        tiles = [filled[i : i + tile].any(axis=0).mean() for i in range(0, len(rows), tile)]
+        return bool(np.mean(tiles) < _PAYS_BELOW)

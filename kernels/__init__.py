@@ -1,0 +1,141 @@
+"""Numba kernels of a variational autoencoder: arrays in, arrays out.
+
+Outputs come first and are written in place; arrays are C-contiguous and of one dtype, float32
+or float64. Each kernel has a NumPy reference of the same name and signature in `reference`.
+"""
+
+from __future__ import annotations
+
+from . import threads as _threads  # noqa: F401  first: it must load TBB before Numba looks for it
+from ._isa import isa
+from ._jit import cache_folder
+from ._latent_tasks import KL, RECONSTRUCTION
+from .activations import activation_backward, activation_forward
+from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
+from .gather import gather, source_of
+from .latent import (
+    LOG_VAR_MAX,
+    LOG_VAR_MIN,
+    kl_divergence,
+    kl_divergence_backward,
+    reparameterise,
+    reparameterise_backward,
+)
+from .layout import (
+    ACTIVATION,
+    ACTIVATIONS,
+    ACTIVE,
+    BIAS,
+    INPUT,
+    LATENT,
+    LIKELIHOODS,
+    LOSS,
+    N_IN,
+    N_OUT,
+    NOISE,
+    OFFSET,
+    OPTIMIZERS,
+    STRIDE,
+    WEIGHT,
+    layer_table,
+    new_arena,
+    read_dense,
+    tile_rows,
+    write_dense,
+)
+from .losses import bernoulli_loss, bernoulli_loss_backward, gaussian_loss, gaussian_loss_backward
+from .optimizers import adam_update, rmsprop_update, sgd_update
+from .program import OUT_PLACE
+from .random import (
+    STREAM_DATASET,
+    STREAM_DIGITS,
+    STREAM_EVALUATION,
+    STREAM_FORWARD,
+    STREAM_NOISE,
+    STREAM_ORDER,
+    STREAM_PRIOR,
+    STREAM_WEIGHTS,
+    normal,
+    permutation,
+    philox4x32,
+    uniform,
+)
+from .regions import DRAWS, ELEMENT, SKIP, STEP, STREAM
+from .threads import get_num_threads, max_threads, set_num_threads, threading_layer
+from .train import train_steps
+from .warmup import is_compiled, warmup
+from .workspace import Workspace
+
+__all__ = [
+    "ACTIVATION",
+    "ACTIVATIONS",
+    "ACTIVE",
+    "BIAS",
+    "DRAWS",
+    "ELEMENT",
+    "INPUT",
+    "KL",
+    "LATENT",
+    "LIKELIHOODS",
+    "LOG_VAR_MAX",
+    "LOG_VAR_MIN",
+    "LOSS",
+    "NOISE",
+    "N_IN",
+    "N_OUT",
+    "OFFSET",
+    "OPTIMIZERS",
+    "OUT_PLACE",
+    "RECONSTRUCTION",
+    "SKIP",
+    "STEP",
+    "STREAM",
+    "STREAM_DATASET",
+    "STREAM_DIGITS",
+    "STREAM_EVALUATION",
+    "STREAM_FORWARD",
+    "STREAM_NOISE",
+    "STREAM_ORDER",
+    "STREAM_PRIOR",
+    "STREAM_WEIGHTS",
+    "STRIDE",
+    "WEIGHT",
+    "Workspace",
+    "activation_backward",
+    "activation_forward",
+    "adam_update",
+    "bernoulli_loss",
+    "bernoulli_loss_backward",
+    "cache_folder",
+    "dense_backward_bias",
+    "dense_backward_input",
+    "dense_backward_weight",
+    "dense_forward",
+    "gather",
+    "gaussian_loss",
+    "gaussian_loss_backward",
+    "get_num_threads",
+    "is_compiled",
+    "isa",
+    "kl_divergence",
+    "kl_divergence_backward",
+    "layer_table",
+    "max_threads",
+    "new_arena",
+    "normal",
+    "permutation",
+    "philox4x32",
+    "read_dense",
+    "reparameterise",
+    "reparameterise_backward",
+    "rmsprop_update",
+    "set_num_threads",
+    "sgd_update",
+    "source_of",
+    "threading_layer",
+    "tile_rows",
+    "train_steps",
+    "uniform",
+    "warmup",
+    "write_dense",
+]

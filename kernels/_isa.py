@@ -1,0 +1,102 @@
+"""The instruction set that kernels are built for, with its vector width and tile sizes.
+
+One table holds every number that depends on the processor. `FASTVAE_ISA` forces a smaller
+set than the host has (for tests, or to reproduce what another machine computes).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import NamedTuple
+
+import llvmlite.binding as llvm
+from numba.core import config
+
+
+class InstructionSet(NamedTuple):
+    """What a kernel needs to know of an instruction set."""
+
+    name: str
+    vector_bytes: int
+    """Bytes of one vector register."""
+    tile_rows: int
+    """Rows of the register tile of a matrix product."""
+    tile_vectors: int
+    """Vectors per row of the tile; `tile_rows * tile_vectors` accumulators stay in registers."""
+    fused: bool
+    """Whether the hardware has fused multiply-add; without it, a product is rounded first."""
+
+
+# A tile needs tile_rows * tile_vectors accumulators and tile_vectors + 1 operands in registers
+# (32 with AVX-512 and NEON, 16 otherwise), at least 8 accumulators to hide the latency of fma,
+# and a width that is a multiple of 8 elements in float64 too (losses are summed in groups of 8).
+INSTRUCTION_SETS = {
+    "avx512": InstructionSet("avx512", 64, 8, 2, True),
+    "avx2": InstructionSet("avx2", 32, 6, 2, True),
+    "neon": InstructionSet("neon", 16, 4, 4, True),
+    "generic": InstructionSet("generic", 16, 2, 4, False),
+}
+_SMALLER = {
+    "avx512": ("avx512", "avx2", "generic"),
+    "avx2": ("avx2", "generic"),
+    "neon": ("neon", "generic"),
+    "generic": ("generic",),
+}
+
+
+def _host_instruction_set() -> str:
+    features = llvm.get_host_cpu_features()
+    if platform.machine().lower() in ("aarch64", "arm64"):
+        return "neon"
+    if all(features.get(f, False) for f in ("avx512f", "avx512vl", "avx512bw", "avx512dq")):
+        return "avx512"
+    if features.get("avx2", False) and features.get("fma", False):
+        return "avx2"
+    return "generic"
+
+
+def _restrict_compiler(name: str) -> None:
+    """Take the features beyond `name` from Numba's code generator, for this process."""
+    if name == "generic":
+        config.CPU_NAME = "generic"
+        config.CPU_FEATURES = ""
+    elif name == "avx2":
+        features = llvm.get_host_cpu_features()
+        for feature in features:
+            if feature.startswith(("avx512", "avx10", "amx")):
+                features[feature] = False
+        config.CPU_NAME = "haswell"
+        config.CPU_FEATURES = features.flatten()
+
+
+def _select() -> InstructionSet:
+    host = _host_instruction_set()
+    forced = os.environ.get("FASTVAE_ISA", "").strip().lower()
+    if not forced or forced == host:
+        return INSTRUCTION_SETS[host]
+    if forced not in _SMALLER[host]:
+        raise ValueError(
+            f"FASTVAE_ISA={forced!r} is not available; this processor runs: "
+            + ", ".join(_SMALLER[host])
+        )
+    _restrict_compiler(forced)
+    return INSTRUCTION_SETS[forced]
+
+
+ISA = _select()
+
+
+def isa() -> str:
+    """Return the name of the instruction set in use: avx512, avx2, neon or generic."""
+    return ISA.name
+
+
+def lanes(itemsize: int) -> int:
+    """Return how many elements of `itemsize` bytes one vector holds."""
+    return ISA.vector_bytes // itemsize
+
+
+def panel_width(itemsize: int) -> int:
+    """Return the columns of one weight panel: the width of the register tile, in elements."""
+    return ISA.tile_vectors * lanes(itemsize)

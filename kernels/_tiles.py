@@ -1,0 +1,184 @@
+"""The register tile of a matrix product: the one loop where almost all time is spent.
+
+A tile has `ISA.tile_rows` rows of `ISA.tile_vectors` vectors and stays in registers while the
+contracted index runs. Every element is one chain of fused multiply-adds in ascending order of
+that index, starting from +0, and lanes are elements, never partial sums: therefore tile shape,
+vector width, thread count and the skipping of exact zeros do not change a single bit.
+
+The finished tile is left in a small buffer (row-major, `panel_width` columns) that stays in
+the first-level cache, where the epilogues of the layers take it up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from ._isa import ISA
+from .simd import (
+    element_alignment,
+    emit_fma,
+    emit_splat,
+    emit_vector_pointer,
+    intrinsic,
+    vector_of,
+)
+
+MR = ISA.tile_rows
+NR = ISA.tile_vectors
+TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
+"""Elements of a tile in float32; a float64 tile has half as many."""
+
+
+def _emit_product(
+    builder: Any, tile: Any, a_rows: list[Any], a_step: Any, b: Any, b_step: Any, length: Any,
+    indices: Any,
+) -> None:  # fmt: skip
+    """Emit tile[r, :] = sum over k of a_rows[r][k * a_step] * b[k * b_step + :].
+
+    `indices`, where given, is a pointer to int32 and k runs over its first `length` entries.
+    """
+    element = tile.type.pointee
+    word = length.type
+    vector = vector_of(types.float32 if isinstance(element, ir.FloatType) else types.float64)
+    align = element_alignment(vector.llvm)
+    zero = word(0)
+    zero_vector = ir.Constant(vector.llvm, [element(0.0)] * vector.lanes)
+
+    entry = builder.block
+    loop = builder.append_basic_block("product.loop")
+    done = builder.append_basic_block("product.done")
+    builder.cbranch(builder.icmp_signed(">", length, zero), loop, done)
+
+    builder.position_at_end(loop)
+    step = builder.phi(word)
+    step.add_incoming(zero, entry)
+    sums = [builder.phi(vector.llvm) for _ in range(MR * NR)]
+    for phi in sums:
+        phi.add_incoming(zero_vector, entry)
+    k = step if indices is None else builder.sext(builder.load(builder.gep(indices, [step])), word)
+    row_b = builder.mul(k, b_step)
+    operands = []
+    for v in range(NR):
+        index = builder.add(row_b, word(v * vector.lanes))
+        place = emit_vector_pointer(builder, b, index, vector.llvm)
+        operands.append(builder.load(place, align=align))
+    offset_a = k if a_step is None else builder.mul(k, a_step)
+    updated = []
+    for r in range(MR):
+        factor = builder.load(builder.gep(a_rows[r], [offset_a]))
+        factors = emit_splat(builder, factor, vector.lanes)
+        row = sums[r * NR : (r + 1) * NR]
+        updated += [
+            emit_fma(builder, factors, operand, total)
+            for operand, total in zip(operands, row, strict=True)
+        ]
+    following = builder.add(step, word(1))
+    step.add_incoming(following, loop)
+    for phi, value in zip(sums, updated, strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, length), loop, done)
+
+    builder.position_at_end(done)
+    for i in range(MR * NR):
+        final = builder.phi(vector.llvm)
+        final.add_incoming(zero_vector, entry)
+        final.add_incoming(updated[i], loop)
+        updated[i] = final
+    for i, value in enumerate(updated):
+        place = emit_vector_pointer(builder, tile, word(i * vector.lanes), vector.llvm)
+        builder.store(value, place, align=align)
+
+
+def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any) -> list[Any]:
+    """Emit pointers to MR rows of `a`; rows past `last_row` repeat it (and are not used)."""
+    rows = []
+    for r in range(MR):
+        number = last_row.type(r)
+        within = builder.icmp_signed("<", number, last_row)
+        rows.append(builder.gep(a, [builder.mul(builder.select(within, number, last_row), stride)]))
+    return rows
+
+
+def _pointers(*arguments: Any) -> bool:
+    return all(isinstance(argument, types.CPointer) for argument in arguments)
+
+
+@intrinsic
+def rows_product(
+    typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
+    length: Any,
+) -> Any:  # fmt: skip
+    """tile[r, c] = sum over k < length of a[r * a_stride + k] * b[k * b_step + c]."""
+    if not (_pointers(tile, a, b) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, a_stride_, last_row_, b_, b_step_, length_ = args
+        rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
+        _emit_product(builder, tile_, rows, None, b_, b_step_, length_, None)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, word, word, b, word, word), lower
+
+
+@intrinsic
+def rows_product_at(
+    typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
+    indices: Any, length: Any,
+) -> Any:  # fmt: skip
+    """As rows_product, but k runs over the first `length` of `indices` (int32, ascending)."""
+    if not (_pointers(tile, a, b, indices) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_ = args
+        rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
+        _emit_product(builder, tile_, rows, None, b_, b_step_, length_, indices_)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, word, word, b, word, indices, word), lower
+
+
+@intrinsic
+def columns_product(
+    typingctx: Any, tile: Any, a: Any, a_step: Any, b: Any, b_step: Any, length: Any
+) -> Any:
+    """tile[r, c] = sum over k < length of a[k * a_step + r] * b[k * b_step + c].
+
+    MR neighbours of `a` are read for each k, also where fewer rows of the tile are used.
+    """
+    if not (_pointers(tile, a, b) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, a_step_, b_, b_step_, length_ = args
+        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
+        _emit_product(builder, tile_, rows, a_step_, b_, b_step_, length_, None)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, word, b, word, word), lower
+
+
+@intrinsic
+def columns_product_at(
+    typingctx: Any, tile: Any, a: Any, a_step: Any, b: Any, b_step: Any, indices: Any,
+    length: Any,
+) -> Any:  # fmt: skip
+    """As columns_product, but k runs over the first `length` of `indices` (int32, ascending)."""
+    if not (_pointers(tile, a, b, indices) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, a_step_, b_, b_step_, indices_, length_ = args
+        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
+        _emit_product(builder, tile_, rows, a_step_, b_, b_step_, length_, indices_)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, word, b, word, indices, word), lower

@@ -1,0 +1,124 @@
+"""Activations and their slopes, chosen at run time by the codes of `layout.ACTIVATIONS`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from . import vmath
+from ._jit import device_function, parallel_kernel
+from .simd import constant, get, lane_count, load, pointer, put, select, stack, store
+
+LEAKY_SLOPE = 0.01
+_BLOCK = 4096  # elements per parallel task; a multiple of every vector width
+
+
+@device_function
+def activate(x: Any, activation: Any) -> Any:
+    """activation(x) of one vector."""
+    if activation == 1:
+        return vmath.rectify(x)
+    if activation == 2:
+        return select(x < constant(x, 0.0), x * constant(x, LEAKY_SLOPE), x)
+    if activation == 3:
+        return vmath.tanh(x)
+    if activation == 4:
+        return vmath.sigmoid(x)
+    if activation == 5:
+        return vmath.softplus(x)
+    return x
+
+
+@device_function
+def activation_slope(y: Any, activation: Any) -> Any:
+    """activation'(x) of one vector, from y = activation(x); at a kink the left slope.
+
+    NaN gives NaN, also where the slope is piecewise constant.
+    """
+    one = constant(y, 1.0)
+    zero = constant(y, 0.0)
+    if activation == 1:
+        return select(y > zero, one, select(y == y, zero, y))
+    if activation == 2:
+        return select(y > zero, one, select(y == y, constant(y, LEAKY_SLOPE), y))
+    if activation == 3:
+        return one - y * y
+    if activation == 4:
+        return y * (one - y)
+    if activation == 5:
+        return one - vmath.exp(vmath.negative(y))
+    return one
+
+
+@device_function
+def _forward_block(out: Any, x: Any, first: Any, last: Any, activation: Any) -> None:
+    source = pointer(x)
+    target = pointer(out)
+    buffer = stack(target, 16)
+    count = lane_count(target)
+    whole = last - (last - first) % count
+    for e in range(first, whole, count):
+        store(target, e, activate(load(source, e), activation))
+    for e in range(whole, last):
+        put(buffer, e - whole, get(source, e))
+    store(buffer, 0, activate(load(buffer, 0), activation))
+    for e in range(whole, last):
+        put(target, e, get(buffer, e - whole))
+
+
+@device_function
+def _backward_block(dx: Any, dy: Any, y: Any, first: Any, last: Any, activation: Any) -> None:
+    target = pointer(dx)
+    buffer = stack(target, 32)
+    count = lane_count(target)
+    whole = last - (last - first) % count
+    for e in range(first, whole, count):
+        slope = activation_slope(load(pointer(y), e), activation)
+        store(target, e, load(pointer(dy), e) * slope)
+    for e in range(whole, last):
+        put(buffer, e - whole, get(pointer(y), e))
+        put(buffer, 16 + e - whole, get(pointer(dy), e))
+    slope = activation_slope(load(buffer, 0), activation)
+    store(buffer, 0, load(buffer, 16) * slope)
+    for e in range(whole, last):
+        put(target, e, get(buffer, e - whole))
+
+
+@parallel_kernel
+def _activation_forward(out: Any, x: Any, activation: Any) -> None:
+    for task in prange((x.size + _BLOCK - 1) // _BLOCK):
+        first = np.int64(task) * _BLOCK
+        _forward_block(out, x, first, min(first + _BLOCK, x.size), activation)
+
+
+@parallel_kernel
+def _activation_backward(dx: Any, dy: Any, y: Any, activation: Any) -> None:
+    for task in prange((y.size + _BLOCK - 1) // _BLOCK):
+        first = np.int64(task) * _BLOCK
+        _backward_block(dx, dy, y, first, min(first + _BLOCK, y.size), activation)
+
+
+def activation_forward(out: np.ndarray, x: np.ndarray, activation: int) -> None:
+    """out = activation(x), element by element.
+
+    Parameters
+    ----------
+    out, x : ndarray, C-contiguous, equal shapes, float32 or float64
+    activation : int
+        A code of `ACTIVATIONS`; leaky ReLU has slope 0.01.
+    """
+    _activation_forward(out.reshape(-1), x.reshape(-1), activation)
+
+
+def activation_backward(dx: np.ndarray, dy: np.ndarray, y: np.ndarray, activation: int) -> None:
+    """dx = dy * activation'(x), from the activation's output y.
+
+    Parameters
+    ----------
+    dx, dy, y : ndarray, C-contiguous, equal shapes, float32 or float64
+    activation : int
+        A code of `ACTIVATIONS`; at a kink (0) the slope is that of the left side.
+    """
+    _activation_backward(dx.reshape(-1), dy.reshape(-1), y.reshape(-1), activation)

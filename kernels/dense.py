@@ -1,0 +1,182 @@
+"""Dense layers on plain arrays: forward, backward to the input, to the weights, to the bias.
+
+These serve `Dense` and `MLP` and are the oracle of the packed passes (`_layers`), whose bits
+they share: the same tiles, fed from panels that each task packs for itself. B rows, I inputs,
+O outputs; weights are (O, I).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from ._dense_tasks import pack_transposed
+from ._jit import device_function, parallel_kernel
+from ._tiles import MR, NR, TILE_FLOATS, columns_product, rows_product
+from .activations import activate
+from .latent import load_some, store_some
+from .simd import advance, cast, constant, get, lane_count, load, pointer, put, stack
+
+
+@device_function
+def _pack_columns(out: Any, width: Any, source: Any, stride: Any, n_rows: Any, n: Any) -> None:
+    """out[r * width + c] = source[r * stride + c] for c < n <= width; 0 from n on."""
+    for r in range(n_rows):
+        for c in range(n):
+            put(out, r * width + c, get(source, r * stride + c))
+        for c in range(n, width):
+            put(out, r * width + c, cast(out, 0.0))
+
+
+@device_function
+def _store_tile(out: Any, stride: Any, tile: Any, rows: Any, n: Any) -> None:
+    count = lane_count(out)
+    width = NR * count
+    spare = stack(out, 16)
+    for r in range(rows):
+        for v in range(0, min(n, width), count):
+            store_some(out, r * stride + v, load(tile, r * width + v), n - v, spare)
+
+
+@device_function
+def _forward_panel(panel: Any, out: Any, x: Any, weight: Any, bias: Any, activation: Any) -> None:
+    n_rows, n_in = x.shape
+    n_out = out.shape[1]
+    base = pointer(x)
+    tile = stack(base, TILE_FLOATS)
+    spare = stack(base, 16)
+    count = lane_count(base)
+    width = NR * count
+    first = panel * width
+    n = min(width, n_out - first)
+    packed = np.empty(n_in * width, x.dtype)
+    pack_transposed(pointer(packed), advance(pointer(weight), first * n_in), n_in, n_in, n)
+    for row in range(0, n_rows, MR):
+        rows = min(MR, n_rows - row)
+        source = advance(base, row * n_in)
+        rows_product(tile, source, n_in, rows - 1, pointer(packed), width, n_in)
+        for r in range(rows):
+            for v in range(0, n, count):
+                b = load_some(pointer(bias), first + v, n - v, spare)
+                value = activate(load(tile, r * width + v) + b, activation)
+                store_some(pointer(out), (row + r) * n_out + first + v, value, n - v, spare)
+
+
+@device_function
+def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
+    n_rows, n_out = dy.shape
+    n_in = dx.shape[1]
+    base = pointer(dy)
+    tile = stack(base, TILE_FLOATS)
+    width = NR * lane_count(base)
+    first = panel * width
+    n = min(width, n_in - first)
+    packed = np.empty(n_out * width, dy.dtype)
+    _pack_columns(pointer(packed), width, advance(pointer(weight), first), n_in, n_out, n)
+    for row in range(0, n_rows, MR):
+        rows = min(MR, n_rows - row)
+        source = advance(base, row * n_out)
+        rows_product(tile, source, n_out, rows - 1, pointer(packed), width, n_out)
+        _store_tile(advance(pointer(dx), row * n_in + first), n_in, tile, rows, n)
+
+
+@device_function
+def _backward_weight_panel(panel: Any, dweight: Any, dy: Any, x: Any) -> None:
+    n_rows, n_out = dy.shape
+    n_in = x.shape[1]
+    base = pointer(dy)
+    tile = stack(base, TILE_FLOATS)
+    width = NR * lane_count(base)
+    first = panel * width
+    n = min(width, n_in - first)
+    inputs = np.empty(n_rows * width, dy.dtype)
+    outputs = np.empty(n_rows * MR, dy.dtype)
+    _pack_columns(pointer(inputs), width, advance(pointer(x), first), n_in, n_rows, n)
+    for o in range(0, n_out, MR):
+        rows = min(MR, n_out - o)
+        _pack_columns(pointer(outputs), MR, advance(base, o), n_out, n_rows, rows)
+        columns_product(tile, pointer(outputs), MR, pointer(inputs), width, n_rows)
+        _store_tile(advance(pointer(dweight), o * n_in + first), n_in, tile, rows, n)
+
+
+@device_function
+def _backward_bias_block(first: Any, dbias: Any, dy: Any) -> None:
+    n_rows, n_out = dy.shape
+    base = pointer(dy)
+    spare = stack(base, 16)
+    n = n_out - first
+    total = constant(load_some(base, first, 0, spare), 0.0)
+    for b in range(n_rows):
+        total = total + load_some(base, b * n_out + first, n, spare)
+    store_some(pointer(dbias), first, total, n, spare)
+
+
+@parallel_kernel
+def dense_forward(out: Any, x: Any, weight: Any, bias: Any, activation: Any) -> None:
+    """out = activation(x weight^T + bias).
+
+    Parameters
+    ----------
+    out : ndarray, shape (B, O)
+        Written.
+    x : ndarray, shape (B, I)
+    weight : ndarray, shape (O, I)
+    bias : ndarray, shape (O,)
+    activation : int
+        A code of `ACTIVATIONS`.
+    """
+    width = NR * lane_count(pointer(x))
+    for panel in prange((out.shape[1] + width - 1) // width):
+        _forward_panel(np.int64(panel), out, x, weight, bias, activation)
+
+
+@parallel_kernel
+def dense_backward_input(dx: Any, dy: Any, weight: Any) -> None:
+    """dx = dy weight.
+
+    Parameters
+    ----------
+    dx : ndarray, shape (B, I)
+        Written.
+    dy : ndarray, shape (B, O)
+        Gradient of the loss by the pre-activations.
+    weight : ndarray, shape (O, I)
+    """
+    width = NR * lane_count(pointer(dy))
+    for panel in prange((dx.shape[1] + width - 1) // width):
+        _backward_input_panel(np.int64(panel), dx, dy, weight)
+
+
+@parallel_kernel
+def dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
+    """dweight = dy^T x, summed over rows.
+
+    Parameters
+    ----------
+    dweight : ndarray, shape (O, I)
+        Written.
+    dy : ndarray, shape (B, O)
+        Gradient of the loss by the pre-activations.
+    x : ndarray, shape (B, I)
+    """
+    width = NR * lane_count(pointer(dy))
+    for panel in prange((x.shape[1] + width - 1) // width):
+        _backward_weight_panel(np.int64(panel), dweight, dy, x)
+
+
+@parallel_kernel
+def dense_backward_bias(dbias: Any, dy: Any) -> None:
+    """dbias = sum of dy over rows.
+
+    Parameters
+    ----------
+    dbias : ndarray, shape (O,)
+        Written.
+    dy : ndarray, shape (B, O)
+        Gradient of the loss by the pre-activations.
+    """
+    count = lane_count(pointer(dy))
+    for block in prange((dy.shape[1] + count - 1) // count):
+        _backward_bias_block(np.int64(block) * count, dbias, dy)

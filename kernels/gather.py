@@ -1,0 +1,140 @@
+"""Gather: rows of the user's data become rows of a batch.
+
+The only kernel that sees the user's array. It is handed over as an address, two strides in
+bytes and a code of the dtype, so that every array (read-only, sliced, memory-mapped) runs
+through the same machine code. B rows, I columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from ._isa import ISA
+from ._jit import device_function, parallel_kernel
+from .program import FIRST_LAYER, INPUTS, Y
+from .simd import (
+    advance,
+    cast,
+    constant,
+    float32_at,
+    float64_at,
+    get,
+    lane_count,
+    load_converted,
+    pointer,
+    put,
+    store,
+    uint8_at,
+)
+
+MR = ISA.tile_rows
+SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
+"""The dtypes that gather reads, with their codes."""
+
+
+@device_function
+def _gather_typed(out: Any, n: Any, source: Any, step: Any, divisor: Any) -> None:
+    """out[0:n] = source[0 : n * step : step] / divisor, in the type of out."""
+    count = lane_count(out)
+    whole = 0
+    if step == 1:
+        whole = n - n % count
+        for c in range(0, whole, count):
+            value = load_converted(source, c, out)
+            if divisor != 1.0:
+                value = value / constant(value, 255.0)
+            store(out, c, value)
+    for c in range(whole, n):
+        value = cast(out, get(source, c * step))
+        if divisor != 1.0:
+            value = value / cast(out, 255.0)
+        put(out, c, value)
+
+
+@device_function
+def gather_row(out: Any, n: Any, address: Any, step: Any, code: Any) -> None:
+    """Convert one row at `address`, whose elements are `step` bytes apart, to out[0:n]."""
+    if code == 0:
+        _gather_typed(out, n, uint8_at(address), step, 255.0)
+    elif code == 1:
+        _gather_typed(out, n, float32_at(address), step // 4, 1.0)
+    else:
+        _gather_typed(out, n, float64_at(address), step // 8, 1.0)
+
+
+@device_function
+def list_columns(listed: Any, x: Any, stride: Any, n_rows: Any, n: Any) -> None:
+    """List in listed[1:] the columns that are not zero in all of the rows; listed[0]: how many.
+
+    NaN is not zero, so it is listed and stays visible.
+    """
+    zero = cast(x, 0.0)
+    length = np.int64(0)
+    for c in range(n):
+        found = False
+        for r in range(n_rows):
+            found |= get(x, r * stride + c) != zero
+        put(listed, 1 + length, np.int32(c))
+        length += np.int64(found)
+    put(listed, 0, np.int32(length))
+
+
+@device_function
+def gather_task(
+    block: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
+    columns: Any, skip: Any,
+) -> None:  # fmt: skip
+    """Rows order[first_row + b] of the data into rows b of a matrix, for a block of MR rows.
+
+    With `skip`, the non-zero columns of the block are listed.
+    """
+    n = row[INPUTS]
+    first = block * MR
+    last = min(first + MR, n_rows)
+    for b in range(first, last):
+        address = source[0] + order[first_row + b] * source[1]
+        place = advance(pointer(work), row[Y] + b * row[Y + 1])
+        gather_row(place, n, address, source[2], source[3])
+    if skip and row[FIRST_LAYER]:
+        listed = advance(pointer(columns), block * (n + 1))
+        matrix = advance(pointer(work), row[Y] + first * row[Y + 1])
+        list_columns(listed, matrix, row[Y + 1], last - first, n)
+
+
+def source_of(data: np.ndarray) -> tuple[int, int, int, int]:
+    """Return what gather needs of a 2-D array: address, byte strides of rows and columns, code.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not uint8, float32 or float64 in native byte order.
+    """
+    if data.dtype not in SOURCES:
+        known = ", ".join(str(dtype) for dtype in SOURCES)
+        raise TypeError(f"gather reads {known}; got {data.dtype}")
+    return data.ctypes.data, data.strides[0], data.strides[1], SOURCES[data.dtype]
+
+
+@parallel_kernel
+def _gather(out: Any, source: Any, index: Any) -> None:
+    n = out.shape[1]
+    for b in prange(out.shape[0]):
+        address = source[0] + index[b] * source[1]
+        gather_row(advance(pointer(out), np.int64(b) * n), n, address, source[2], source[3])
+
+
+def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
+    """out = data[index]; uint8 is read as value / 255.
+
+    Parameters
+    ----------
+    out : ndarray of float32 or float64, shape (B, I), C-contiguous
+        Written.
+    data : ndarray of uint8, float32 or float64, shape (N, I)
+        Any strides, read-only or memory-mapped.
+    index : ndarray of int64, shape (B,), entries in [0, N)
+    """
+    _gather(out, np.array(source_of(data)), index)

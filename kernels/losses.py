@@ -1,0 +1,176 @@
+"""Reconstruction losses per row, in nats, and their gradients.
+
+B rows, I features. A row's loss is summed in a fixed shape whatever the vector width: groups
+of 8 features by a fixed tree, eight such groups by the same tree, then in ascending order in
+float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange
+
+from . import vmath
+from ._jit import device_function, parallel_kernel
+from .latent import load_some, store_some
+from .simd import (
+    absolute,
+    advance,
+    cast,
+    constant,
+    fma,
+    lane_count,
+    pointer,
+    put,
+    select,
+    splat,
+    stack,
+    store,
+    sum_eight,
+)
+
+
+@device_function
+def bernoulli_terms(logit: Any, x: Any) -> Any:
+    """Return -log p(x | logit) = max(l, 0) - l x + log(1 + exp(-|l|)), and sigmoid(l) - x."""
+    one = constant(logit, 1.0)
+    e = vmath.exp(vmath.negative(absolute(logit)))
+    loss = fma(vmath.negative(logit), x, vmath.rectify(logit)) + vmath.log1p(e)
+    mean = select(logit < constant(logit, 0.0), e, one) / (one + e)
+    return loss, mean - x
+
+
+@device_function
+def gaussian_terms(x_hat: Any, x: Any) -> Any:
+    """Return (x_hat - x)^2 and its derivative by x_hat."""
+    difference = x_hat - x
+    return difference * difference, difference + difference
+
+
+@device_function
+def loss_terms(output: Any, x: Any, likelihood: Any) -> Any:
+    """The loss of one vector of outputs (logits or means) and its derivative by them."""
+    if likelihood == 0:
+        return bernoulli_terms(output, x)
+    return gaussian_terms(output, x)
+
+
+@device_function
+def sum_groups(groups: Any, n: Any) -> Any:
+    """Sum n group sums (n a multiple of 8) in the fixed shape, as float64."""
+    total = 0.0
+    for g in range(0, n, 8):
+        total += np.float64(sum_eight(groups, g))
+    return total
+
+
+@device_function
+def _loss_row(output: Any, x: Any, first: Any, n: Any, likelihood: Any) -> Any:
+    base = pointer(output)
+    terms = stack(base, 64)
+    groups = stack(base, 8)
+    buffer = stack(base, 16)
+    total = 0.0
+    for block in range(0, n, 64):
+        for c in range(0, 64, lane_count(base)):
+            left = max(n - block - c, 0)
+            y = load_some(base, first + block + c, left, buffer)
+            wanted = load_some(pointer(x), first + block + c, left, buffer)
+            store(terms, c, loss_terms(y, wanted, likelihood)[0])
+        for j in range(min(n - block, 64), 64):
+            put(terms, j, cast(base, 0.0))
+        for g in range(8):
+            put(groups, g, sum_eight(terms, 8 * g))
+        total += sum_groups(groups, 8)
+    return total
+
+
+@device_function
+def _loss_row_backward(
+    slope: Any, output: Any, x: Any, scale: Any, first: Any, n: Any, likelihood: Any
+) -> None:
+    base = pointer(output)
+    buffer = stack(base, 16)
+    factor = splat(cast(base, scale))
+    for c in range(0, n, lane_count(base)):
+        y = load_some(base, first + c, n - c, buffer)
+        wanted = load_some(pointer(x), first + c, n - c, buffer)
+        value = loss_terms(y, wanted, likelihood)[1] * factor
+        store_some(advance(pointer(slope), first), c, value, n - c, buffer)
+
+
+@parallel_kernel
+def _loss(loss: Any, output: Any, x: Any, likelihood: Any) -> None:
+    n = x.shape[1]
+    for b in prange(x.shape[0]):
+        loss[b] = _loss_row(output, x, np.int64(b) * n, n, likelihood)
+
+
+@parallel_kernel
+def _loss_backward(slope: Any, output: Any, x: Any, scale: Any, likelihood: Any) -> None:
+    n = x.shape[1]
+    for b in prange(x.shape[0]):
+        _loss_row_backward(slope, output, x, scale, np.int64(b) * n, n, likelihood)
+
+
+def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
+    """-log p(x | logits) per row in nats: sum of max(l, 0) - l x + log(1 + exp(-|l|)).
+
+    Source: Kingma & Welling (2013), appendix C.1, written for logits so that nothing
+    overflows and no probability is clipped.
+
+    Parameters
+    ----------
+    loss : ndarray of float64, shape (B,)
+        Written.
+    logits, x : ndarray, shape (B, I), float32 or float64
+        x in [0, 1]: grey pixels count as probabilities.
+    """
+    _loss(loss, logits, x, 0)
+
+
+def bernoulli_loss_backward(
+    dlogits: np.ndarray, logits: np.ndarray, x: np.ndarray, scale: float
+) -> None:
+    """dlogits = scale (sigmoid(logits) - x).
+
+    Parameters
+    ----------
+    dlogits : ndarray, shape (B, I)
+        Written.
+    logits, x : ndarray, shape (B, I)
+    scale : float
+    """
+    _loss_backward(dlogits, logits, x, scale, 0)
+
+
+def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
+    """||x - x_hat||^2 per row.
+
+    -log N(x; x_hat, sigma^2 I) is this times 1 / (2 sigma^2), and a constant (Kingma & Welling
+    2013, appendix C.2).
+
+    Parameters
+    ----------
+    loss : ndarray of float64, shape (B,)
+        Written.
+    x_hat, x : ndarray, shape (B, I), float32 or float64
+    """
+    _loss(loss, x_hat, x, 1)
+
+
+def gaussian_loss_backward(
+    dx_hat: np.ndarray, x_hat: np.ndarray, x: np.ndarray, scale: float
+) -> None:
+    """dx_hat = 2 scale (x_hat - x).
+
+    Parameters
+    ----------
+    dx_hat : ndarray, shape (B, I)
+        Written.
+    x_hat, x : ndarray, shape (B, I)
+    scale : float
+    """
+    _loss_backward(dx_hat, x_hat, x, scale, 1)

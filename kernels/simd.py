@@ -1,0 +1,565 @@
+"""Explicit vectors for Numba code: a vector type, its operators, pointers, and memory access.
+
+A `Vector` is one register of elements of a base type. Kernels written with it stay plain
+Python: `fma(a, b, c)`, `select(x > zero, x, y)`, `x * x + y`. The number of lanes follows from
+the base type and the instruction set (`_isa`), so the same source serves AVX-512, AVX2, NEON
+and the generic case. Everything that LLVM must be told in its own words stands in this file
+and in `tiles.py`.
+
+Operators carry only the fast-math flag `nsz`: products and sums are never contracted behind a
+kernel's back, so that the same formula gives the same bits wherever it is inlined; a fused
+multiply-add is written `fma`.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import PrimitiveModel, register_default
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic as _numba_intrinsic
+
+from ._isa import ISA, lanes
+
+VECTOR_FLAGS = ("nsz",)
+
+_LLVM_BASE = {
+    types.boolean: ir.IntType(1),
+    types.int32: ir.IntType(32),
+    types.uint32: ir.IntType(32),
+    types.int64: ir.IntType(64),
+    types.uint64: ir.IntType(64),
+    types.float32: ir.FloatType(),
+    types.float64: ir.DoubleType(),
+}
+_INTEGER_OF = {types.float32: types.int32, types.float64: types.int64}
+_FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Numba's `intrinsic`, whose own type would hide the arguments that kernels pass."""
+    return _numba_intrinsic(function)
+
+
+class Vector(types.Type):
+    """Numba type of one vector: `lanes` elements of `base`."""
+
+    def __init__(self, base: types.Type, lanes: int) -> None:
+        self.base = base
+        self.lanes = lanes
+        super().__init__(name=f"Vector({base}, {lanes})")
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        return ir.VectorType(_LLVM_BASE[self.base], self.lanes)
+
+    def with_base(self, base: types.Type) -> Vector:
+        return Vector(base, self.lanes)
+
+
+@register_default(Vector)
+class _VectorModel(PrimitiveModel):
+    def __init__(self, dmm: Any, fe_type: Vector) -> None:
+        super().__init__(dmm, fe_type, fe_type.llvm)
+
+
+def vector_of(base: types.Type) -> Vector:
+    """Return the vector type that holds `base` on this instruction set."""
+    return Vector(base, lanes(base.bitwidth // 8))
+
+
+# --- operators ---------------------------------------------------------------------------
+
+
+def _register_binary(op: Any, float_name: str | None, signed: str, unsigned: str) -> None:
+    @infer_global(op)
+    class _Typing(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(args[0], *args)
+            return None
+
+    @lower_builtin(op, Vector, Vector)
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base = sig.args[0].base
+        if isinstance(base, types.Float):
+            if float_name is None:
+                raise TypeError(f"{op} is not defined for {sig.args[0]}")
+            return getattr(builder, float_name)(*args, flags=VECTOR_FLAGS)
+        return getattr(builder, signed if getattr(base, "signed", False) else unsigned)(*args)
+
+
+_register_binary(operator.add, "fadd", "add", "add")
+_register_binary(operator.sub, "fsub", "sub", "sub")
+_register_binary(operator.mul, "fmul", "mul", "mul")
+_register_binary(operator.truediv, "fdiv", "sdiv", "udiv")
+_register_binary(operator.and_, None, "and_", "and_")
+_register_binary(operator.or_, None, "or_", "or_")
+_register_binary(operator.xor, None, "xor", "xor")
+_register_binary(operator.lshift, None, "shl", "shl")
+_register_binary(operator.rshift, None, "ashr", "lshr")
+
+
+def _register_comparison(op: Any, predicate: str) -> None:
+    @infer_global(op)
+    class _Typing(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+                return signature(args[0].with_base(types.boolean), *args)
+            return None
+
+    @lower_builtin(op, Vector, Vector)
+    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        base = sig.args[0].base
+        if isinstance(base, types.Float):
+            if predicate == "!=":  # true for NaN, as in IEEE 754
+                return builder.fcmp_unordered(predicate, *args, flags=VECTOR_FLAGS)
+            return builder.fcmp_ordered(predicate, *args, flags=VECTOR_FLAGS)
+        compare = builder.icmp_signed if base.signed else builder.icmp_unsigned
+        return compare(predicate, *args)
+
+
+for _op, _predicate in (
+    (operator.lt, "<"),
+    (operator.le, "<="),
+    (operator.gt, ">"),
+    (operator.ge, ">="),
+    (operator.eq, "=="),
+    (operator.ne, "!="),
+):
+    _register_comparison(_op, _predicate)
+
+
+def emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """Emit a * b + c: rounded once where the hardware can, else product first."""
+    if not ISA.fused:
+        product = builder.fmul(a, b, flags=VECTOR_FLAGS)
+        return builder.fadd(product, c, flags=VECTOR_FLAGS)
+    suffix = "f32" if "float" in str(a.type) else "f64"
+    name = (
+        f"llvm.fma.v{a.type.count}{suffix}"
+        if isinstance(a.type, ir.VectorType)
+        else (f"llvm.fma.{suffix}")
+    )
+    function_type = ir.FunctionType(a.type, [a.type] * 3)
+    function = cgutils.get_or_insert_function(builder.module, function_type, name)
+    return builder.call(function, [a, b, c])
+
+
+@intrinsic
+def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
+    """a * b + c of vectors or scalars of one type."""
+    if not (a == b == c):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit_fma(builder, *args)
+
+    return a(a, b, c), lower
+
+
+@intrinsic
+def select(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
+    """Lane by lane: a where mask holds, else b."""
+    if not (isinstance(mask, Vector) and mask.base == types.boolean and a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.select(*args)
+
+    return a(mask, a, b), lower
+
+
+def _emit_unary(builder: Any, name: str, value: Any, vector: Vector) -> Any:
+    suffix = "f32" if vector.base == types.float32 else "f64"
+    function_type = ir.FunctionType(value.type, [value.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, function_type, f"llvm.{name}.v{vector.lanes}{suffix}"
+    )
+    return builder.call(function, [value])
+
+
+def _unary(name: str, doc: str) -> Any:
+    def typed(typingctx: Any, a: Any) -> Any:
+        if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
+            return None
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return _emit_unary(builder, name, args[0], sig.args[0])
+
+        return a(a), lower
+
+    typed.__name__ = name
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+absolute = _unary("fabs", "|a| of a float vector.")
+square_root = _unary("sqrt", "Correctly rounded square root of a float vector.")
+round_even = _unary("rint", "Nearest integer, ties to even, as a float vector.")
+# These three call libm lane by lane; they serve float64, which is for verification.
+libm_exp = _unary("exp", "exp of a float vector, lane by lane through libm.")
+libm_log = _unary("log", "log of a float vector, lane by lane through libm.")
+libm_sin = _unary("sin", "sin of a float vector, lane by lane through libm.")
+libm_cos = _unary("cos", "cos of a float vector, lane by lane through libm.")
+
+
+@intrinsic
+def splat(typingctx: Any, x: Any) -> Any:
+    """A vector with the scalar `x` in every lane."""
+    if x not in _LLVM_BASE:
+        return None
+    vector = vector_of(x)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return emit_splat(builder, args[0], vector.lanes)
+
+    return vector(x), lower
+
+
+@intrinsic
+def constant(typingctx: Any, like: Any, number: Any) -> Any:
+    """A vector of the type of `like` with `number`, rounded to its base type, in every lane."""
+    if not (isinstance(like, Vector) and isinstance(number, types.Number)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        scalar = context.cast(builder, args[1], number, like.base)
+        return emit_splat(builder, scalar, like.lanes)
+
+    return like(like, number), lower
+
+
+def emit_splat(builder: Any, scalar: Any, count: int) -> Any:
+    """Emit a vector of `count` copies of `scalar`."""
+    vector_type = ir.VectorType(scalar.type, count)
+    undefined = ir.Constant(vector_type, ir.Undefined)
+    first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), count), [0] * count)
+    return builder.shuffle_vector(first, undefined, mask)
+
+
+@intrinsic
+def as_integer(typingctx: Any, a: Any) -> Any:
+    """The bits of a float vector as signed integers of the same width."""
+    if not (isinstance(a, Vector) and a.base in _INTEGER_OF):
+        return None
+    result = a.with_base(_INTEGER_OF[a.base])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], result.llvm)
+
+    return result(a), lower
+
+
+@intrinsic
+def as_float(typingctx: Any, a: Any) -> Any:
+    """The bits of a signed integer vector as floats of the same width."""
+    if not (isinstance(a, Vector) and a.base in _FLOAT_OF):
+        return None
+    result = a.with_base(_FLOAT_OF[a.base])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], result.llvm)
+
+    return result(a), lower
+
+
+@intrinsic
+def to_integer(typingctx: Any, a: Any) -> Any:
+    """A float vector of integral values converted to signed integers of the same width."""
+    if not (isinstance(a, Vector) and a.base in _INTEGER_OF):
+        return None
+    result = a.with_base(_INTEGER_OF[a.base])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.fptosi(args[0], result.llvm)
+
+    return result(a), lower
+
+
+@intrinsic
+def to_float(typingctx: Any, a: Any) -> Any:
+    """A signed integer vector converted to floats of the same width."""
+    if not (isinstance(a, Vector) and a.base in _FLOAT_OF):
+        return None
+    result = a.with_base(_FLOAT_OF[a.base])
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.sitofp(args[0], result.llvm)
+
+    return result(a), lower
+
+
+# --- memory ------------------------------------------------------------------------------
+
+
+@intrinsic
+def pointer(typingctx: Any, array: Any) -> Any:
+    """A raw pointer to the first element of an array; read-only arrays are accepted."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), lower
+
+
+def _pointer_from_address(base: types.Type, doc: str) -> Any:
+    def typed(typingctx: Any, address: Any) -> Any:
+        result = types.CPointer(base)
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(result))
+
+        return result(types.intp), lower
+
+    typed.__name__ = f"{base}_at"
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+uint8_at = _pointer_from_address(types.uint8, "A pointer to uint8 at an integer address.")
+float32_at = _pointer_from_address(types.float32, "A pointer to float32 at an integer address.")
+float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an integer address.")
+
+
+@intrinsic
+def advance(typingctx: Any, base: Any, count: Any) -> Any:
+    """The pointer `count` elements after `base`."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return base(base, types.intp), lower
+
+
+@intrinsic
+def get(typingctx: Any, base: Any, index: Any) -> Any:
+    """The scalar at `base[index]`."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
+def put(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """Store the scalar `value` at `base[index]`."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, base.dtype), lower
+
+
+def emit_vector_pointer(builder: Any, base: Any, index: Any, vector: ir.VectorType) -> Any:
+    """Emit the address of a vector that starts at element `index` of `base`."""
+    return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
+
+
+def element_alignment(vector: ir.VectorType) -> int:
+    """Alignment to state for unaligned access; LLVM would assume that of the whole vector."""
+    return 8 if "double" in str(vector.element) or "64" in str(vector.element) else 4
+
+
+@intrinsic
+def load(typingctx: Any, base: Any, index: Any) -> Any:
+    """The vector that starts at `base[index]`; no alignment needed."""
+    if not (isinstance(base, types.CPointer) and base.dtype in _LLVM_BASE):
+        return None
+    vector = vector_of(base.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], vector.llvm)
+        return builder.load(place, align=element_alignment(vector.llvm))
+
+    return vector(base, types.intp), lower
+
+
+@intrinsic
+def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
+    """The elements from `base[index]` on (uint8 or floats), as a vector for the pointer `like`."""
+    if not (isinstance(base, types.CPointer) and isinstance(like, types.CPointer)):
+        return None
+    vector = vector_of(like.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source = ir.VectorType(args[0].type.pointee, vector.lanes)
+        place = emit_vector_pointer(builder, args[0], args[1], source)
+        value = builder.load(place, align=base.dtype.bitwidth // 8)
+        if base.dtype == like.dtype:
+            return value
+        if isinstance(base.dtype, types.Integer):
+            return builder.uitofp(value, vector.llvm)
+        if base.dtype.bitwidth < like.dtype.bitwidth:
+            return builder.fpext(value, vector.llvm)
+        return builder.fptrunc(value, vector.llvm)
+
+    return vector(base, types.intp, like), lower
+
+
+@intrinsic
+def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """Store a vector at `base[index]` and after; no alignment needed."""
+    if not (isinstance(base, types.CPointer) and isinstance(value, Vector)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
+        builder.store(args[2], place, align=element_alignment(value.llvm))
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, value), lower
+
+
+@intrinsic
+def stack(typingctx: Any, like: Any, count: Any) -> Any:
+    """A buffer of `count` (a literal) elements on the stack of the calling function.
+
+    It is one place per call of that function, not one per iteration of a loop in it.
+    """
+    if not (isinstance(like, types.CPointer) and isinstance(count, types.IntegerLiteral)):
+        return None
+    size = count.literal_value
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        element = args[0].type.pointee
+        with builder.goto_entry_block():
+            buffer = builder.alloca(ir.ArrayType(element, size))
+            buffer.align = 64
+        return builder.bitcast(buffer, element.as_pointer())
+
+    return like(like, count), lower
+
+
+@intrinsic
+def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
+    """Ask for the cache line of `base[index]`, which will be written, ahead of its use."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        word = ir.IntType(32)
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
+        function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        builder.call(function, [place, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp), lower
+
+
+@intrinsic
+def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
+    """The sum of the 8 elements at `base[index]` by one fixed tree, whatever the vector width:
+    ((0+4)+(2+6)) + ((1+5)+(3+7))."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = ir.VectorType(args[0].type.pointee, 8)
+        place = emit_vector_pointer(builder, args[0], args[1], vector)
+        values = builder.load(place, align=element_alignment(vector))
+        index_type = ir.IntType(32)
+        for half in (4, 2, 1):
+            halves = [
+                builder.shuffle_vector(
+                    values,
+                    ir.Constant(values.type, ir.Undefined),
+                    ir.Constant(ir.VectorType(index_type, half), list(range(start, start + half))),
+                )
+                for start in (0, half)
+            ]
+            values = builder.fadd(*halves, flags=VECTOR_FLAGS)
+        return builder.extract_element(values, index_type(0))
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
+def transpose_square(
+    typingctx: Any, out: Any, out_stride: Any, source: Any, source_stride: Any
+) -> Any:
+    """Transpose a square of lanes x lanes elements from `source` to `out` (row strides given).
+
+    Eklundh's algorithm: log2(lanes) rounds, each of which exchanges blocks between row pairs.
+    """
+    if not (isinstance(out, types.CPointer) and out == source):
+        return None
+    vector = vector_of(out.dtype)
+    count = vector.lanes
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        out_base, out_step, source_base, source_step = args
+        word = ir.IntType(32)
+        align = element_alignment(vector.llvm)
+        rows = []
+        for r in range(count):
+            index = builder.mul(source_step, source_step.type(r))
+            place = emit_vector_pointer(builder, source_base, index, vector.llvm)
+            rows.append(builder.load(place, align=align))
+        distance = count // 2
+        while distance:
+            upper = [j if not j & distance else count + j - distance for j in range(count)]
+            lower_ = [j + distance if not j & distance else count + j for j in range(count)]
+            mask_type = ir.VectorType(word, count)
+            for r in range(count):
+                if not r & distance:
+                    a, b = rows[r], rows[r + distance]
+                    rows[r] = builder.shuffle_vector(a, b, ir.Constant(mask_type, upper))
+                    rows[r + distance] = builder.shuffle_vector(
+                        a, b, ir.Constant(mask_type, lower_)
+                    )
+            distance //= 2
+        for r in range(count):
+            index = builder.mul(out_step, out_step.type(r))
+            place = emit_vector_pointer(builder, out_base, index, vector.llvm)
+            builder.store(rows[r], place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, source, types.intp), lower
+
+
+# --- constants of a base type ---------------------------------------------------------------
+
+
+@intrinsic
+def lane_count(typingctx: Any, base: Any) -> Any:
+    """How many elements of the type that `base` points to one vector holds; a constant."""
+    if not isinstance(base, types.CPointer):
+        return None
+    count = vector_of(base.dtype).lanes
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, count)
+
+    return types.intp(base), lower
+
+
+@intrinsic
+def cast(typingctx: Any, base: Any, x: Any) -> Any:
+    """The scalar `x` converted to the type that `base` points to."""
+    if not (isinstance(base, types.CPointer) and isinstance(x, types.Number)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], x, base.dtype)
+
+    return base.dtype(base, x), lower

@@ -1,0 +1,117 @@
+"""Threads: how many, and on which of Numba's threading layers.
+
+`tbb` is wanted (safe to fork and to call from several Python threads, 1.5 us a region), then
+`omp`; `workqueue` is the last resort (80 us a region, and it aborts the process when two
+Python threads launch at once).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numba
+from numba.core import config
+from numba.core.errors import NumbaWarning
+
+
+def _preload_tbb() -> None:
+    """Load the TBB library that `pip install tbb` brings.
+
+    It lies in the environment's library folder, where the dynamic loader does not look; once
+    it is in the process, Numba's own loading by name finds it.
+    """
+    name = {"linux": "libtbb.so.12", "darwin": "libtbb.12.dylib", "win32": "tbb12.dll"}
+    wanted = name.get(sys.platform)
+    try:
+        files = importlib.metadata.files("tbb") or []
+    except importlib.metadata.PackageNotFoundError:
+        return
+    for file in files:
+        if file.name == wanted:
+            try:
+                ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
+            except OSError as error:
+                warnings.warn(f"TBB cannot be loaded: {error}", RuntimeWarning, stacklevel=2)
+            return
+
+
+def cpu_quota() -> int | None:
+    """Return the CPUs that the cgroup's quota allows, rounded up; None without a quota."""
+    for file in ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
+        try:
+            fields = Path(file).read_text().split()
+            if len(fields) == 1:
+                fields.append(Path(file).with_name("cpu.cfs_period_us").read_text())
+            quota, period = fields[0], float(fields[1])
+            if quota not in ("max", "-1"):
+                return max(1, math.ceil(float(quota) / period))
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that kernels of this Python thread use.
+
+    Parameters
+    ----------
+    n : int
+        From 1 to the number of threads at start (the CPUs that this process may run on, or
+        `NUMBA_NUM_THREADS`).
+
+    Raises
+    ------
+    ValueError
+        If n is not in that range.
+    """
+    most = config.NUMBA_NUM_THREADS
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
+        raise ValueError(
+            f"threads must be a whole number from 1 to {most} (set NUMBA_NUM_THREADS before "
+            f"the start for more); got {n!r}"
+        )
+    numba.set_num_threads(n)
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that kernels of this Python thread use."""
+    return int(numba.get_num_threads())
+
+
+def max_threads() -> int:
+    """Return the number of threads that were set up at start."""
+    return int(config.NUMBA_NUM_THREADS)
+
+
+def threading_layer() -> str:
+    """Return the threading layer in use: tbb, omp or workqueue. Starts it if need be."""
+    get_num_threads()
+    try:
+        return str(numba.threading_layer())
+    except ValueError:
+        _start()
+        return str(numba.threading_layer())
+
+
+def _start() -> None:
+    from numba.np.ufunc.parallel import _launch_threads
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NumbaWarning)
+        _launch_threads()
+
+
+def _respect_quota() -> None:
+    quota = cpu_quota()
+    if quota is not None and "NUMBA_NUM_THREADS" not in os.environ:
+        numba.set_num_threads(min(quota, config.NUMBA_NUM_THREADS))
+
+
+_preload_tbb()
+_respect_quota()

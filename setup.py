@@ -1,0 +1,54 @@
+"""Installation of fastvae; tool settings stand in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (ROOT / "fastvae" / "__init__.py").read_text(), re.MULTILINE
+).group(1)
+
+TEST = ["pytest>=8,<10", "pytest-benchmark>=5,<6"]
+
+setup(
+    name="fastvae",
+    version=VERSION,
+    description="Variational autoencoders on multicore CPUs, without a deep-learning framework",
+    long_description=(ROOT / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    python_requires=">=3.10",
+    # `kernels` stands at the top of the repository and is imported as fastvae.kernels: the
+    # top-level name belongs to another package.
+    packages=["fastvae", "fastvae.commands", "fastvae.data", "fastvae.kernels"],
+    package_dir={"fastvae.kernels": "kernels"},
+    package_data={"fastvae": ["py.typed", "pretrained/*.safetensors"]},
+    install_requires=[
+        "numpy>=1.24,<3",
+        "numba>=0.63,<0.70",
+        "matplotlib>=3.7,<4",
+        "safetensors>=0.4,<1",
+        "pooch>=1.8,<2",
+        "requests>=2.28,<3",
+        "tqdm>=4.64,<5",
+        # The threading layer that is safe to fork and to call from several threads.
+        'tbb>=2021.6; platform_machine == "x86_64" or platform_machine == "AMD64"',
+    ],
+    extras_require={
+        "test": [*TEST, "ruff>=0.9,<1", "mypy>=1.14,<3"],
+        "bench": TEST,
+        "peers-torch": ["torch>=2.13"],
+        "peers-jax": ["jax>=0.10"],
+    },
+    entry_points={"console_scripts": ["fastvae = fastvae.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Operating System :: POSIX :: Linux",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+    zip_safe=False,
+)
