@@ -1,0 +1,224 @@
+"""Dataset: images and labels for training and test, from a name, a file or an array."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ..kernels import STREAM_DATASET, permutation, uniform
+from .arrays import from_array, read_array_file
+from .download import fetch
+from .idx import read_labelled
+from .sources import SOURCES, DataUnavailable, advice, locate
+from .synthetic import TEST_FIRST, synthetic_digits
+
+Array = npt.NDArray[Any]
+Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]
+
+SYNTHETIC = "synthetic_digits"
+NAMES = (*sorted(SOURCES), SYNTHETIC)
+"""The names that `Dataset` knows."""
+
+_SYNTHETIC_SIZES = 60_000, 10_000
+
+
+class _Rows(NamedTuple):
+    name: str
+    train: Array
+    train_labels: npt.NDArray[np.int64] | None
+    test: Array
+    test_labels: npt.NDArray[np.int64] | None
+
+
+class Dataset:
+    """Training and test rows with their labels.
+
+    Parameters
+    ----------
+    name : what to load
+        - "mnist", "fashion_mnist" or "kmnist": searched in `data_dir`, in the folder that
+          ``$FASTVAE_DATA`` names and in the user's cache, else downloaded;
+        - "synthetic_digits": drawn by `fastvae.data.synthetic_digits`, 60,000 training and
+          10,000 test images unless other sizes are given;
+        - the path of a .npy file, which is memory-mapped and holds training rows, or of a .npz
+          file with the arrays `train`, `test`, `train_labels`, `test_labels` or `x_train`,
+          `x_test`, `y_train`, `y_test` (all but the first may be missing; an archive of a
+          single array holds training rows);
+        - an array of training rows. Further axes, as in (n, 28, 28), are flattened.
+    train_size, test_size : number of rows to take, from the first on; None takes all
+    batch_size : rows of the batches that `batches` yields
+    seed : of the order of the batches and the draws of test rows, and of the synthetic digits
+    data_dir : folder to search first for a known data set
+    download : whether a known data set that is not on disk may be downloaded
+
+    Attributes
+    ----------
+    name : str
+        The name of a known data set, the path of a file, or "array".
+    train : (n_train, n_features) array
+        uint8 where it holds pixels (0 to 255); the user's own arrays keep their type.
+    train_labels : (n_train,) int64 array or None
+    test : (n_test, n_features) array
+        Of shape (0, n_features) where there are no test rows.
+    test_labels : (n_test,) int64 array or None
+    batch_size, seed : int
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, a size that is not positive or more than there is, arrays that are
+        not rows of real numbers, labels that do not match, and files that are truncated, corrupt
+        or mislabelled (`IDXError` and `MislabelledData` are ValueErrors).
+    DataUnavailable
+        Where a known data set is not on disk and cannot, or may not, be downloaded; the message
+        says where the four files may be put. It is a FileNotFoundError.
+    OSError
+        Where a file cannot be read.
+    TypeError
+        Where a size or the seed is not an integer.
+    """
+
+    def __init__(
+        self,
+        name: str | os.PathLike[str] | npt.ArrayLike = "mnist",
+        train_size: int | None = None,
+        test_size: int | None = None,
+        batch_size: int = 1,
+        seed: int = 0,
+        *,
+        data_dir: str | os.PathLike[str] | None = None,
+        download: bool = True,
+    ) -> None:
+        train_size = None if train_size is None else _positive("train_size", train_size)
+        test_size = None if test_size is None else _positive("test_size", test_size)
+        self.batch_size = _positive("batch_size", batch_size)
+        self.seed = operator.index(seed)
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed must be in 0 ... 2^64 - 1; got {seed}")
+        if isinstance(name, str) and name == SYNTHETIC:
+            rows = _synthetic(train_size, test_size, self.seed)
+        else:
+            rows = _load(name, data_dir, download)
+        self.name = rows.name
+        self.train, self.train_labels = _first(
+            "train_size", train_size, self.name, rows.train, rows.train_labels
+        )
+        self.test, self.test_labels = _first(
+            "test_size", test_size, self.name, rows.test, rows.test_labels
+        )
+        self._passes = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}: {len(self.train):,} training and {len(self.test):,} test "
+            f"rows of {self.train.shape[1]:,} {self.train.dtype}, batch_size={self.batch_size})"
+        )
+
+    def batches(self) -> Iterator[tuple[Pair, Pair, int]]:
+        """Return an iterator over one pass: every training row once, in a new order.
+
+        Each call continues the data set's random stream: the p-th call on a data set yields the
+        p-th order of its seed.
+
+        Yields
+        ------
+        train : (inputs, labels)
+            The batch's training rows. inputs: (b, n_features) float32, uint8 pixels divided by
+            255; labels: (b,) int64, or None where there are none.
+        test : (inputs, labels)
+            As many test rows, drawn at random with replacement; inputs of shape (0, n_features)
+            and labels None where the data set has no test rows.
+        b : int
+            Number of rows: the batch size, for the last batch what is left.
+        """
+        step = self._passes
+        self._passes += 1
+        return self._pass(step)
+
+    def _pass(self, step: int) -> Iterator[tuple[Pair, Pair, int]]:
+        n_train, n_test = len(self.train), len(self.test)
+        order = np.empty(n_train, np.int64)
+        permutation(order, self.seed, STREAM_DATASET, 2 * step)
+        drawn = np.empty(n_train, np.float64)
+        uniform(drawn, self.seed, STREAM_DATASET, 2 * step + 1)
+        for start in range(0, n_train, self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            b = len(chosen)
+            if n_test:
+                test_rows = (drawn[start : start + b] * n_test).astype(np.int64)
+            else:
+                test_rows = np.empty(0, np.int64)
+            yield (
+                _pair(self.train, self.train_labels, chosen),
+                _pair(self.test, self.test_labels, test_rows),
+                b,
+            )
+
+
+def _pair(data: Array, labels: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64]) -> Pair:
+    inputs = np.asarray(data[rows]).astype(np.float32)
+    if data.dtype == np.uint8:
+        inputs /= np.float32(255)
+    return inputs, None if labels is None else labels[rows]
+
+
+def _load(
+    name: str | os.PathLike[str] | npt.ArrayLike,
+    data_dir: str | os.PathLike[str] | None,
+    download: bool,
+) -> _Rows:
+    """Load all rows of a known data set, a file or an array."""
+    if isinstance(name, str) and name in SOURCES:
+        files = fetch(name, data_dir) if download else locate(name, data_dir)
+        if files is None:
+            raise DataUnavailable(f"{name} is not on disk:\n{advice(name, data_dir)}")
+        return _Rows(
+            name,
+            *read_labelled(files["train_images"], files["train_labels"]),
+            *read_labelled(files["test_images"], files["test_labels"]),
+        )
+    if isinstance(name, (str, os.PathLike)):
+        path = Path(name)
+        if path.suffix not in (".npy", ".npz"):
+            raise ValueError(
+                f"unknown data set {os.fspath(name)!r}; known: {', '.join(NAMES)}, "
+                "or the path of a .npy or .npz file, or an array"
+            )
+        return _Rows(str(path), *read_array_file(path))
+    return _Rows("array", *from_array(np.asarray(name)))
+
+
+def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> _Rows:
+    train_size = _SYNTHETIC_SIZES[0] if train_size is None else train_size
+    test_size = _SYNTHETIC_SIZES[1] if test_size is None else test_size
+    train = synthetic_digits(train_size, seed)
+    test = synthetic_digits(test_size, seed, first=TEST_FIRST)
+    return _Rows(SYNTHETIC, train.images, train.labels, test.images, test.labels)
+
+
+def _positive(what: str, size: int) -> int:
+    size = operator.index(size)
+    if size < 1:
+        raise ValueError(f"{what} must be at least 1; got {size}")
+    return size
+
+
+def _first(
+    what: str,
+    size: int | None,
+    name: str,
+    rows: Array,
+    labels: npt.NDArray[np.int64] | None,
+) -> tuple[Array, npt.NDArray[np.int64] | None]:
+    """Return the first `size` rows and labels, as views."""
+    if size is None:
+        return rows, labels
+    if size > len(rows):
+        raise ValueError(f"{what} must be at most {len(rows):,}, all rows of {name}; got {size:,}")
+    return rows[:size], None if labels is None else labels[:size]
