@@ -45,6 +45,7 @@ from .simd import (
     get,
     lane_count,
     load,
+    nonzero_bits,
     pointer,
     prefetch,
     put,
@@ -207,13 +208,13 @@ def backward_input_task(
 def _list_rows(listed: Any, x: Any, stride: Any, n_rows: Any) -> None:
     """List in listed[1:] the rows in which any of MR neighbouring columns is not zero."""
     n = np.int64(0)
-    zero = cast(x, 0.0)
+    count = lane_count(x)
     for b in range(n_rows):
-        found = False
-        for r in range(MR):
-            found |= get(x, b * stride + r) != zero
+        bits = np.int64(0)
+        for c in range(0, MR, count):
+            bits |= nonzero_bits(load(x, b * stride + c)) << c
         put(listed, 1 + n, np.int32(b))
-        n += np.int64(found)
+        n += np.int64(bits & ((1 << MR) - 1) != 0)
     put(listed, 0, np.int32(n))
 
 

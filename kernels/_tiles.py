@@ -26,6 +26,9 @@ from .simd import (
     vector_of,
 )
 
+# The inline-assembly constraint that means any vector register.
+_REGISTER_CLASS = {"avx512": "v", "avx2": "x", "neon": "w"}.get(ISA.name)
+
 MR = ISA.tile_rows
 NR = ISA.tile_vectors
 TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
@@ -71,10 +74,12 @@ def _emit_product(
         factor = builder.load(builder.gep(a_rows[r], [offset_a]))
         factors = emit_splat(builder, factor, vector.lanes)
         row = sums[r * NR : (r + 1) * NR]
-        updated += [
+        products = [
             emit_fma(builder, factors, operand, total)
             for operand, total in zip(operands, row, strict=True)
         ]
+        products[-1] = _emit_fence(builder, products[-1])
+        updated += products
     following = builder.add(step, word(1))
     step.add_incoming(following, loop)
     for phi, value in zip(sums, updated, strict=True):
@@ -90,6 +95,19 @@ def _emit_product(
     for i, value in enumerate(updated):
         place = emit_vector_pointer(builder, tile, word(i * vector.lanes), vector.llvm)
         builder.store(value, place, align=align)
+
+
+def _emit_fence(builder: Any, value: Any) -> Any:
+    """Emit an empty instruction that `value` goes through and that no load is moved across.
+
+    Without it, LLVM's scheduler may load the factors of all rows first; accumulators then spill
+    to the stack, which made the loop over listed indices 2.5 times slower.
+    """
+    if _REGISTER_CLASS is None:
+        return value
+    kind = ir.FunctionType(value.type, [value.type])
+    constraints = f"={_REGISTER_CLASS},0,~{{memory}}"
+    return builder.asm(kind, "", constraints, [value], side_effect=True)
 
 
 def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any) -> list[Any]:

@@ -21,12 +21,15 @@ from .simd import (
     constant,
     float32_at,
     float64_at,
-    get,
+    get_offset,
     lane_count,
+    load,
     load_converted,
+    nonzero_bits,
     pointer,
     put,
     store,
+    trailing_zeros,
     uint8_at,
 )
 
@@ -36,21 +39,21 @@ SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64):
 
 
 @device_function
-def _gather_typed(out: Any, n: Any, source: Any, step: Any, divisor: Any) -> None:
-    """out[0:n] = source[0 : n * step : step] / divisor, in the type of out."""
+def _gather_typed(out: Any, n: Any, source: Any, step: Any, size: Any, divisor: Any) -> None:
+    """out[0:n] = elements of `source`, `step` bytes apart and `size` bytes long, / divisor."""
     count = lane_count(out)
     whole = 0
-    if step == 1:
+    if step == size:
         whole = n - n % count
         for c in range(0, whole, count):
             value = load_converted(source, c, out)
             if divisor != 1.0:
-                value = value / constant(value, 255.0)
+                value = value / constant(value, divisor)
             store(out, c, value)
     for c in range(whole, n):
-        value = cast(out, get(source, c * step))
+        value = cast(out, get_offset(source, c * step))
         if divisor != 1.0:
-            value = value / cast(out, 255.0)
+            value = value / cast(out, divisor)
         put(out, c, value)
 
 
@@ -58,11 +61,11 @@ def _gather_typed(out: Any, n: Any, source: Any, step: Any, divisor: Any) -> Non
 def gather_row(out: Any, n: Any, address: Any, step: Any, code: Any) -> None:
     """Convert one row at `address`, whose elements are `step` bytes apart, to out[0:n]."""
     if code == 0:
-        _gather_typed(out, n, uint8_at(address), step, 255.0)
+        _gather_typed(out, n, uint8_at(address), step, 1, 255.0)
     elif code == 1:
-        _gather_typed(out, n, float32_at(address), step // 4, 1.0)
+        _gather_typed(out, n, float32_at(address), step, 4, 1.0)
     else:
-        _gather_typed(out, n, float64_at(address), step // 8, 1.0)
+        _gather_typed(out, n, float64_at(address), step, 8, 1.0)
 
 
 @device_function
@@ -71,14 +74,18 @@ def list_columns(listed: Any, x: Any, stride: Any, n_rows: Any, n: Any) -> None:
 
     NaN is not zero, so it is listed and stays visible.
     """
-    zero = cast(x, 0.0)
     length = np.int64(0)
-    for c in range(n):
-        found = False
+    count = lane_count(x)
+    for c in range(0, n, count):
+        bits = np.int64(0)
         for r in range(n_rows):
-            found |= get(x, r * stride + c) != zero
-        put(listed, 1 + length, np.int32(c))
-        length += np.int64(found)
+            bits |= nonzero_bits(load(x, r * stride + c))
+        if n - c < count:  # what stands behind the last column does not count
+            bits &= (np.int64(1) << (n - c)) - 1
+        while bits != 0:
+            put(listed, 1 + length, np.int32(c + trailing_zeros(bits)))
+            length += 1
+            bits &= bits - 1
     put(listed, 0, np.int32(length))
 
 

@@ -36,7 +36,7 @@ from .simd import (
 def bernoulli_terms(logit: Any, x: Any) -> Any:
     """Return -log p(x | logit) = max(l, 0) - l x + log(1 + exp(-|l|)), and sigmoid(l) - x."""
     one = constant(logit, 1.0)
-    e = vmath.exp(vmath.negative(absolute(logit)))
+    e = vmath.exp_of_negative(vmath.negative(absolute(logit)))
     loss = fma(vmath.negative(logit), x, vmath.rectify(logit)) + vmath.log1p(e)
     mean = select(logit < constant(logit, 0.0), e, one) / (one + e)
     return loss, mean - x

@@ -11,12 +11,25 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import prange, types
-from numba.extending import overload
 
 from . import vmath
 from ._jit import device_function, kernel, parallel_kernel
-from .simd import constant, get, lane_count, load, pointer, put, square_root, stack, store
+from .simd import (
+    VECTOR_FLAGS,
+    constant,
+    emit_splat,
+    get,
+    intrinsic,
+    lane_count,
+    pointer,
+    put,
+    square_root,
+    stack,
+    store,
+    vector_of,
+)
 
 STREAM_WEIGHTS = 0
 STREAM_ORDER = 1
@@ -29,28 +42,92 @@ STREAM_DIGITS = 7
 
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
-_MULTIPLIER_0 = np.uint64(0xD2511F53)
-_MULTIPLIER_1 = np.uint64(0xCD9E8D57)
-_WEYL_0 = np.uint64(0x9E3779B9)
-_WEYL_1 = np.uint64(0xBB67AE85)
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
 _BLOCK = 1024  # elements per parallel task; a multiple of 4 and of every vector width
 
 
-@device_function
-def _philox(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
-    """Ten rounds on four words, each held in the low half of a uint64."""
-    for _ in range(10):
-        p0 = _MULTIPLIER_0 * c0
-        p1 = _MULTIPLIER_1 * c2
-        c0, c1, c2, c3 = (
-            (p1 >> _HALF) ^ c1 ^ k0,
-            p1 & _MASK,
-            (p0 >> _HALF) ^ c3 ^ k1,
-            p0 & _MASK,
-        )
-        k0 = (k0 + _WEYL_0) & _MASK
-        k1 = (k1 + _WEYL_1) & _MASK
-    return c0, c1, c2, c3
+def _emit_rounds(builder: Any, counter: list[Any], key: list[Any]) -> list[Any]:
+    """Emit Philox4x32-10 on words held in the low halves of 64-bit integers or vectors of them."""
+    kind = counter[0].type
+
+    def number(value: int) -> Any:
+        return ir.Constant(kind, [value] * kind.count if hasattr(kind, "count") else value)
+
+    mask, half = number(0xFFFFFFFF), number(32)
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(_ROUNDS):
+        p0 = builder.mul(number(_MULTIPLIERS[0]), c0)
+        p1 = builder.mul(number(_MULTIPLIERS[1]), c2)
+        c0 = builder.xor(builder.xor(builder.lshr(p1, half), c1), k0)
+        c2 = builder.xor(builder.xor(builder.lshr(p0, half), c3), k1)
+        c1, c3 = builder.and_(p1, mask), builder.and_(p0, mask)
+        k0 = builder.and_(builder.add(k0, number(_WEYL[0])), mask)
+        k1 = builder.and_(builder.add(k1, number(_WEYL[1])), mask)
+    return [c0, c1, c2, c3]
+
+
+@intrinsic
+def _philox(typingctx: Any, c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
+    """Ten rounds on four words and a key of two, each the low half of a uint64."""
+    if not (c0 == c1 == c2 == c3 == k0 == k1 == types.uint64):
+        return None
+    result = types.UniTuple(types.uint64, 4)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = _emit_rounds(builder, list(args[:4]), list(args[4:]))
+        return context.make_tuple(builder, result, words)
+
+    return result(c0, c1, c2, c3, k0, k1), lower
+
+
+@intrinsic
+def _philox_uniforms(
+    typingctx: Any, like: Any, block: Any, stream: Any, step: Any, seed: Any
+) -> Any:
+    """Four vectors of uniforms: lane j of vector w is word w of block + j (see `uniform`)."""
+    if not (isinstance(like, types.CPointer) and block == stream == step == seed == types.uint64):
+        return None
+    vector = vector_of(like.dtype)
+    result = types.UniTuple(vector, 4)
+    wide = ir.VectorType(ir.IntType(64), vector.lanes)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def splat(value: Any) -> Any:
+            return emit_splat(builder, value, vector.lanes)
+
+        def numbers(value: float | int, kind: Any = wide) -> Any:
+            return ir.Constant(kind, [value] * vector.lanes)
+
+        _, block_, stream_, step_, seed_ = args
+        lanes = ir.Constant(wide, list(range(vector.lanes)))
+        mask, half = numbers(0xFFFFFFFF), numbers(32)
+        blocks = builder.and_(builder.add(splat(block_), lanes), mask)
+        steps, seeds = splat(step_), splat(seed_)
+        counter = [
+            blocks, builder.and_(splat(stream_), mask), builder.and_(steps, mask),
+            builder.lshr(steps, half),
+        ]  # fmt: skip
+        key = [builder.and_(seeds, mask), builder.lshr(seeds, half)]
+        uniforms = []
+        for word in _emit_rounds(builder, counter, key):
+            if like.dtype == types.float32:
+                narrow = ir.VectorType(ir.IntType(32), vector.lanes)
+                bits = builder.trunc(builder.lshr(word, numbers(8)), narrow)
+                scale, shift = 2.0**-24, 2.0**-25
+                value = builder.sitofp(bits, vector.llvm)
+                value = builder.fmul(value, numbers(scale, vector.llvm), flags=VECTOR_FLAGS)
+                value = builder.fadd(value, numbers(shift, vector.llvm), flags=VECTOR_FLAGS)
+            else:
+                value = builder.sitofp(word, vector.llvm)
+                value = builder.fadd(value, numbers(0.5, vector.llvm), flags=VECTOR_FLAGS)
+                value = builder.fmul(value, numbers(2.0**-32, vector.llvm), flags=VECTOR_FLAGS)
+            uniforms.append(value)
+        return context.make_tuple(builder, result, uniforms)
+
+    return result(like, block, stream, step, seed), lower
 
 
 @device_function
@@ -65,27 +142,6 @@ def _philox_at(block: Any, seed: Any, stream: Any, step: Any) -> Any:
         key & _MASK,
         key >> _HALF,
     )
-
-
-def _to_uniform(like: Any, word: Any) -> Any:
-    """A word as a number in (0, 1]: 24 bits in float32, 32 bits in float64, mid-interval."""
-    raise TypeError("_to_uniform is for kernels")
-
-
-@overload(_to_uniform)
-def _to_uniform_of(like: Any, word: Any) -> Any:
-    if like.dtype == types.float32:
-
-        def single(like: Any, word: Any) -> Any:
-            high = np.float32(np.int32(word >> np.uint64(8)))
-            return high * np.float32(2.0**-24) + np.float32(2.0**-25)
-
-        return single
-
-    def double(like: Any, word: Any) -> Any:
-        return (np.float64(np.int64(word)) + 0.5) * 2.0**-32
-
-    return double
 
 
 @kernel
@@ -116,18 +172,25 @@ def philox4x32(counter: Any, key: Any) -> Any:
 
 
 @device_function
-def uniform_range(
-    out: Any, first: Any, last: Any, seed: Any, stream: Any, step: Any, buffer: Any
-) -> None:
+def _store_range(out: Any, first: Any, last: Any, block: Any, words: Any, buffer: Any) -> None:
+    """Store lane j of words[w] as element 4 (block + j) + w, where first <= element < last."""
+    count = lane_count(out)
+    store(buffer, 0, words[0])
+    store(buffer, count, words[1])
+    store(buffer, 2 * count, words[2])
+    store(buffer, 3 * count, words[3])
+    for e in range(max(first, 4 * block), min(last, 4 * (block + count))):
+        within = e - 4 * block
+        put(out, e, get(buffer, (within % 4) * count + within // 4))
+
+
+@device_function
+def uniform_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: Any) -> None:
     """Write elements first..last-1 of the stream to out[first..last-1]."""
-    for block in range(first // 4, (last + 3) // 4):
-        words = _philox_at(block, seed, stream, step)
-        put(buffer, 0, _to_uniform(out, words[0]))
-        put(buffer, 1, _to_uniform(out, words[1]))
-        put(buffer, 2, _to_uniform(out, words[2]))
-        put(buffer, 3, _to_uniform(out, words[3]))
-        for e in range(max(first, 4 * block), min(last, 4 * block + 4)):
-            put(out, e, get(buffer, e - 4 * block))
+    buffer = stack(out, 64)
+    for block in range(first // 4, (last + 3) // 4, lane_count(out)):
+        words = _philox_uniforms(out, np.uint64(block), stream, step, seed)
+        _store_range(out, first, last, block, words, buffer)
 
 
 @device_function
@@ -135,40 +198,27 @@ def normal_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: 
     """Write elements first..last-1 of the stream, as normals, to out[first..last-1].
 
     Box & Muller (1958): (u0, u1) -> sqrt(-2 log u0) (cos, sin)(2 pi u1), likewise (u2, u3).
-    One round takes as many blocks as a vector has lanes.
     """
-    count = lane_count(out)
-    buffer = stack(out, 64)  # four rows of `count` uniforms, then normals
-    for block in range(first // 4, (last + 3) // 4, count):
-        for lane in range(count):
-            words = _philox_at(block + lane, seed, stream, step)
-            put(buffer, lane, _to_uniform(out, words[0]))
-            put(buffer, count + lane, _to_uniform(out, words[1]))
-            put(buffer, 2 * count + lane, _to_uniform(out, words[2]))
-            put(buffer, 3 * count + lane, _to_uniform(out, words[3]))
-        for pair in range(2):
-            place = 2 * pair * count
-            u = load(buffer, place)
-            radius = square_root(vmath.log(u) * constant(u, -2.0))
-            cosine, sine = vmath.cos_sin_turn(load(buffer, place + count))
-            store(buffer, place, radius * cosine)
-            store(buffer, place + count, radius * sine)
-        for e in range(max(first, 4 * block), min(last, 4 * (block + count))):
-            within = e - 4 * block
-            put(out, e, get(buffer, (within % 4) * count + within // 4))
+    buffer = stack(out, 64)
+    for block in range(first // 4, (last + 3) // 4, lane_count(out)):
+        u0, u1, u2, u3 = _philox_uniforms(out, np.uint64(block), stream, step, seed)
+        n0, n1 = _box_muller(u0, u1)
+        n2, n3 = _box_muller(u2, u3)
+        _store_range(out, first, last, block, (n0, n1, n2, n3), buffer)
+
+
+@device_function
+def _box_muller(u: Any, turn: Any) -> Any:
+    radius = square_root(vmath.log(u) * constant(u, -2.0))
+    cosine, sine = vmath.cos_sin_turn(turn)
+    return radius * cosine, radius * sine
 
 
 @parallel_kernel
 def _uniform(out: Any, seed: Any, stream: Any, step: Any) -> None:
     for task in prange((out.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
-        _uniform_task(out, first, min(first + _BLOCK, out.size), seed, stream, step)
-
-
-@device_function
-def _uniform_task(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: Any) -> None:
-    base = pointer(out)
-    uniform_range(base, first, last, seed, stream, step, stack(base, 4))
+        uniform_range(pointer(out), first, min(first + _BLOCK, out.size), seed, stream, step)
 
 
 @parallel_kernel

@@ -211,6 +211,33 @@ libm_cos = _unary("cos", "cos of a float vector, lane by lane through libm.")
 
 
 @intrinsic
+def nonzero_bits(typingctx: Any, a: Any) -> Any:
+    """An integer whose bit j says that lane j of a float vector is not zero (NaN is not)."""
+    if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = ir.Constant(args[0].type, [_LLVM_BASE[a.base](0.0)] * a.lanes)
+        different = builder.fcmp_unordered("!=", args[0], zero, flags=VECTOR_FLAGS)
+        bits = builder.bitcast(different, ir.IntType(a.lanes))
+        return builder.zext(bits, ir.IntType(64))
+
+    return types.int64(a), lower
+
+
+@intrinsic
+def trailing_zeros(typingctx: Any, bits: Any) -> Any:
+    """The position of the lowest bit that is set in an integer that is not 0."""
+    if bits != types.int64:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(bits), lower
+
+
+@intrinsic
 def splat(typingctx: Any, x: Any) -> Any:
     """A vector with the scalar `x` in every lane."""
     if x not in _LLVM_BASE:
@@ -332,6 +359,20 @@ float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an in
 
 
 @intrinsic
+def get_offset(typingctx: Any, base: Any, offset: Any) -> Any:
+    """The scalar `offset` bytes after `base`, of the type that it points to; at any alignment."""
+    if not isinstance(base, types.CPointer):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        start = builder.bitcast(args[0], ir.IntType(8).as_pointer())
+        place = builder.bitcast(builder.gep(start, [args[1]]), args[0].type)
+        return builder.load(place, align=1)
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
 def advance(typingctx: Any, base: Any, count: Any) -> Any:
     """The pointer `count` elements after `base`."""
     if not isinstance(base, types.CPointer):
@@ -402,7 +443,7 @@ def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         source = ir.VectorType(args[0].type.pointee, vector.lanes)
         place = emit_vector_pointer(builder, args[0], args[1], source)
-        value = builder.load(place, align=base.dtype.bitwidth // 8)
+        value = builder.load(place, align=1)  # packed records are not aligned
         if base.dtype == like.dtype:
             return value
         if isinstance(base.dtype, types.Integer):

@@ -40,17 +40,20 @@ _LN2_HIGH = 0.693359375
 _LN2_LOW = -2.12194440e-4
 _EXP_MAX = 88.7228317  # the largest float32 whose exp is finite
 _EXP_MIN = -87.3  # exp below this is flushed to 0: subnormal results are slow and useless
+_ROUNDER = 12582912.0  # 1.5 * 2**23
 _TANH_SMALL = 0.625
 
 
 @device_function
-def _exp32(x: Any) -> Any:
-    # n * ln 2 is taken off so that |r| <= 0.347; exp(r) - 1 - r = r^2 q(r) there within 3e-9.
-    high = constant(x, _EXP_MAX)
+def _exp32_below(x: Any) -> Any:
+    """exp of x <= 88.72 (or NaN)."""
+    # n = x / ln 2 is rounded by adding a number whose last bit counts ones, which leaves n in the
+    # low bits; n ln 2 is taken off so that |r| <= 0.347, and exp(r) - 1 - r = r^2 q(r) there
+    # within 3e-9. NaN goes through all of it.
     low = constant(x, _EXP_MIN)
-    bounded = select(x > low, x, low)  # NaN becomes `low` here and returns in the last line
-    bounded = select(bounded < high, bounded, high)
-    n = round_even(bounded * constant(x, _LOG2_E))
+    bounded = select(x < low, low, x)
+    shifted = fma(bounded, constant(x, _LOG2_E), constant(x, _ROUNDER))
+    n = shifted - constant(x, _ROUNDER)
     r = fma(n, constant(x, -_LN2_HIGH), bounded)
     r = fma(n, constant(x, -_LN2_LOW), r)
     q = fma(r, constant(x, 0.001381432), constant(x, 0.008368851))
@@ -58,11 +61,15 @@ def _exp32(x: Any) -> Any:
     q = fma(q, r, constant(x, 0.1666652))
     q = fma(q, r, constant(x, 0.49999994))
     p = fma(q, r * r, r) + constant(x, 1.0)
-    k = to_integer(n)
+    k = as_integer(shifted)
     y = as_float(as_integer(p) + (k << constant(k, 23)))
-    y = select(x < low, constant(x, 0.0), y)
-    y = select(x > high, constant(x, np.inf), y)
-    return select(x != x, x, y)
+    return select(x < low, constant(x, 0.0), y)
+
+
+@device_function
+def _exp32(x: Any) -> Any:
+    high = constant(x, _EXP_MAX)
+    return select(x > high, constant(x, np.inf), _exp32_below(select(x > high, high, x)))
 
 
 @device_function
@@ -103,7 +110,7 @@ def _log1p32(y: Any) -> Any:
 @device_function
 def _tanh32(x: Any) -> Any:
     size = absolute(x)
-    e = _exp32(size * constant(x, -2.0))
+    e = _exp32_below(size * constant(x, -2.0))
     large = (constant(x, 1.0) - e) / (constant(x, 1.0) + e)
     large = select(x < constant(x, 0.0), negative(large), large)
     t = x * x
@@ -189,6 +196,11 @@ def exp(x: Any) -> Any:
     raise TypeError("exp is for kernels")
 
 
+def exp_of_negative(x: Any) -> Any:
+    """exp(x) of x <= 0, in fewer instructions."""
+    raise TypeError("exp_of_negative is for kernels")
+
+
 def log(x: Any) -> Any:
     """log(x) of normal x > 0; float32: within 2 ulp."""
     raise TypeError("log is for kernels")
@@ -210,6 +222,7 @@ def cos_sin_turn(u: Any) -> Any:
 
 
 overload(exp)(_by_base(_exp32, libm_exp))
+overload(exp_of_negative)(_by_base(_exp32_below, libm_exp))
 overload(log)(_by_base(_log32, libm_log))
 overload(log1p)(_by_base(_log1p32, _log1p64))
 overload(tanh)(_by_base(_tanh32, _tanh64))
@@ -226,14 +239,14 @@ def negative(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """1 / (1 + exp(-x)) by exp(-|x|), so that nothing overflows; float32: within 4 ulp."""
     one = constant(x, 1.0)
-    e = exp(negative(absolute(x)))
+    e = exp_of_negative(negative(absolute(x)))
     return select(x < constant(x, 0.0), e, one) / (one + e)
 
 
 @device_function
 def softplus(x: Any) -> Any:
     """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); float32: within 4 ulp."""
-    return rectify(x) + log1p(exp(negative(absolute(x))))
+    return rectify(x) + log1p(exp_of_negative(negative(absolute(x))))
 
 
 @device_function

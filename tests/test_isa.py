@@ -1,0 +1,63 @@
+"""Instruction sets: each that this processor runs passes the kernels' tests, and takes effect."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fastvae import kernels
+from fastvae.kernels._isa import INSTRUCTION_SETS
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folder())"
+SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
+
+
+def run(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python from the repository's root with an instruction set forced."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "FASTVAE_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_host_has_a_known_instruction_set() -> None:
+    assert kernels.isa() in INSTRUCTION_SETS
+    assert set(SMALLER) == set(INSTRUCTION_SETS)
+
+
+@pytest.mark.parametrize("isa", SMALLER[kernels.isa()])
+def test_forced_instruction_set_has_its_own_cache(isa: str) -> None:
+    done = run(isa, "-c", PROGRAM)
+    assert done.returncode == 0, done.stderr
+    name, _, folder = done.stdout.strip().partition(" ")
+    assert name == isa
+    assert folder != str(kernels.cache_folder()) or folder == "None"
+
+
+def test_unknown_instruction_set_is_refused() -> None:
+    done = run("avx1024", "-c", PROGRAM)
+    assert done.returncode != 0
+    assert "FASTVAE_ISA='avx1024' is not available" in done.stderr
+    for isa in (kernels.isa(), *SMALLER[kernels.isa()]):
+        assert isa in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("isa", SMALLER[kernels.isa()])
+def test_kernels_pass_on_a_smaller_instruction_set(isa: str) -> None:
+    """The tests of the kernels, among them those that read the machine code."""
+    files = sorted(str(path) for path in (ROOT / "tests").glob("test_kernels_*.py"))
+    files += [str(ROOT / "tests" / name) for name in ("test_simd.py", "test_vmath.py")]
+    options = ["-q", "-p", "no:cacheprovider", "-k", "not reference"]
+    done = run(isa, "-m", "pytest", *options, *files)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert " passed" in done.stdout

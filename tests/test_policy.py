@@ -1,0 +1,281 @@
+"""What holds for all code of the repository, read from its sources and its compiled functions."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numba.core.dispatcher import Dispatcher
+
+from fastvae import kernels
+from fastvae.kernels import reference
+
+ROOT = Path(__file__).resolve().parents[1]
+KERNELS = sorted((ROOT / "kernels").glob("*.py"))
+LAYERS = sorted(p for p in (ROOT / "fastvae").rglob("*.py") if "kernels" not in p.parts)
+BENCH = sorted((ROOT / "bench").rglob("*.py"))
+FOLDERS = ("fastvae.kernels", "fastvae.data", "fastvae.commands")
+JIT_DECORATORS = {"kernel", "parallel_kernel", "device_function"}
+
+
+def name_of(path: Path) -> str:
+    """The module's full name: ``kernels/x.py`` is imported as ``fastvae.kernels.x``."""
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    if parts[0] == "kernels":
+        parts.insert(0, "fastvae")
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def located(path: Path, node: ast.AST) -> str:
+    return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
+
+
+def imports(path: Path, *, deferred: bool = True) -> Iterator[tuple[str, str, ast.stmt]]:
+    """Yield (module, name or "", statement) of each import, with relative ones made absolute.
+
+    Without ``deferred`` only what is imported when the module itself is.
+    """
+    package = name_of(path).split(".")
+    if path.name != "__init__.py":
+        package = package[:-1]
+    todo: list[ast.AST] = [tree_of(path)]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, "", node
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield module, alias.name, node
+        todo.extend(
+            child
+            for child in ast.iter_child_nodes(node)
+            if deferred or not (is_function(child) or is_type_checking(child))
+        )
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def kernel_modules() -> list[Any]:
+    """Every module of fastvae.kernels."""
+    found = pkgutil.iter_modules(kernels.__path__)
+    return [importlib.import_module(f"fastvae.kernels.{module.name}") for module in found]
+
+
+def dispatchers() -> dict[str, Dispatcher]:
+    """Every function compiled by Numba in fastvae.kernels."""
+    return {
+        f"{module.__name__}.{name}": value
+        for module in kernel_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, Dispatcher)
+    }
+
+
+def test_only_the_project_s_decorators_compile() -> None:
+    forbidden = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}
+    for path in [*KERNELS, *LAYERS]:
+        if path == ROOT / "kernels" / "_jit.py":
+            continue
+        for node in ast.walk(tree_of(path)):
+            names = {getattr(node, key, None) for key in ("id", "attr", "name")}
+            assert not names & forbidden, f"{located(path, node)}: {ast.unparse(node)}"
+
+
+def test_flags_of_every_compiled_function() -> None:
+    compiled = dispatchers()
+    assert len(compiled) > 20
+    for name, dispatcher in compiled.items():
+        options = dispatcher.targetoptions
+        assert options["fastmath"] == {"contract", "nsz"}, name
+        assert options["error_model"] == "numpy", name
+        assert options["nopython"], name
+
+
+def test_compiled_functions_never_raise() -> None:
+    """An exception in a parallel region is lost: Python validates, kernels do not."""
+    n_compiled = 0
+    for path in KERNELS:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.FunctionDef) and JIT_DECORATORS & {
+                ast.unparse(decorator) for decorator in node.decorator_list
+            }:
+                n_compiled += 1
+                for inner in ast.walk(node):
+                    assert not isinstance(inner, ast.Raise | ast.Assert), located(path, inner)
+    assert n_compiled > 20
+
+
+def public_functions() -> dict[str, Any]:
+    """The functions that `fastvae.kernels` offers, as they are written (not compiled)."""
+    return {
+        name: value.py_func if isinstance(value, Dispatcher) else value
+        for name, value in vars(kernels).items()
+        if not name.startswith("_") and (isinstance(value, Dispatcher) or inspect.isfunction(value))
+    }
+
+
+# What is public and no kernel: passes over a packed network, which are tested against the kernels;
+# its storage; threads, compiler and machine.
+PASSES = {"gather_rows", "latent_forward", "layer_forward", "output_backward", "row_losses"}
+STORAGE = {"layer_table", "new_arena", "read_dense", "source_of", "tile_rows", "write_dense"}
+MACHINE = {"cache_folder", "is_compiled", "isa", "warmup"}
+THREADS = {"get_num_threads", "max_threads", "set_num_threads", "threading_layer"}
+NOT_KERNELS = {"train_steps"} | PASSES | STORAGE | MACHINE | THREADS
+
+
+def test_every_public_kernel_has_a_reference_of_the_same_signature() -> None:
+    public = public_functions()
+    assert set(public) - NOT_KERNELS == set(reference.__all__)
+    for name in reference.__all__:
+        ours = inspect.signature(getattr(reference, name)).parameters
+        theirs = inspect.signature(public[name]).parameters
+        assert list(ours) == list(theirs), name
+        assert all(p.default is p.empty for p in [*ours.values(), *theirs.values()]), name
+
+
+def test_public_kernels_are_documented() -> None:
+    for name, function in public_functions().items():
+        assert inspect.getdoc(function), name
+        if name in reference.__all__:
+            for text in (function.__doc__, getattr(reference, name).__doc__):
+                assert "Parameters\n    ----------\n" in text, name
+
+
+def test_kernels_stand_alone() -> None:
+    allowed = {"numpy", "numba", "llvmlite", *sys.stdlib_module_names}
+    for path in KERNELS:
+        for module, _, node in imports(path):
+            inside = module.startswith("fastvae.kernels")
+            assert inside or module.partition(".")[0] in allowed, located(path, node)
+
+
+def imported_modules(path: Path, *, deferred: bool) -> dict[str, ast.stmt]:
+    """The modules of this repository that a module imports."""
+    known = {name_of(other) for other in [*KERNELS, *LAYERS]}
+    found: dict[str, ast.stmt] = {}
+    for module, name, node in imports(path, deferred=deferred):
+        for candidate in (f"{module}.{name}", module):
+            if candidate in known:
+                found.setdefault(candidate, node)
+                break
+    return found
+
+
+def test_data_imports_only_kernels() -> None:
+    for path in LAYERS:
+        if name_of(path).startswith("fastvae.data"):
+            for module, node in imported_modules(path, deferred=True).items():
+                own = module.startswith(("fastvae.data", "fastvae.kernels"))
+                assert own, f"{located(path, node)}: {module}"
+
+
+# The order of the rooms. Training and evaluation know a VAE by its interface only, so that its
+# methods can hand over to them.
+ORDER = [
+    {"kernels"},
+    {"network"},
+    {"nn"},
+    {"sampler"},
+    {"evaluation"},
+    {"training"},
+    {"vae"},
+    {"runs", "plots"},
+    {"cli"},
+]
+
+
+def test_imports_run_one_way() -> None:
+    """Neither directly nor through other modules does a room import a later one, or itself."""
+    level = {f"fastvae.{name}": i for i, names in enumerate(ORDER) for name in names}
+    graph = {
+        name_of(path): set(imported_modules(path, deferred=False)) - {"fastvae"}
+        for path in LAYERS
+        if path != ROOT / "fastvae" / "__init__.py"
+    }
+    for start, first in graph.items():
+        reached: set[str] = set()
+        todo = list(first)
+        while todo:
+            module = todo.pop()
+            if module not in reached:
+                reached.add(module)
+                todo.extend(graph.get(module, ()))
+        assert start not in reached, f"{start} imports itself through {sorted(reached)}"
+        if start in level:
+            for module in reached & set(level):
+                assert level[module] <= level[start], f"{start} imports {module}"
+
+
+def room_of(module: str) -> str:
+    """The folder that a module of this repository stands in."""
+    for room in FOLDERS:
+        if module == room or module.startswith(f"{room}."):
+            return room
+    return module.partition(".")[0]
+
+
+def test_no_private_name_crosses_rooms() -> None:
+    for path in [*KERNELS, *LAYERS, *BENCH]:
+        for module, name, node in imports(path):
+            parts = [*module.split("."), name]
+            private = any(part.startswith("_") and not part.endswith("__") for part in parts)
+            if private and room_of(module) in (*FOLDERS, "fastvae", "bench"):
+                assert room_of(module) == room_of(name_of(path)), located(path, node)
+
+
+def test_no_pickle() -> None:
+    """Unpickling runs code; no file that a user may receive is read so."""
+    for path in [*KERNELS, *LAYERS, *BENCH]:
+        for module, name, node in imports(path):
+            words = {*module.split("."), name}
+            assert not words & {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve"}, (
+                located(path, node)
+            )
+        for inner in ast.walk(tree_of(path)):
+            if isinstance(inner, ast.keyword) and inner.arg == "allow_pickle":
+                assert ast.unparse(inner.value) == "False", located(path, inner)
+
+
+def test_importing_fastvae_compiles_nothing_and_draws_nothing(tmp_path: Path) -> None:
+    program = """
+import sys
+from numba.core import event
+with event.install_recorder("numba:compile") as compiled:
+    import fastvae
+    import fastvae.kernels
+assert not compiled.buffer, f"{len(compiled.buffer) // 2} functions were compiled"
+heavy = {"matplotlib", "torch", "jax", "IPython"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},  # nothing compiled before either
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
