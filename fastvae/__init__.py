@@ -1,0 +1,84 @@
+"""fastvae: variational autoencoders on multicore CPUs.
+
+Importing the package compiles nothing and loads nothing heavy: names are loaded on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastvae import callbacks, kernels, plots, schedules
+    from fastvae.data import Dataset
+    from fastvae.kernels import get_num_threads, set_num_threads, warmup
+    from fastvae.nn import MLP, Dense
+    from fastvae.optimizers import SGD, Adam, RMSprop
+    from fastvae.storage import pretrained
+    from fastvae.vae import VAE, Sampler
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "VAE",
+    "Adam",
+    "Dataset",
+    "Dense",
+    "RMSprop",
+    "Sampler",
+    "__version__",
+    "callbacks",
+    "get_num_threads",
+    "kernels",
+    "load",
+    "plots",
+    "pretrained",
+    "schedules",
+    "set_num_threads",
+    "warmup",
+]
+
+_MODULES = {"callbacks", "kernels", "plots", "schedules"}
+_HOMES = {
+    "Adam": "optimizers",
+    "Dataset": "data",
+    "Dense": "nn",
+    "MLP": "nn",
+    "RMSprop": "optimizers",
+    "SGD": "optimizers",
+    "Sampler": "sampler",
+    "VAE": "vae",
+    "get_num_threads": "kernels",
+    "pretrained": "storage",
+    "set_num_threads": "kernels",
+    "warmup": "kernels",
+}
+
+
+def load(name_or_path: str | os.PathLike[str]) -> VAE:
+    """Return the model that a file, a run folder or a pretrained model's name stands for.
+
+    See `VAE.load`.
+    """
+    from fastvae.vae import VAE
+
+    vae = VAE()
+    vae.load(name_or_path)
+    return vae
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"fastvae.{name}")
+    if name in _HOMES:
+        value = getattr(importlib.import_module(f"fastvae.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,253 @@
+"""Checks of what the user gives: each error says what was given and what was expected.
+
+Every public method checks its arguments here before it changes anything. Rows that the kernels'
+gather can read (uint8, float32, float64; any strides, read-only, memory-mapped) pass through
+without a copy; other real numbers are converted once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+PASSED_THROUGH = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
+WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
+MAX_SEED = 2**64 - 1
+_CHUNK_ELEMENTS = 1 << 22
+
+
+def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None) -> int:
+    """Return `value` as an int between `minimum` and `maximum`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer (bool and whole floats are not).
+    ValueError
+        If it lies outside the bounds.
+    """
+    wanted = f"an integer of at least {minimum}"
+    if maximum is not None:
+        wanted = f"an integer between {minimum} and {maximum}"
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
+    if number < minimum or (maximum is not None and number > maximum):
+        raise ValueError(f"{name} must be {wanted}; got {number}")
+    return number
+
+
+def seed(value: Any, name: str = "seed") -> int:
+    """Return `value` as a seed of the counter-based generator: an integer in [0, 2**64)."""
+    return integer(value, name, minimum=0, maximum=MAX_SEED)
+
+
+def number(
+    value: Any,
+    name: str,
+    minimum: float = 0.0,
+    below: float = math.inf,
+    *,
+    positive: bool = False,
+) -> float:
+    """Return `value` as a finite float in [minimum, below), or above `minimum` if `positive`.
+
+    Raises
+    ------
+    TypeError
+        If it is not a real number.
+    ValueError
+        If it is NaN, infinite or out of bounds.
+    """
+    wanted = f"a finite number {'above' if positive else 'of at least'} {minimum:g}"
+    if below < math.inf:
+        wanted += f" and below {below:g}"
+    if isinstance(value, (bool, str, bytes)):
+        raise TypeError(f"{name} must be {wanted}; got {value!r}")
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
+    inside = minimum < result < below if positive else minimum <= result < below
+    if not inside or not math.isfinite(result):
+        raise ValueError(f"{name} must be {wanted}; got {value!r}")
+    return result
+
+
+def choice(value: Any, known: Iterable[str], what: str) -> str:
+    """Return `value` if it is one of the `known` names, else raise a ValueError that lists them."""
+    names = list(known)
+    if isinstance(value, str) and value in names:
+        return value
+    message = f"{what} must be one of {', '.join(map(repr, names))}; got {value!r}"
+    close = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    if close:
+        message += f" (did you mean {close[0]!r}?)"
+    raise ValueError(message)
+
+
+def dtype(value: DTypeLike) -> np.dtype[Any]:
+    """Return `value` as one of the two working types, float32 or float64."""
+    try:
+        result = np.dtype(value)
+    except TypeError:
+        result = np.dtype(object)
+    if result not in WORKING_DTYPES:
+        raise ValueError(f"dtype must be float32 or float64; got {value!r}")
+    return result
+
+
+def _as_array(values: Any, name: str) -> NDArray[Any]:
+    """`values` as a NumPy array of real numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers; got {error}") from None
+    if array.dtype.kind not in "buif":
+        given = f"dtype {array.dtype}" if array.ndim else type(values).__name__
+        raise TypeError(
+            f"{name} must be an array of real numbers (uint8, integers or floats); got {given}"
+        )
+    return array
+
+
+def parameter(
+    values: Any, name: str, shape: tuple[int, ...], target: np.dtype[Any]
+) -> NDArray[Any]:
+    """Return `values` as a C-contiguous array of `shape` and dtype `target`, all finite.
+
+    Raises
+    ------
+    TypeError
+        If the values are no real numbers.
+    ValueError
+        If the shape differs or a value is NaN, infinite or too large for `target`.
+    """
+    array = _as_array(values, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
+    _check_range(array, name, target, unit_interval=False)
+    return np.ascontiguousarray(array, dtype=target)
+
+
+def finite(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Return `array` if every value is finite, else raise a ValueError."""
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+    return array
+
+
+def rows(
+    values: Any,
+    name: str,
+    n_columns: int,
+    target: np.dtype[Any],
+    *,
+    unit_interval: bool = False,
+) -> NDArray[Any]:
+    """Return `values` as a 2-D array (n, n_columns) that the gather kernel reads as it is.
+
+    Parameters
+    ----------
+    values : array_like, shape (n, n_columns) or (n_columns,)
+        Any real dtype. uint8 means pixels (value / 255); uint8, float32 and float64 arrays are
+        not copied, others are converted to `target`.
+    name : str
+        What to call the array in errors.
+    n_columns : int
+        Number of features.
+    target : numpy.dtype
+        The model's dtype.
+    unit_interval : bool
+        Whether values must lie in [0, 1], as the Bernoulli likelihood needs.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not real.
+    ValueError
+        If the shape is wrong, there is no row, or a value is NaN, infinite or out of range.
+    """
+    array = _as_array(values, name)
+    if array.ndim not in (1, 2) or array.shape[-1] != n_columns:
+        hint = ""
+        if array.ndim > 2 and math.prod(array.shape[1:]) == n_columns:
+            hint = f" (use {name}.reshape({array.shape[0]}, {n_columns}))"
+        raise ValueError(f"{name} must have {n_columns} columns; got shape {array.shape}{hint}")
+    array = array.reshape(1, n_columns) if array.ndim == 1 else array
+    if array.shape[0] == 0:
+        raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
+    if array.dtype != np.uint8:
+        _check_range(array, name, target, unit_interval)
+    if array.dtype in PASSED_THROUGH and array.dtype.isnative and array.flags.aligned:
+        return array
+    return array.astype(target)
+
+
+def layer_input(values: Any, name: str, n_columns: int, target: np.dtype[Any]) -> NDArray[Any]:
+    """Return a layer's inputs as a new C-contiguous array (n, n_columns) of dtype `target`.
+
+    Unlike `rows` it lets NaN and infinity through: what goes in shows in what comes out.
+    uint8 means pixels here too.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is not real.
+    ValueError
+        If the last axis is not `n_columns` long, or the array is neither 1-D nor 2-D.
+    """
+    array = _as_array(values, name)
+    if array.ndim not in (1, 2) or array.shape[-1] != n_columns:
+        raise ValueError(
+            f"{name} must have shape ({n_columns},) or (n, {n_columns}); got {array.shape}"
+        )
+    pixels = array.dtype == np.uint8
+    array = np.array(array.reshape(-1, n_columns), dtype=target, order="C")
+    return array / target.type(255) if pixels else array
+
+
+def _check_range(
+    array: NDArray[Any], name: str, target: np.dtype[Any], unit_interval: bool
+) -> None:
+    """Raise a ValueError unless every value is finite and in range, looking at chunks of rows."""
+    limit = float(np.finfo(target).max)
+    low, high = (0.0, 1.0) if unit_interval else (-limit, limit)
+    step = max(1, _CHUNK_ELEMENTS // max(1, math.prod(array.shape[1:])))
+    for start in range(0, len(array), step):
+        chunk = array[start : start + step]
+        with np.errstate(invalid="ignore"):
+            smallest, largest = float(chunk.min()), float(chunk.max())
+        # min and max pass NaN on, and NaN fails the comparison.
+        if not (low <= smallest and largest <= high):
+            finite(chunk, name)
+            raise ValueError(_range_message(array, name, target, unit_interval, chunk))
+
+
+def _range_message(
+    array: NDArray[Any],
+    name: str,
+    target: np.dtype[Any],
+    unit_interval: bool,
+    chunk: NDArray[Any],
+) -> str:
+    """What is wrong with the first chunk that has a finite value out of range."""
+    smallest, largest = chunk.min(), chunk.max()
+    if not unit_interval:
+        return f"{name} must fit {target}; got values from {smallest:g} to {largest:g}"
+    message = (
+        f"{name} must lie in [0, 1] for the Bernoulli likelihood; "
+        f"got values from {smallest:g} to {largest:g}"
+    )
+    if smallest >= 0 and largest <= 255 and not np.any(chunk != np.floor(chunk)):
+        message += f" of dtype {array.dtype}: pass uint8 or divide by 255"
+    return message

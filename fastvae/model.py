@@ -1,0 +1,258 @@
+"""What a model is made of, apart from its passes: parts, sizes, settings, names, files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastvae import checks, kernels, parts, seed_format, storage
+from fastvae.network import Network
+from fastvae.nn import MLP, Dense
+from fastvae.sampler import Sampler
+from fastvae.storage import SavedLayer, SavedModel
+from fastvae.summary import vae_summary
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
+_SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
+
+
+class Model:
+    """The structure of a `VAE`, which documents the arguments and adds the passes over rows."""
+
+    def __init__(
+        self,
+        encoder: MLP | None = None,
+        sampler: Sampler | None = None,
+        decoder: MLP | None = None,
+        *,
+        likelihood: str = "bernoulli",
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
+    ) -> None:
+        self._likelihood = checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
+        self.beta = beta
+        self.reconstruction_weight = reconstruction_weight
+        self._dtype = checks.dtype(dtype)
+        self.seed = checks.seed(seed)
+        self.epochs = 0
+        self.updates = 0
+        self.card: dict[str, Any] = {}
+        self._n_prior_draws = 0
+        self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
+        if encoder is None and sampler is None and decoder is None:
+            return
+        if (
+            not isinstance(encoder, MLP)
+            or not isinstance(sampler, Sampler)
+            or not isinstance(decoder, MLP)
+        ):
+            given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
+            raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        network = parts.join(
+            encoder, sampler, decoder, likelihood=self.likelihood, dtype=self.dtype, seed=self.seed
+        )
+        self._parts = encoder, sampler, decoder, network
+
+    @classmethod
+    def from_sizes(
+        cls,
+        n_features: int = 784,
+        hidden: Sequence[int] = (256,),
+        n_latent: int = 32,
+        activation: str = "relu",
+        output_activation: str | None = None,
+        *,
+        likelihood: str = "bernoulli",
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
+    ) -> Self:
+        """Build a VAE from its sizes; the decoder mirrors the encoder.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of features I.
+        hidden : sequence of int
+            Sizes of the encoder's layers, at least one.
+        n_latent : int
+            Number of latents Z.
+        activation : str
+            Activation of all layers but the sampler's and the last.
+        output_activation : str, optional
+            Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for the
+            Gaussian unless another is asked for.
+        likelihood, beta, reconstruction_weight, dtype, seed
+            See the class.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a size, a name or a number is not what it must be.
+        """
+        encoder, sampler, decoder = parts.from_sizes(
+            n_features, hidden, n_latent, activation, output_activation, likelihood, dtype
+        )
+        return cls(
+            encoder,
+            sampler,
+            decoder,
+            likelihood=likelihood,
+            beta=beta,
+            reconstruction_weight=reconstruction_weight,
+            dtype=dtype,
+            seed=seed,
+        )
+
+    @property
+    def encoder(self) -> MLP:
+        """The layers from the features to the sampler."""
+        return self._filled()[0]
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler; its `sample` is the latent drawn by the last `feedforward`."""
+        return self._filled()[1]
+
+    @property
+    def decoder(self) -> MLP:
+        """The layers from the latent to the features."""
+        return self._filled()[2]
+
+    @property
+    def network(self) -> Network:
+        """The parameters and the passes over rows, on the kernels; validates nothing."""
+        return self._filled()[3]
+
+    @property
+    def likelihood(self) -> str:
+        """Name of the likelihood: "bernoulli" or "gaussian"."""
+        return self._likelihood
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters and of all results: float32 or float64."""
+        return self._dtype
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL divergence in the loss."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        self._beta = checks.number(value, "beta")
+
+    @property
+    def reconstruction_weight(self) -> float:
+        """Weight of the reconstruction in the loss."""
+        return self._reconstruction_weight
+
+    @reconstruction_weight.setter
+    def reconstruction_weight(self, value: float) -> None:
+        self._reconstruction_weight = checks.number(value, "reconstruction_weight")
+
+    @property
+    def n_features(self) -> int:
+        """Number of features I."""
+        return self.encoder.layers[0].n_in
+
+    @property
+    def n_latent(self) -> int:
+        """Number of latents Z."""
+        return self.sampler.n_latent
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.n_parameters for layer in self.named_layers().values())
+
+    def named_layers(self) -> dict[str, Dense]:
+        """The layers by the names that gradients and model files use: encoder.0, sampler.mean."""
+        named = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder)}
+        named |= {"sampler.mean": self.sampler.mean, "sampler.log_var": self.sampler.log_var}
+        return named | {f"decoder.{i}": layer for i, layer in enumerate(self.decoder)}
+
+    def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
+        """Save the model, with its card, as one safetensors file or in the seed's format.
+
+        Parameters
+        ----------
+        path : path
+            The file to write (an existing one is replaced whole), or a new folder for "seed".
+        format : str
+            "safetensors" or "seed".
+
+        Raises
+        ------
+        ValueError
+            If the format is unknown.
+        OSError
+            If the file or folder cannot be written.
+        """
+        settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
+        layers = {
+            name: SavedLayer(layer.weight, layer.bias, layer.activation)
+            for name, layer in self.named_layers().items()
+        }
+        model = SavedModel(layers, dtype=self.dtype.name, **settings)
+        write = {"safetensors": storage.write, "seed": seed_format.write}
+        write[checks.choice(format, write, "format")](Path(path), model)
+
+    def load(self, name_or_path: str | os.PathLike[str]) -> None:
+        """Become the model that a file holds; on failure nothing changes.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+            A model file, a run folder, a folder in the seed's format, or the name of a
+            pretrained model (see `fastvae.pretrained`).
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none; the known names are listed.
+        ValueError
+            If it is truncated, corrupt, mislabelled or no model.
+        """
+        path = storage.locate(name_or_path)
+        saved = (seed_format if seed_format.is_seed_folder(path) else storage).read(path)
+        with storage.explaining(path):
+            settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
+            loaded = type(self)(*parts.from_saved(saved), dtype=saved.dtype, **settings)
+        loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
+        vars(self).update(vars(loaded))
+
+    def check_rows(self, X: ArrayLike, name: str = "X") -> NDArray[Any]:
+        """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them."""
+        unit_interval = self.likelihood == "bernoulli"
+        return checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
+
+    def __str__(self) -> str:
+        return repr(self) if self._parts is None else vae_summary(self)
+
+    def __repr__(self) -> str:
+        if self._parts is None:
+            return "VAE()"
+        sizes = [self.n_features, *(layer.n_out for layer in self.encoder), self.n_latent]
+        sizes += [layer.n_out for layer in self.decoder]
+        return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
+
+    def _filled(self) -> tuple[MLP, Sampler, MLP, Network]:
+        if self._parts is None:
+            raise ValueError(
+                "this VAE is empty: load a model into it, or build one with VAE.from_sizes(...) "
+                "or VAE(encoder, sampler, decoder)"
+            )
+        return self._parts

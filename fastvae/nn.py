@@ -1,0 +1,343 @@
+"""Dense layers and the multi-layer perceptron, on the plain kernels.
+
+Letters: B batch rows, I inputs, O outputs. Rows are samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastvae import checks, kernels
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer's parameters live: columns `first` onwards of one layer of an arena."""
+
+    table: NDArray[np.int64]
+    arena: NDArray[Any]
+    layer: int = 0
+    first: int = 0
+
+
+class Dense:
+    """A fully connected layer: y = activation(x W^T + b).
+
+    Parameters
+    ----------
+    n_in, n_out : int
+        Number of inputs I and outputs O.
+    activation : str
+        One of identity, relu, leaky_relu (slope 0.01), tanh, sigmoid, softplus.
+    dtype : dtype
+        float32 or float64.
+    seed : int
+        Seed of the initial weights.
+
+    Attributes
+    ----------
+    weight_grad, bias_grad : ndarray or None
+        Gradients of the last `backward`, shapes (O, I) and (O,).
+
+    Notes
+    -----
+    Weights start from N(0, 2 / (I + O)), which keeps the variance of activations and of gradients
+    about the same from layer to layer (Glorot & Bengio 2010, "Understanding the difficulty of
+    training deep feedforward neural networks", eq. 12); biases
+    start at 0. A layer that joins an `MLP` or a `VAE` with its weights untouched draws them anew
+    from its position there, so that layers of equal size differ.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: str = "relu",
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
+    ) -> None:
+        self._n_in = checks.integer(n_in, "n_in")
+        self._n_out = checks.integer(n_out, "n_out")
+        self._activation = checks.choice(activation, kernels.ACTIVATIONS, "activation")
+        self.seed = checks.seed(seed)
+        target = checks.dtype(dtype)
+        table = kernels.layer_table([(self._n_in, self._n_out, self._activation)], target)
+        self._place = Place(table, kernels.new_arena(table, target))
+        self._in_vae = False
+        self._x: NDArray[Any] | None = None
+        self._y: NDArray[Any] | None = None
+        self.weight_grad: NDArray[Any] | None = None
+        self.bias_grad: NDArray[Any] | None = None
+        self.initialise(self.seed)
+
+    @property
+    def n_in(self) -> int:
+        """Number of inputs I."""
+        return self._n_in
+
+    @property
+    def n_out(self) -> int:
+        """Number of outputs O."""
+        return self._n_out
+
+    @property
+    def activation(self) -> str:
+        """Name of the activation."""
+        return self._activation
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters: float32 or float64."""
+        return self._place.arena.dtype
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases: O * I + O."""
+        return self.n_out * self.n_in + self.n_out
+
+    @property
+    def in_vae(self) -> bool:
+        """Whether the layer belongs to a VAE, which then holds its parameters."""
+        return self._in_vae
+
+    @property
+    def weight(self) -> NDArray[Any]:
+        """The weights, shape (O, I): a read-only copy. Assign an array to change them."""
+        weight = self._read()[0]
+        weight.flags.writeable = False
+        return weight
+
+    @weight.setter
+    def weight(self, value: ArrayLike) -> None:
+        weight = checks.parameter(value, "weight", (self.n_out, self.n_in), self.dtype)
+        self._write(weight, None)
+        self._untouched = False
+
+    @property
+    def bias(self) -> NDArray[Any]:
+        """The biases, shape (O,): a read-only copy. Assign an array to change them."""
+        bias = self._read()[1]
+        bias.flags.writeable = False
+        return bias
+
+    @bias.setter
+    def bias(self, value: ArrayLike) -> None:
+        bias = checks.parameter(value, "bias", (self.n_out,), self.dtype)
+        self._write(None, bias)
+        self._untouched = False
+
+    def initialise(self, seed: int, number: int = 0) -> None:
+        """Draw the weights anew (see the class) and set the biases to 0.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the counter-based generator.
+        number : int
+            Number of the layer: layers of the same seed differ by it.
+        """
+        weight = np.empty((self.n_out, self.n_in), self.dtype)
+        kernels.normal(weight, seed, kernels.STREAM_WEIGHTS, number)
+        weight *= math.sqrt(2 / (self.n_in + self.n_out))
+        self._write(weight, np.zeros(self.n_out, self.dtype))
+        self._untouched = True
+
+    def initialise_if_untouched(self, seed: int, number: int) -> None:
+        """Like `initialise`, unless somebody assigned weights or biases."""
+        if self._untouched:
+            self.initialise(seed, number)
+
+    def move_to(self, place: Place) -> None:
+        """Move the parameters into a VAE's arena, where they live from now on."""
+        weight, bias = self._read()
+        self._place = place
+        self._in_vae = True
+        self._write(weight.astype(self.dtype), bias.astype(self.dtype))
+
+    def read_from(self, arena: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Copies of this layer's weights (O, I) and biases (O,) in an arena like its own."""
+        place = self._place
+        return kernels.read_dense(place.table, arena, place.layer, place.first, self.n_out)
+
+    def feedforward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the layer's outputs and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : array_like, shape (B, I) or (I,)
+            uint8 means pixels (value / 255).
+
+        Returns
+        -------
+        ndarray, shape (B, O) or (O,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no real array of that shape.
+        """
+        self._x = checks.layer_input(x, "x", self.n_in, self.dtype)
+        self._y = np.empty((len(self._x), self.n_out), self.dtype)
+        weight, bias = self._read()
+        activation = kernels.ACTIVATIONS[self.activation]
+        kernels.dense_forward(self._y, self._x, weight, bias, activation)
+        return self._y.copy() if np.ndim(x) == 2 else self._y[0].copy()
+
+    def backward(self, dy: ArrayLike) -> NDArray[Any]:
+        """Return dL/dx and set `weight_grad` and `bias_grad`, summed over the rows.
+
+        Parameters
+        ----------
+        dy : array_like, shape (B, O) or (O,)
+            dL/dy for the outputs of the last `feedforward`.
+
+        Returns
+        -------
+        ndarray, shape (B, I) or (I,)
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `feedforward`.
+        ValueError
+            If dy has another shape than the last outputs.
+        """
+        if self._x is None or self._y is None:
+            raise RuntimeError("backward needs the outputs of a feedforward; call that first")
+        given = checks.layer_input(dy, "dy", self.n_out, self.dtype)
+        if given.shape != self._y.shape:
+            raise ValueError(f"dy must have {len(self._y)} rows; got {len(given)}")
+        delta = np.empty_like(given)
+        kernels.activation_backward(delta, given, self._y, kernels.ACTIVATIONS[self.activation])
+        dx = np.empty_like(self._x)
+        weight_grad = np.empty((self.n_out, self.n_in), self.dtype)
+        bias_grad = np.empty(self.n_out, self.dtype)
+        kernels.dense_backward_weight(weight_grad, delta, self._x)
+        kernels.dense_backward_bias(bias_grad, delta)
+        kernels.dense_backward_input(dx, delta, self._read()[0])
+        self.weight_grad, self.bias_grad = weight_grad, bias_grad
+        return dx if np.ndim(dy) == 2 else dx[0]
+
+    def __repr__(self) -> str:
+        return f"Dense({self.n_in}, {self.n_out}, {self.activation!r})"
+
+    def _read(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        return self.read_from(self._place.arena)
+
+    def _write(self, weight: NDArray[Any] | None, bias: NDArray[Any] | None) -> None:
+        place = self._place
+        kernels.write_dense(place.table, place.arena, place.layer, weight, bias, place.first)
+
+
+class MLP:
+    """Dense layers in a row.
+
+    Parameters
+    ----------
+    layers : iterable of Dense
+        Each layer's `n_in` must be the `n_out` of the one before.
+
+    Raises
+    ------
+    TypeError
+        If one of them is no Dense layer.
+    ValueError
+        If sizes do not chain, or a layer is given twice.
+    """
+
+    def __init__(self, layers: Iterable[Dense] = ()) -> None:
+        self._layers: list[Dense] = []
+        for layer in layers:
+            self.add_layer(layer)
+
+    @property
+    def layers(self) -> tuple[Dense, ...]:
+        """The layers, first to last."""
+        return tuple(self._layers)
+
+    def add_layer(self, layer: Dense) -> None:
+        """Append a layer.
+
+        Raises
+        ------
+        TypeError
+            If it is no Dense layer.
+        ValueError
+            If its inputs are not the last layer's outputs, it is in the MLP already, or one of
+            the two belongs to a VAE.
+        """
+        if not isinstance(layer, Dense):
+            raise TypeError(f"layer must be a Dense layer; got {type(layer).__name__}")
+        if any(layer is other for other in self._layers):
+            raise ValueError(f"{layer!r} is in this MLP already; each layer can be used once")
+        if layer.in_vae or any(other.in_vae for other in self._layers):
+            raise ValueError("the layers of a VAE are fixed; build a new MLP from new layers")
+        if self._layers and layer.n_in != self._layers[-1].n_out:
+            raise ValueError(
+                f"layer {len(self._layers)} must have {self._layers[-1].n_out} inputs, "
+                f"the outputs of the layer before; got {layer!r}"
+            )
+        layer.initialise_if_untouched(layer.seed, len(self._layers))
+        self._layers.append(layer)
+
+    def feedforward(self, x: ArrayLike) -> NDArray[Any]:
+        """Return the outputs of the last layer.
+
+        Parameters
+        ----------
+        x : array_like, shape (B, I) or (I,)
+            uint8 means pixels (value / 255).
+
+        Returns
+        -------
+        ndarray, shape (B, O) or (O,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no real array of that shape.
+        """
+        y: Any = x
+        for layer in self._layers:
+            y = layer.feedforward(y)
+        return np.asarray(y)
+
+    def backward(self, dy: ArrayLike) -> NDArray[Any]:
+        """Return dL/dx and set each layer's gradients, summed over the rows.
+
+        Parameters
+        ----------
+        dy : array_like, shape (B, O) or (O,)
+            dL/dy for the outputs of the last `feedforward`.
+
+        Returns
+        -------
+        ndarray, shape (B, I) or (I,)
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `feedforward`.
+        ValueError
+            If dy has another shape than the last outputs.
+        """
+        dx: Any = dy
+        for layer in reversed(self._layers):
+            dx = layer.backward(dx)
+        return np.asarray(dx)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[Dense]:
+        return iter(self._layers)
+
+    def __repr__(self) -> str:
+        return f"MLP({self._layers!r})"

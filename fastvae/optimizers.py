@@ -1,0 +1,131 @@
+"""Optimisers that `VAE.fit` takes: their settings; the arithmetic lives in the kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import checks, kernels
+
+
+@dataclass(frozen=True)
+class SGD:
+    """Stochastic gradient descent: v = momentum * v + g; p -= rate * v.
+
+    Parameters
+    ----------
+    momentum : float
+        In [0, 1); 0 is plain gradient descent.
+
+    References
+    ----------
+    Polyak (1964), "Some methods of speeding up the convergence of iteration methods", eq. 9.
+    """
+
+    momentum: float = 0.0
+
+    name: ClassVar[str] = "sgd"
+
+    def __post_init__(self) -> None:
+        checks.number(self.momentum, "momentum", below=1.0)
+
+    @property
+    def hyper(self) -> NDArray[np.float64]:
+        """The settings as the kernels take them, shape (4,)."""
+        return np.array([self.momentum, 0.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class RMSprop:
+    """RMSprop: s = decay * s + (1 - decay) * g^2; p -= rate * g / (sqrt(s) + eps).
+
+    Parameters
+    ----------
+    decay : float
+        In [0, 1).
+    eps : float
+        Above 0.
+
+    References
+    ----------
+    Tieleman & Hinton (2012), "Neural Networks for Machine Learning", lecture 6.5.
+    """
+
+    decay: float = 0.9
+    eps: float = 1e-8
+
+    name: ClassVar[str] = "rmsprop"
+
+    def __post_init__(self) -> None:
+        checks.number(self.decay, "decay", below=1.0)
+        checks.number(self.eps, "eps", positive=True)
+
+    @property
+    def hyper(self) -> NDArray[np.float64]:
+        """The settings as the kernels take them, shape (4,)."""
+        return np.array([self.decay, self.eps, 0.0, 0.0])
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam, with bias-corrected moments.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Decay of the first and second moment, in [0, 1).
+    eps : float
+        Above 0.
+
+    References
+    ----------
+    Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", algorithm 1.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    name: ClassVar[str] = "adam"
+
+    def __post_init__(self) -> None:
+        checks.number(self.beta1, "beta1", below=1.0)
+        checks.number(self.beta2, "beta2", below=1.0)
+        checks.number(self.eps, "eps", positive=True)
+
+    @property
+    def hyper(self) -> NDArray[np.float64]:
+        """The settings as the kernels take them, shape (4,)."""
+        return np.array([self.beta1, self.beta2, self.eps, 0.0])
+
+
+Optimizer = SGD | RMSprop | Adam
+
+_BY_NAME: dict[str, type[SGD] | type[RMSprop] | type[Adam]] = {
+    kind.name: kind for kind in (SGD, RMSprop, Adam)
+}
+
+
+def resolve(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimiser that a name stands for, or `optimizer` itself.
+
+    Raises
+    ------
+    TypeError
+        If it is neither a name nor one of Adam, RMSprop, SGD.
+    ValueError
+        If the name is unknown; the known ones are listed.
+    """
+    if isinstance(optimizer, (SGD, RMSprop, Adam)):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise TypeError(f"optimizer must be a name, Adam, RMSprop or SGD; got {optimizer!r}")
+    return _BY_NAME[checks.choice(optimizer, _BY_NAME, "optimizer")]()
+
+
+def code(optimizer: Optimizer) -> int:
+    """The kernels' number of the optimiser."""
+    return kernels.OPTIMIZERS[optimizer.name]

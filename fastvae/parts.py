@@ -1,0 +1,130 @@
+"""The parts of a VAE: built from sizes or from a file, checked, and joined into one network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastvae import checks, kernels
+from fastvae.network import Network
+from fastvae.nn import MLP, Dense, Place
+from fastvae.sampler import Sampler
+from fastvae.storage import SavedModel
+
+
+def from_sizes(
+    n_features: int,
+    hidden: Sequence[int],
+    n_latent: int,
+    activation: str,
+    output_activation: str | None,
+    likelihood: str,
+    dtype: DTypeLike,
+) -> tuple[MLP, Sampler, MLP]:
+    """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
+    if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not hidden:
+        raise ValueError(f"hidden must be a sequence of at least one size; got {hidden!r}")
+    sizes = [checks.integer(n_features, "n_features")]
+    sizes += [checks.integer(size, "hidden sizes") for size in hidden]
+    checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
+    if output_activation is None:
+        output_activation = "sigmoid" if likelihood == "bernoulli" else "identity"
+    encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
+    sampler = Sampler(sizes[-1], n_latent, dtype=dtype)
+    mirrored = [sampler.n_latent, *reversed(sizes[1:])]
+    decoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(mirrored))
+    decoder.add_layer(Dense(sizes[1], sizes[0], output_activation, dtype=dtype))
+    return encoder, sampler, decoder
+
+
+def from_saved(saved: SavedModel) -> tuple[MLP, Sampler, MLP]:
+    """Return encoder, sampler and decoder with the weights that a file holds.
+
+    Raises
+    ------
+    KeyError, ValueError
+        If a layer is missing, unknown, or does not fit the others.
+    """
+
+    def mlp(part: str) -> MLP:
+        count = sum(name.startswith(f"{part}.") for name in saved.layers)
+        layers = []
+        for i in range(count):
+            entry = saved.layers[f"{part}.{i}"]
+            n_out, n_in = entry.weight.shape
+            layers.append(Dense(n_in, n_out, entry.activation, dtype=saved.dtype))
+            layers[-1].weight, layers[-1].bias = entry.weight, entry.bias
+        return MLP(layers)
+
+    encoder, decoder = mlp("encoder"), mlp("decoder")
+    if len(saved.layers) != len(encoder) + len(decoder) + 2:
+        raise ValueError(f"there are unknown layers among {', '.join(saved.layers)}")
+    n_latent, n_in = saved.layers["sampler.mean"].weight.shape
+    sampler = Sampler(n_in, n_latent, dtype=saved.dtype)
+    for name, layer in (("mean", sampler.mean), ("log_var", sampler.log_var)):
+        entry = saved.layers[f"sampler.{name}"]
+        if entry.activation != "identity":
+            raise ValueError(f"sampler.{name} must be identity; got {entry.activation!r}")
+        layer.weight, layer.bias = entry.weight, entry.bias
+    return encoder, sampler, decoder
+
+
+def join(
+    encoder: MLP,
+    sampler: Sampler,
+    decoder: MLP,
+    *,
+    likelihood: str,
+    dtype: np.dtype[Any],
+    seed: int,
+) -> Network:
+    """Build the network of the parts and move their parameters into its arena.
+
+    Layers whose weights nobody assigned draw them from `seed`, numbered encoder, mean, log_var,
+    decoder.
+
+    Raises
+    ------
+    ValueError
+        If the parts do not chain, are not free, or do not suit the likelihood.
+    """
+    _check(encoder, sampler, decoder, likelihood)
+    shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
+    shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
+    shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
+    network = Network(shapes, len(encoder), likelihood, dtype)
+    head = len(encoder)
+    rows = [*range(head), head, head, *range(head + 1, len(shapes))]
+    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
+    for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
+        first = sampler.n_latent if layer is sampler.log_var else 0
+        layer.move_to(Place(network.table, network.parameters, row, first))
+        layer.initialise_if_untouched(seed, number)
+    sampler.seed = seed
+    return network
+
+
+def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: str) -> None:
+    """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
+    if not encoder.layers or not decoder.layers:
+        raise ValueError("encoder and decoder must have at least one layer each")
+    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
+    if any(layer.in_vae for layer in layers) or len(set(map(id, layers))) < len(layers):
+        raise ValueError("each layer can be used once, in one VAE; build new layers")
+    joints = [
+        ("sampler inputs", sampler.n_in, "encoder outputs", encoder.layers[-1].n_out),
+        ("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent),
+        ("decoder outputs", decoder.layers[-1].n_out, "features", encoder.layers[0].n_in),
+    ]
+    for what, given, like, expected in joints:
+        if given != expected:
+            raise ValueError(f"{what} must be as many as {like}, {expected}; got {given}")
+    output = decoder.layers[-1].activation
+    if likelihood == "bernoulli" and output != "sigmoid":
+        raise ValueError(
+            f"the Bernoulli likelihood needs sigmoid as the output activation; got {output!r}"
+        )

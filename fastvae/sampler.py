@@ -1,0 +1,148 @@
+"""The sampler: the reparameterised latent between encoder and decoder.
+
+Letters: B batch rows, H inputs, Z latents. Rows are samples.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastvae import checks, kernels
+from fastvae.nn import Dense
+
+
+class Sampler:
+    """The reparameterised latent: z = mean + exp(log_var / 2) * noise.
+
+    Parameters
+    ----------
+    n_in, n_latent : int
+        Number of inputs H and of latents Z.
+    dtype : dtype
+        float32 or float64.
+    seed : int
+        Seed of the initial weights and of the noise.
+
+    Attributes
+    ----------
+    mean, log_var : Dense
+        Identity layers that give the posterior's mean and log-variance.
+    sample : ndarray or None
+        The latent drawn by the last pass, shape (B, Z) or (Z,).
+
+    References
+    ----------
+    Kingma & Welling (2014), section 2.4 and appendix B.
+    """
+
+    def __init__(
+        self, n_in: int, n_latent: int, *, dtype: DTypeLike = np.float32, seed: int = 0
+    ) -> None:
+        n_latent = checks.integer(n_latent, "n_latent")
+        self.mean = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
+        self.log_var = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
+        self.log_var.initialise(self.log_var.seed, 1)
+        self.seed = self.mean.seed
+        self.sample: NDArray[Any] | None = None
+        self._n_draws = 0
+        self._pass: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+
+    @property
+    def n_in(self) -> int:
+        """Number of inputs H."""
+        return self.mean.n_in
+
+    @property
+    def n_latent(self) -> int:
+        """Number of latents Z."""
+        return self.mean.n_out
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters: float32 or float64."""
+        return self.mean.dtype
+
+    def feedforward(self, x: ArrayLike) -> NDArray[Any]:
+        """Draw a latent for each row; it is kept as `sample` too.
+
+        Parameters
+        ----------
+        x : array_like, shape (B, H) or (H,)
+
+        Returns
+        -------
+        ndarray, shape (B, Z) or (Z,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is no real array of that shape.
+        """
+        mean, log_var = self.mean.feedforward(x), self.log_var.feedforward(x)
+        z, noise = self._draw(mean, log_var)
+        self._pass = np.atleast_2d(mean), np.atleast_2d(log_var), noise
+        return z
+
+    def draw(self, mean: NDArray[Any], log_var: NDArray[Any]) -> NDArray[Any]:
+        """Draw a latent from N(mean, exp(log_var)), both (B, Z) or (Z,); keep it as `sample`.
+
+        The noise is a function of the seed and the number of draws so far. There is no
+        `backward` through a latent drawn like this.
+        """
+        self._pass = None
+        return self._draw(mean, log_var)[0]
+
+    def noise(self, n_rows: int) -> NDArray[Any]:
+        """The next draw of standard normal noise, shape (n_rows, Z)."""
+        noise = np.empty((n_rows, self.n_latent), self.dtype)
+        kernels.normal(noise, self.seed, kernels.STREAM_FORWARD, self._n_draws)
+        self._n_draws += 1
+        return noise
+
+    def backward(self, dz: ArrayLike, kl_weight: float = 0.0) -> NDArray[Any]:
+        """Return dL/dx and set the gradients of `mean` and `log_var`, summed over the rows.
+
+        Parameters
+        ----------
+        dz : array_like, shape (B, Z) or (Z,)
+            dL/dz for the latents of the last `feedforward`.
+        kl_weight : float
+            Factor of the KL divergence to N(0, I) in L, summed over the rows.
+
+        Returns
+        -------
+        ndarray, shape (B, H) or (H,)
+
+        Raises
+        ------
+        RuntimeError
+            If there was no `feedforward`.
+        ValueError
+            If dz has another shape than the last latents.
+        """
+        if self._pass is None:
+            raise RuntimeError("backward needs the latents of a feedforward; call that first")
+        mean, log_var, noise = self._pass
+        given = checks.layer_input(dz, "dz", self.n_latent, self.dtype)
+        if given.shape != noise.shape:
+            raise ValueError(f"dz must have {len(noise)} rows; got {len(given)}")
+        dmean, dlog_var = np.empty_like(given), np.empty_like(given)
+        kernels.reparameterise_backward(dmean, dlog_var, given, log_var, noise)
+        kernels.kl_divergence_backward(dmean, dlog_var, mean, log_var, kl_weight)
+        dx = self.mean.backward(dmean) + self.log_var.backward(dlog_var)
+        return dx if np.ndim(dz) == 2 else dx[0]
+
+    def __repr__(self) -> str:
+        return f"Sampler({self.n_in}, {self.n_latent})"
+
+    def _draw(self, mean: NDArray[Any], log_var: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The latent, shaped like the mean, and the noise it was drawn with, shape (B, Z)."""
+        rows = np.atleast_2d(mean)
+        noise = self.noise(len(rows))
+        z = np.empty_like(rows)
+        kernels.reparameterise(z, rows, np.atleast_2d(log_var), noise)
+        self.sample = z.reshape(mean.shape)
+        return self.sample.copy(), noise

@@ -1,0 +1,105 @@
+"""The same bits for every number of threads, and a golden run."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
+from numba import config
+
+from fastvae import kernels
+
+needs_two_threads = pytest.mark.skipif(
+    config.NUMBA_NUM_THREADS < 2, reason="needs two threads; this process may use one"
+)
+
+GOLDEN_LOSSES = [
+    23.07610651338473,
+    22.920597653933328,
+    23.029242378894196,
+    22.834258933968158,
+    22.751273148080145,
+    22.87691776092106,
+    22.616477450732873,
+    22.252219509900897,
+    22.64774772403871,
+    22.36884449205354,
+]
+
+
+def train(n_threads, rows, batch_size=13, epochs=2, **settings):
+    optimizer = settings.pop("optimizer", "adam")
+    clip_norm = settings.pop("clip_norm", None)
+    vae = small_vae(**settings)
+    history = vae.fit(
+        rows,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        clip_norm=clip_norm,
+        validation=rows[:7],
+        verbose=False,
+        n_threads=n_threads,
+    )
+    return vae, history
+
+
+@needs_two_threads
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"batch_size": 1, "epochs": 1},
+        {"batch_size": 64},
+        {"optimizer": "sgd", "clip_norm": 0.5},
+        {"optimizer": "rmsprop", "likelihood": "gaussian"},
+        {"n_features": 211, "hidden": (67, 33, 17), "n_latent": 1, "activation": "softplus"},
+        {"n_features": 300, "hidden": (131,), "n_latent": 41, "batch_size": 29},
+    ],
+    ids=lambda settings: "-".join(map(str, settings)) or "default",
+)
+@pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
+def test_threads_give_the_same_bits(settings, dtype, dense):
+    rows = pixel_rows(101, settings.get("n_features", 37))
+    if dense:
+        rows = np.random.default_rng(0).random(rows.shape)
+    (one, history), (two, other) = (train(n, rows, dtype=dtype, **settings) for n in (1, 2))
+    assert_same_parameters(two, parameters(one))
+    for name in history:
+        if name not in ("seconds", "samples_per_second"):
+            assert history[name] == other[name], name
+
+
+@needs_two_threads
+def test_threads_give_the_same_figures():
+    rows = pixel_rows(700, 37)
+    results = []
+    for n_threads in (1, 2):
+        before = kernels.get_num_threads()
+        kernels.set_num_threads(n_threads)
+        vae = small_vae()
+        losses, gradients = vae.gradients(rows)
+        arrays = [*vae.encode(rows), vae.reconstruct(rows), vae.sample(50), vae.feedforward(rows)]
+        results.append([losses, *vae.elbo(rows, per_sample=True), *gradients.values(), *arrays])
+        kernels.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_golden_run():
+    """The first ten losses of a fixed seed: one update an epoch, so one loss each."""
+    i, j = np.ogrid[:64, :37]
+    rows = ((7 * i + 3 * j * j) % 11 < 3).astype(np.uint8) * 255
+    threads = {1, config.NUMBA_NUM_THREADS}
+    runs = [train(n, rows, batch_size=64, epochs=10)[1]["loss"] for n in threads]
+    assert all(losses == runs[0] for losses in runs)
+    # Other instruction sets may round the loss's sums differently, but not ten times eps.
+    np.testing.assert_allclose(runs[0], GOLDEN_LOSSES, rtol=10 * np.finfo(np.float32).eps)
+
+
+def test_seeds_decide():
+    rows = pixel_rows(64, 37)
+    one, again, other = (train(None, rows, seed=seed)[0] for seed in (0, 0, 1))
+    assert_same_parameters(again, parameters(one))
+    assert np.any(other.encoder.layers[0].weight != one.encoder.layers[0].weight)

@@ -1,0 +1,350 @@
+"""`fit`: against a loop written out, its history, its callbacks, and what it refuses."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from model_checks import (
+    Recorder,
+    assert_same_parameters,
+    batches,
+    parameters,
+    pixel_rows,
+    set_parameter,
+    small_vae,
+    training_noise,
+)
+
+from fastvae import SGD, Adam, Dataset, RMSprop, kernels, training
+from fastvae.schedules import Cosine
+
+X = pixel_rows(23, 37)
+
+
+class Written:
+    """The optimisers as their papers write them."""
+
+    def __init__(self, optimizer):
+        self.optimizer, self.first, self.second, self.step = optimizer, {}, {}, 0
+
+    def update(self, values, gradients, rate):
+        self.step += 1
+        return {name: self.new(name, values[name], g, rate) for name, g in gradients.items()}
+
+    def new(self, name, value, g, rate):
+        settings, m, s = self.optimizer, self.first.get(name, 0), self.second.get(name, 0)
+        if isinstance(settings, SGD):
+            self.first[name] = m = settings.momentum * m + g
+            return value - rate * m
+        if isinstance(settings, RMSprop):
+            self.second[name] = s = settings.decay * s + (1 - settings.decay) * g**2
+            return value - rate * g / (np.sqrt(s) + settings.eps)
+        self.first[name] = m = settings.beta1 * m + (1 - settings.beta1) * g
+        self.second[name] = s = settings.beta2 * s + (1 - settings.beta2) * g**2
+        m_hat = m / (1 - settings.beta1**self.step)
+        s_hat = s / (1 - settings.beta2**self.step)
+        return value - rate * m_hat / (np.sqrt(s_hat) + settings.eps)
+
+
+def fit_written_out(vae, rows, epochs, batch_size, schedule, optimizer, clip_norm=np.inf):
+    """What `fit` does, from the public gradients; the mean loss of each epoch."""
+    n_rows = len(rows)
+    total = epochs * -(-n_rows // batch_size)
+    written, losses = Written(optimizer), []
+    if vae.likelihood == "bernoulli" and not vae.decoder.layers[-1].bias.any():
+        mean = np.clip((rows / 255).mean(axis=0), 0.001, 0.999)
+        vae.decoder.layers[-1].bias = np.log(mean / (1 - mean))
+    for _ in range(epochs):
+        loss_sum = 0.0
+        for index in batches(vae, n_rows, batch_size, vae.epochs):
+            noise = training_noise(vae, len(index), vae.updates)
+            loss, gradients = vae.gradients(rows[index], noise)
+            norm = np.sqrt(sum(np.vdot(g, g) for g in gradients.values()))
+            scale = min(1, clip_norm / norm)
+            clipped = {name: scale * g for name, g in gradients.items()}
+            rate = schedule(written.step, total)
+            for name, value in written.update(parameters(vae), clipped, rate).items():
+                set_parameter(vae, name, value)
+            vae.updates += 1
+            loss_sum += loss.loss * len(index)
+        vae.epochs += 1
+        losses.append(loss_sum / n_rows)
+    return losses
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.7])
+@pytest.mark.parametrize("likelihood", kernels.LIKELIHOODS)
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.8), RMSprop(decay=0.8, eps=1e-3), Adam(0.8, 0.95, 1e-3)]
+)
+def test_fit_is_the_loop_written_out(optimizer, likelihood, clip_norm):
+    settings = {
+        "likelihood": likelihood,
+        "output_activation": "sigmoid",
+        "dtype": np.float64,
+        "beta": 0.7,
+        "reconstruction_weight": 1.3,
+    }
+    vae, written = small_vae(**settings), small_vae(**settings)
+    schedule = Cosine(0.02, 0.001)
+    # Two fits: the second starts with fresh moments, but with orders and noise of its own.
+    for epochs, batch_size in ((3, 10), (2, 7)):
+        history = vae.fit(
+            X,
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=schedule,
+            clip_norm=clip_norm,
+            verbose=False,
+        )
+        losses = fit_written_out(
+            written, X, epochs, batch_size, schedule, optimizer, clip_norm or np.inf
+        )
+        # 17 updates of float64 sums in another order; eps = 1e-3 keeps rounding from growing.
+        np.testing.assert_allclose(history["loss"], losses, rtol=1e-11)
+        for name, array in parameters(vae).items():
+            np.testing.assert_allclose(
+                array, parameters(written)[name], rtol=1e-9, atol=1e-10, err_msg=name
+            )
+    assert (vae.epochs, vae.updates) == (written.epochs, written.updates) == (5, 17)
+    if clip_norm:
+        free = small_vae(**settings)
+        free.fit(X, epochs=1, optimizer=optimizer, learning_rate=0.02, verbose=False)
+        noise = np.zeros((23, 5))
+        gradients = small_vae(**settings).gradients(X, noise)[1]
+        assert sum(np.vdot(g, g) for g in gradients.values()) > clip_norm**2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop", "adam"])
+def test_every_optimizer_learns(optimizer, dtype):
+    rows = pixel_rows(200, 37)
+    vae = small_vae(dtype=dtype)
+    rate = 0.05 if optimizer == "sgd" else 0.01
+    history = vae.fit(
+        rows, epochs=8, batch_size=20, optimizer=optimizer, learning_rate=rate, verbose=False
+    )
+    assert history["loss"][-1] < 0.97 * history["loss"][0]
+
+
+def test_history_has_the_figures_of_each_epoch():
+    vae = small_vae(beta=0.5, reconstruction_weight=2.0)
+    history = vae.fit(X, epochs=3, batch_size=10, validation=X[:5], verbose=False)
+    assert list(history) == [
+        *("loss", "elbo", "reconstruction", "kl", "active_units", "seconds"),
+        *("samples_per_second", "val_loss", "val_elbo", "val_reconstruction", "val_kl"),
+    ]
+    assert all(len(history[name]) == 3 for name in history)
+    for prefix in ("", "val_"):
+        loss, elbo, reconstruction, kl = (
+            np.array(history[prefix + name]) for name in ("loss", "elbo", "reconstruction", "kl")
+        )
+        np.testing.assert_allclose(elbo, -(reconstruction + kl), rtol=1e-14)
+        # The training loss is summed in float64 from terms of the working type.
+        np.testing.assert_allclose(loss, 2 * reconstruction + 0.5 * kl, rtol=1e-6)
+    seconds, speed = np.array(history["seconds"]), np.array(history["samples_per_second"])
+    np.testing.assert_allclose(seconds * speed, 23)
+    last = vae.elbo(X[:5], seed=vae.seed)
+    assert history["val_elbo"][-1] == last.elbo
+    assert history["val_kl"][-1] == last.kl
+
+
+def test_history_without_validation_and_its_repr():
+    history = small_vae().fit(X, epochs=1, verbose=False)
+    assert len(history) == 7
+    assert "val_loss" not in history
+    assert repr(history).startswith("History({'loss': [")
+
+
+def test_training_figures_come_from_the_epochs_own_passes():
+    vae = small_vae(dtype=np.float64)
+    vae.fit(X, epochs=2, batch_size=10, verbose=False)
+    epoch, updates = vae.epochs, vae.updates
+    history = vae.fit(X, epochs=1, batch_size=10, learning_rate=0.0, verbose=False)
+    expected = np.zeros(2)
+    for i, index in enumerate(batches(vae, 23, 10, epoch)):
+        noise = training_noise(vae, len(index), updates + i)
+        losses, _ = vae.gradients(X[index], noise)
+        expected += np.array([losses.reconstruction, losses.kl]) * len(index) / 23
+    # Float64 sums of 23 rows in another order.
+    np.testing.assert_allclose(history["reconstruction"][0], expected[0], rtol=1e-13)
+    np.testing.assert_allclose(history["kl"][0], expected[1], rtol=1e-13)
+    variance = vae.encode(X)[0].var(axis=0)
+    assert history["active_units"] == [np.count_nonzero(variance > 0.01)]
+
+
+def test_output_bias_starts_at_the_means_logit():
+    rows = np.vstack([np.zeros(37, np.uint8), np.full(37, 255, np.uint8), X])
+    rows[:, 0], rows[:, 1] = 0, 255
+    vae = small_vae(dtype=np.float64)
+    vae.fit(rows, epochs=1, learning_rate=0.0, verbose=False)
+    mean = (rows / 255).mean(axis=0)
+    mean[0], mean[1] = 0.001, 0.999
+    np.testing.assert_allclose(
+        vae.decoder.layers[-1].bias, np.log(mean / (1 - mean)), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_output_bias_is_left_alone_where_it_was_set():
+    gaussian = small_vae(likelihood="gaussian")
+    gaussian.fit(X, epochs=1, learning_rate=0.0, verbose=False)
+    np.testing.assert_array_equal(gaussian.decoder.layers[-1].bias, 0)
+    given = small_vae()
+    given.decoder.layers[-1].bias = np.ones(37)
+    given.fit(X, epochs=1, learning_rate=0.0, verbose=False)
+    np.testing.assert_array_equal(given.decoder.layers[-1].bias, 1)
+    trained = small_vae()
+    trained.fit(X, epochs=1, verbose=False)
+    trained.decoder.layers[-1].bias = np.zeros(37)
+    trained.fit(X, epochs=1, learning_rate=0.0, verbose=False)
+    np.testing.assert_array_equal(trained.decoder.layers[-1].bias, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_column_means_in_chunks(monkeypatch, dtype):
+    monkeypatch.setattr(training, "_CHUNK_ROWS", 4)
+    rows = X if dtype == np.uint8 else (X / 255).astype(dtype)
+    np.testing.assert_allclose(training._column_means(rows), (X / 255).mean(axis=0), rtol=1e-6)
+
+
+def test_rows_of_every_kind_train_the_same(tmp_path):
+    pixels = (X / 255).astype(np.float32)
+    wide = np.zeros((46, 74), np.float32)
+    wide[::2, ::2] = pixels
+    read_only = pixels.copy()
+    read_only.flags.writeable = False
+    mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=pixels.shape)
+    mapped[:] = pixels
+    kinds = [np.asfortranarray(pixels), wide[::2, ::2], read_only, pixels.astype(float), mapped]
+    expected = small_vae()
+    expected.fit(pixels, epochs=2, batch_size=10, verbose=False)
+    for rows in kinds:
+        vae = small_vae()
+        vae.fit(rows, epochs=2, batch_size=10, verbose=False)
+        assert_same_parameters(vae, parameters(expected))
+
+
+def test_a_data_set_stands_for_its_training_rows():
+    vae, expected = small_vae(), small_vae()
+    vae.fit(Dataset(X, train_size=20), epochs=2, batch_size=10, verbose=False)
+    expected.fit(Dataset(X, train_size=20).train, epochs=2, batch_size=10, verbose=False)
+    assert_same_parameters(vae, parameters(expected))
+
+
+def test_uint8_trains_like_its_values_over_255():
+    pixels, fractions = small_vae(), small_vae()
+    # The same bias for both: the means are summed in another order.
+    for vae in (pixels, fractions):
+        vae.decoder.layers[-1].bias = np.full(37, -1.0)
+    pixels.fit(X, epochs=2, batch_size=10, verbose=False)
+    fractions.fit((X / 255).astype(np.float32), epochs=2, batch_size=10, verbose=False)
+    assert_same_parameters(pixels, parameters(fractions))
+
+
+def test_a_batch_larger_than_the_data_is_all_of_it():
+    one, other = small_vae(), small_vae()
+    one.fit(X, epochs=2, batch_size=23, verbose=False)
+    other.fit(X, epochs=2, batch_size=10**9, verbose=False)
+    assert one.updates == 2
+    assert_same_parameters(one, parameters(other))
+
+
+def test_threads_are_restored():
+    before = kernels.get_num_threads()
+    seen = []
+    small_vae().fit(
+        X,
+        epochs=1,
+        n_threads=1,
+        callbacks=[lambda *_: seen.append(kernels.get_num_threads())],
+        verbose=False,
+    )
+    assert seen == [1]
+    assert kernels.get_num_threads() == before
+
+
+def test_diverged_training_shows():
+    vae = small_vae(likelihood="gaussian")
+    with pytest.warns(
+        RuntimeWarning, match="epoch . is (nan|inf): the training has diverged"
+    ) as caught:
+        history = vae.fit(
+            X, epochs=4, batch_size=5, optimizer="sgd", learning_rate=1e6, verbose=False
+        )
+    assert sum("diverged" in str(warning.message) for warning in caught) == 1
+    assert not np.isfinite(history["loss"][-1])
+    assert not all(np.isfinite(array).all() for array in parameters(vae).values())
+
+
+@pytest.mark.parametrize("likelihood", kernels.LIKELIHOODS)
+def test_nan_weights_show_in_the_loss(likelihood):
+    vae = small_vae(likelihood=likelihood)
+    weight, bias = vae.network.read_dense(0)
+    weight[3, 4] = np.nan
+    vae.network.write_dense(0, weight, bias)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        history = vae.fit(X, epochs=1, verbose=False)
+    assert np.isnan(history["loss"][0])
+
+
+BAD = [
+    ({"epochs": 0}, ValueError, "epochs must be an integer of at least 1; got 0"),
+    ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
+    ({"batch_size": 0}, ValueError, "batch_size must be"),
+    ({"batch_size": "8"}, TypeError, "batch_size must be"),
+    ({"learning_rate": -1e-3}, ValueError, "learning_rate must be"),
+    ({"learning_rate": float("nan")}, ValueError, "learning_rate must be"),
+    ({"learning_rate": "fast"}, TypeError, "learning_rate must be"),
+    ({"learning_rate": lambda step, total: -1.0}, ValueError, "learning_rate at step 0 of 1"),
+    ({"optimizer": "adamw"}, ValueError, "'sgd', 'rmsprop', 'adam'; got 'adamw'"),
+    ({"optimizer": 3}, TypeError, "optimizer must be"),
+    ({"clip_norm": 0}, ValueError, "clip_norm must be a finite number above 0"),
+    ({"clip_norm": float("inf")}, ValueError, "clip_norm must be"),
+    ({"callbacks": [3]}, TypeError, "callbacks must be Callback objects or functions"),
+    ({"callbacks": [Recorder]}, TypeError, "callbacks must be Callback objects or functions"),
+    ({"callbacks": 3}, TypeError, "callbacks must be a list or tuple"),
+    ({"n_threads": 0}, ValueError, "threads"),
+    ({"n_threads": 10**6}, ValueError, "threads"),
+    ({"validation": X[:, :5]}, ValueError, "validation must have 37 columns"),
+    ({"validation": X[:0]}, ValueError, "validation must have at least one row"),
+    ({"data": X[:, :5]}, ValueError, "data must have 37 columns; got shape"),
+    ({"data": X[:0]}, ValueError, "data must have at least one row"),
+    ({"data": np.full((3, 37), np.nan)}, ValueError, "data must be finite"),
+    ({"data": X.astype(int)}, ValueError, "pass uint8 or divide by 255"),
+    ({"data": X.astype(object)}, TypeError, "data must be an array of real numbers"),
+    ({"data": X.astype(complex)}, TypeError, "data must be an array of real numbers"),
+    ({"data": "mnist"}, TypeError, "data must be an array of real numbers .*; got str"),
+    ({"data": object()}, TypeError, "data must be an array of real numbers .*; got object"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), BAD)
+def test_bad_arguments_change_nothing(change, error, message):
+    vae, recorder = small_vae(), Recorder()
+    before, threads = parameters(vae), kernels.get_num_threads()
+    arguments = {"data": X, "epochs": 1, "callbacks": [recorder], "verbose": False} | change
+    with pytest.raises(error, match=message):
+        vae.fit(**arguments)
+    assert_same_parameters(vae, before)
+    assert (vae.epochs, vae.updates, recorder.calls) == (0, 0, [])
+    assert kernels.get_num_threads() == threads
+
+
+def test_weights_of_the_loss_may_change_while_training():
+    plain, annealed = small_vae(), small_vae(beta=0.0)
+    beta = itertools.count(1)
+
+    def anneal(vae, epoch, figures):
+        vae.beta = next(beta)
+
+    annealed.fit(X, epochs=1, callbacks=[anneal], verbose=False)
+    assert annealed.beta == 1
+    history = annealed.fit(X, epochs=1, verbose=False)
+    expected = -history["elbo"][0]
+    # Weights of 1 leave the loss unchanged; it is rounded to the working type at most.
+    assert history["loss"][0] == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="beta must be"):
+        plain.beta = -1
