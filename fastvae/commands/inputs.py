@@ -1,0 +1,98 @@
+"""What commands work on: the model and the data set that the arguments ask for."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fastvae
+from fastvae import VAE, Dataset, runs, storage
+from fastvae.commands.arguments import DATASETS
+from fastvae.data import DataUnavailable, fetch
+
+# Together they bound the wait for a download that nobody asked for by name.
+_ANSWER_SECONDS = 2.0
+_DOWNLOAD_SECONDS = 20.0
+
+
+def load_model(args: Namespace) -> VAE:
+    """Load ``args.model``; store in its place the name or file that was loaded.
+
+    Raises
+    ------
+    ValueError, OSError
+        If there is no such model.
+    """
+    if args.model is None:
+        args.model = _default_model()
+        print(f"model: {args.model}")
+    else:
+        args.model = str(storage.locate(args.model))
+    return fastvae.load(args.model)
+
+
+def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
+    """Load ``args.model``, and ``args.dataset`` or by default what the model was trained on.
+
+    Raises
+    ------
+    ValueError, OSError
+        If either is not to be had, or the data set's rows do not fit the model.
+    """
+    vae = load_model(args)
+    name = args.dataset or str(vae.card.get("dataset", "mnist"))
+    # The data sets known by name have test rows; only other ones may need their training rows.
+    train_size = 1 if name in DATASETS else None
+    dataset = Dataset(name, train_size, args.test_size, data_dir=args.data_dir)
+    if dataset.train.shape[1] != vae.n_features:
+        raise ValueError(
+            f"{args.model} takes rows of {vae.n_features} features; "
+            f"those of {dataset.name} have {dataset.train.shape[1]}"
+        )
+    return vae, dataset
+
+
+def load_training_data(args: Namespace) -> Dataset:
+    """Load ``args.dataset``; by default MNIST, and synthetic digits where it cannot be had.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data set that was asked for is not to be had.
+    """
+    name = args.dataset or _mnist_or_synthetic(args.data_dir)
+    return Dataset(name, args.train_size, args.test_size, data_dir=args.data_dir)
+
+
+def rows_to_show(dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    """The test rows and labels of a data set; its training rows where it has no test rows."""
+    if len(dataset.test):
+        return dataset.test, dataset.test_labels
+    return dataset.train, dataset.train_labels
+
+
+def _mnist_or_synthetic(data_dir: str | None) -> str:
+    try:
+        fetch("mnist", data_dir, timeout=_ANSWER_SECONDS, time_limit=_DOWNLOAD_SECONDS)
+    except DataUnavailable:
+        print(
+            "MNIST is neither on disk nor to be downloaded: training on synthetic_digits instead "
+            "('fastvae data' says where the files may be put)",
+            file=sys.stderr,
+        )
+        return "synthetic_digits"
+    return "mnist"
+
+
+def _default_model() -> str:
+    latest = runs.latest_model()
+    if latest is not None:
+        return str(latest)
+    known = list(fastvae.pretrained())
+    if not known:
+        raise ValueError("no MODEL given, and runs/ holds none: train one with 'fastvae train'")
+    return str(known[0])

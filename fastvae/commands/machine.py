@@ -1,0 +1,108 @@
+"""``fastvae info``, ``data`` and ``warmup``: the model, the installation, what is on disk."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from argparse import Namespace
+from pathlib import Path
+
+import llvmlite
+import llvmlite.binding
+import numba
+import numpy as np
+
+import fastvae
+from fastvae import kernels
+from fastvae.commands.inputs import load_model
+from fastvae.data import NAMES, cache_folder, locate
+
+
+def info(args: Namespace) -> None:
+    """Describe a model or, where none is given, the installation."""
+    if args.model is None:
+        _print_table(_installation())
+        return
+    vae = load_model(args)
+    print(vae)
+    print(f"\nfrom {args.model}")
+    _print_table(
+        {
+            "likelihood": vae.likelihood,
+            "beta": f"{vae.beta:g}",
+            "reconstruction weight": f"{vae.reconstruction_weight:g}",
+            "dtype": vae.dtype.name,
+            "seed": str(vae.seed),
+            "trained": f"{vae.epochs} epochs, {vae.updates:,} updates",
+        }
+    )
+    if vae.card:
+        print(json.dumps(vae.card, indent=2))
+
+
+def data(args: Namespace) -> None:
+    """List which data sets are where."""
+    table = {}
+    for name in NAMES:
+        if name == "synthetic_digits":
+            table[name] = "drawn when it is asked for"
+            continue
+        try:
+            files = locate(name, args.data_dir)
+        except (ValueError, FileNotFoundError) as error:
+            table[name] = f"not usable: {error}"
+            continue
+        if files is None:
+            table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
+        else:
+            folders = sorted({str(path.parent) for path in files.values()})
+            table[name] = ", ".join(folders)
+    _print_table(table)
+    print(
+        "\nTo use your own copy, put the four files into FOLDER/NAME and pass --data-dir FOLDER, "
+        "or name FOLDER in the environment variable FASTVAE_DATA."
+    )
+
+
+def warmup(args: Namespace) -> None:
+    """Compile ahead."""
+    if kernels.is_compiled():
+        print(f"already compiled, in {kernels.cache_folder()}")
+        return
+    start = time.perf_counter()
+    fastvae.warmup()
+    place = kernels.cache_folder()
+    kept = f"kept in {place}" if place is not None else "not kept: no cache folder can be written"
+    print(f"compiled in {time.perf_counter() - start:.1f} s, {kept}")
+
+
+def _installation() -> dict[str, str]:
+    cache = kernels.cache_folder()
+    return {
+        "fastvae": fastvae.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
+        "CPU": f"{_cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
+        "instruction set": kernels.isa(),
+        "threads": str(kernels.get_num_threads()),
+        "threading layer": kernels.threading_layer(),
+        "compiled code": str(cache) if cache is not None else "not kept: no folder can be written",
+        "compiled": "yes" if kernels.is_compiled() else "not yet ('fastvae warmup' does it)",
+    }
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _print_table(table: dict[str, str]) -> None:
+    width = max(map(len, table))
+    for name, value in table.items():
+        print(f"{name:<{width}}  {value}")

@@ -1,0 +1,124 @@
+"""``fastvae sample``, ``reconstruct``, ``interpolate``, ``manifold``, ``latent``: pictures."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import Dataset, animation, kernels, plots
+from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
+from fastvae.drawing import check_suffix
+
+_PICTURES = (".png", ".pdf")
+_ANIMATIONS = (".gif",)
+
+
+def sample(args: Namespace) -> None:
+    """Draw samples from the prior."""
+    path = _output(args, _PICTURES + _ANIMATIONS)
+    vae = load_model(args)
+    if path.suffix.lower() in _ANIMATIONS:
+        animation.prior_walk(vae, path, n=args.n, seed=args.seed, image_shape=args.image_shape)
+    else:
+        ax = plots.samples(vae, args.n, seed=args.seed, image_shape=args.image_shape)
+        plots.save_figure(ax, path)
+    print(f"wrote {path}")
+
+
+def reconstruct(args: Namespace) -> None:
+    """Draw test images above their reconstructions."""
+    path = _output(args, _PICTURES)
+    vae, dataset = load_model_and_data(args)
+    rows, _ = rows_to_show(dataset)
+    if args.n > len(rows):
+        raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
+    chosen = _permutation(len(rows), args.seed, 0)[: args.n]
+    plots.save_figure(plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape), path)
+    print(f"wrote {path}")
+
+
+def interpolate(args: Namespace) -> None:
+    """Draw the way from images to others through the latent space."""
+    path = _output(args, _PICTURES + _ANIMATIONS)
+    vae, dataset = load_model_and_data(args)
+    rows, _ = rows_to_show(dataset)
+    start = rows[_choose(args, dataset, args.start, "--from", 0)]
+    end = rows[_choose(args, dataset, args.end, "--to", 1)]
+    if path.suffix.lower() in _ANIMATIONS:
+        stops = np.stack([vae.encode(start)[0], vae.encode(end)[0]])
+        animation.latent_walk(
+            vae,
+            stops,
+            path,
+            n_steps=args.steps - 1,
+            spherical=args.spherical,
+            image_shape=args.image_shape,
+        )
+    else:
+        ax = plots.interpolation(
+            vae,
+            start,
+            end,
+            n_steps=args.steps,
+            spherical=args.spherical,
+            image_shape=args.image_shape,
+        )
+        plots.save_figure(ax, path)
+    print(f"wrote {path}")
+
+
+def manifold(args: Namespace) -> None:
+    """Draw the decoded grid of a two-dimensional latent space."""
+    path = _output(args, _PICTURES)
+    vae = load_model(args)
+    plots.save_figure(plots.manifold(vae, args.n, image_shape=args.image_shape), path)
+    print(f"wrote {path}")
+
+
+def latent(args: Namespace) -> None:
+    """Draw where test images lie in the latent space, or each unit's activity."""
+    path = _output(args, _PICTURES)
+    vae, dataset = load_model_and_data(args)
+    rows, labels = rows_to_show(dataset)
+    ax = plots.activity(vae, rows) if args.activity else plots.latent_space(vae, rows, labels)
+    plots.save_figure(ax, path)
+    print(f"wrote {path}")
+
+
+def _output(args: Namespace, known: tuple[str, ...]) -> Path:
+    """The file to write; what is wrong with it shows before anything is computed."""
+    path = check_suffix(args.output, known)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    return path
+
+
+def _choose(
+    args: Namespace, dataset: Dataset, wanted: int | None, option: str, step: int
+) -> NDArray[np.int64]:
+    """Rows that `wanted` (a label, or with --indices a row; None: any) stands for, shape (n,)."""
+    rows, labels = rows_to_show(dataset)
+    if wanted is None:
+        candidates = np.arange(len(rows))
+    elif args.indices:
+        if wanted >= len(rows):
+            raise ValueError(f"{option} must be below {len(rows):,}, the rows; got {wanted:,}")
+        candidates = np.array([wanted])
+    elif labels is None:
+        raise ValueError(f"{dataset.name} has no labels: give row numbers, with --indices")
+    else:
+        candidates = np.flatnonzero(labels == wanted)
+        if len(candidates) == 0:
+            known = ", ".join(str(label) for label in np.unique(labels))
+            raise ValueError(f"{option} must be one of the labels {known}; got {wanted}")
+    order = _permutation(len(candidates), args.seed, step)
+    return candidates[np.resize(order, args.n)]
+
+
+def _permutation(n: int, seed: int, step: int) -> NDArray[np.int64]:
+    order = np.empty(n, dtype=np.int64)
+    kernels.permutation(order, seed, kernels.STREAM_DATASET, step)
+    return order

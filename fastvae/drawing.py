@@ -1,0 +1,242 @@
+"""What pictures are made of: tiled images, axes, colours, and files.
+
+Only matplotlib's object interface is used: no display is needed, and neither
+``matplotlib.pyplot`` nor any global setting is touched.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+# Ten colours that stay distinct under colour vision deficiencies (Petroff 2021, arXiv:2107.02270).
+PALETTE = (
+    "#3f90da",
+    "#ffa90e",
+    "#bd1f01",
+    "#94a4a2",
+    "#832db6",
+    "#a96b59",
+    "#e76300",
+    "#b9ac70",
+    "#717581",
+    "#92dadd",
+)
+DPI = 150
+INK = "#333333"
+_GRID = "#e4e4e4"
+FONT_SIZE = 9
+_GAP = "#40597a"  # between images: no grey, so that nobody takes it for a pixel
+
+
+def tile_images(
+    rows: ArrayLike,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    *,
+    gap: int | tuple[int, int] = 1,
+    fill: float = 0,
+) -> np.ndarray:
+    """Put images side by side into one large image, line by line.
+
+    Parameters
+    ----------
+    rows : array of shape (n_images, n_features)
+        One image a row.
+    n_columns : int, optional
+        Images in a line of the result; the last line may be shorter. By default as many as make
+        the grid square; strips are stacked.
+    image_shape : (height, width), optional
+        By default a square where n_features is a square number, else a strip of height 1.
+    gap : int or (int, int)
+        Pixels between neighbours, both ways or (vertical, horizontal).
+    fill : float
+        Value of the gaps and of the empty places of the last line.
+
+    Returns
+    -------
+    array of shape (height of all lines, width of all columns), with the dtype of `rows`
+
+    Raises
+    ------
+    ValueError
+        If `rows` is not two-dimensional or is empty, `n_columns` is not positive, or
+        `image_shape` does not have n_features pixels.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or rows.size == 0:
+        raise ValueError(
+            f"rows must have shape (n_images, n_features), both at least 1; got {rows.shape}"
+        )
+    height, width = shape_of_image(rows.shape[1], image_shape)
+    gap_y, gap_x = (gap, gap) if isinstance(gap, int) else gap
+    n_images = len(rows)
+    if n_columns is None:
+        n_columns = 1 if height == 1 else math.ceil(math.sqrt(n_images))
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1; got {n_columns}")
+    n_columns = min(n_columns, n_images)
+    n_lines = math.ceil(n_images / n_columns)
+    # Each image owns the gap below and to its right; the outer ones are cut off at the end.
+    cells = np.full((n_lines * n_columns, height + gap_y, width + gap_x), fill, dtype=rows.dtype)
+    cells[:n_images, :height, :width] = rows.reshape(n_images, height, width)
+    lines = cells.reshape(n_lines, n_columns, height + gap_y, width + gap_x).swapaxes(1, 2)
+    tiled = lines.reshape(n_lines * (height + gap_y), n_columns * (width + gap_x))
+    return np.ascontiguousarray(tiled[: tiled.shape[0] - gap_y, : tiled.shape[1] - gap_x])
+
+
+def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
+    """Write a Figure, or the Figure that an Axes belongs to, as PNG or PDF.
+
+    Parameters
+    ----------
+    drawn : Figure or Axes
+    path : str or Path
+        Ends in ``.png`` or ``.pdf``.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    OSError
+        If the file cannot be written.
+    """
+    path = check_suffix(path, (".png", ".pdf"))
+    figure: Any = drawn
+    if isinstance(drawn, Axes):
+        figure = drawn.figure.figure  # of a subfigure, the figure it belongs to
+    figure.savefig(path, dpi=DPI, facecolor="white")
+    return path
+
+
+def check_suffix(path: str | Path, known: Sequence[str]) -> Path:
+    """Return `path` as a Path; raise ValueError where its suffix is not one of `known`."""
+    path = Path(path)
+    if path.suffix.lower() not in known:
+        raise ValueError(f"a picture file must end in {' or '.join(known)}; got {str(path)!r}")
+    return path
+
+
+def as_floats(rows: np.ndarray) -> np.ndarray:
+    """Rows as the model sees them: uint8 pixels divided by 255, other types as float32."""
+    if rows.dtype == np.uint8:
+        return rows.astype(np.float32) / np.float32(255)
+    return rows.astype(np.float32, copy=False)
+
+
+def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
+    """Height and width of an image of `n_features` pixels; see `tile_images`."""
+    if image_shape is None:
+        side = math.isqrt(n_features)
+        return (side, side) if side * side == n_features else (1, n_features)
+    height, width = image_shape
+    if height < 1 or width < 1 or height * width != n_features:
+        raise ValueError(
+            f"image_shape must have {n_features} pixels, as the rows have; got {height} x {width}"
+        )
+    return height, width
+
+
+def shade_limits(*arrays: np.ndarray) -> tuple[float, float]:
+    """Values drawn as black and as white: 0 and 1 where all lie between, else the extremes."""
+    low = min(float(a.min()) for a in arrays)
+    high = max(float(a.max()) for a in arrays)
+    return (0.0, 1.0) if low >= 0.0 and high <= 1.0 else (low, high)
+
+
+def draw_rows(
+    ax: Axes | None,
+    rows: np.ndarray,
+    n_columns: int | None,
+    image_shape: tuple[int, int] | None,
+    margins: tuple[int, int] = (25, 25),
+) -> Axes:
+    """Draw rows as one tiled image; see `tile_images` and `draw_image`."""
+    tiled = tile_images(rows, n_columns, image_shape, fill=math.nan)
+    return draw_image(ax, tiled, shade_limits(rows), margins)
+
+
+def draw_image(
+    ax: Axes | None,
+    image: np.ndarray,
+    limits: tuple[float, float],
+    margins: tuple[int, int] = (25, 25),
+) -> Axes:
+    """Draw a tiled image, NaN as gap, without ticks and frame.
+
+    `limits` are the values drawn as black and as white; `margins` the screen pixels that labels
+    need at the left and at the bottom of new axes.
+    """
+    if ax is None:
+        height, width = image.shape
+        ax = _new_image_axes(height, width, *margins)
+    shades = colormaps["gray"].with_extremes(bad=_GAP)
+    ax.imshow(image, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def _new_image_axes(height: int, width: int, left: int, bottom: int) -> Axes:
+    """Axes on which each pixel of the image covers a whole number of screen pixels.
+
+    Otherwise the one-pixel gaps would come out unevenly wide. `left` and `bottom` are the screen
+    pixels that labels need.
+    """
+    scale = max(1, round(1000 / max(height, width)))
+    right, top = max(25, 600 - left - scale * width), 60  # a title needs some width
+    full_width = left + scale * width + right
+    full_height = bottom + scale * height + top
+    figure = Figure(figsize=(full_width / DPI, full_height / DPI), dpi=DPI)
+    return figure.add_axes(
+        (
+            left / full_width,
+            bottom / full_height,
+            scale * width / full_width,
+            scale * height / full_height,
+        )
+    )
+
+
+def new_chart(width: float, height: float) -> Axes:
+    """Axes of a new figure, `width` x `height` inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return figure.add_subplot()
+
+
+def style_chart(ax: Axes, grid: Literal["both", "y"] = "y") -> None:
+    """Give the axes of a chart light lines, and no more of them than needed."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#999999")
+    ax.tick_params(labelsize=FONT_SIZE, labelcolor=INK, color="#999999")
+    ax.grid(axis=grid, color=_GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def set_title(ax: Axes, text: str) -> Axes:
+    """Write the title; return the axes."""
+    ax.set_title(text, fontsize=FONT_SIZE + 1, color=INK, loc="left")
+    return ax
+
+
+def label_axes(ax: Axes, x: str, y: str) -> None:
+    """Write the names of both axes."""
+    ax.set_xlabel(x, fontsize=FONT_SIZE, color=INK)
+    ax.set_ylabel(y, fontsize=FONT_SIZE, color=INK)

@@ -1,0 +1,414 @@
+"""Pictures of a variational autoencoder and of its training, drawn with matplotlib.
+
+Each function takes an optional ``ax`` (or ``figure``), makes a new one where none is given, and
+returns it. Only matplotlib's object interface is used: no display is needed, and neither
+``matplotlib.pyplot`` nor any global setting is touched. Many small images are drawn as one tiled
+image, which is faster than an Axes for each and gives a smaller file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator
+
+from fastvae.drawing import (
+    DPI,
+    FONT_SIZE,
+    INK,
+    PALETTE,
+    as_floats,
+    draw_image,
+    draw_rows,
+    label_axes,
+    new_chart,
+    save_figure,
+    set_title,
+    shade_limits,
+    shape_of_image,
+    style_chart,
+    tile_images,
+)
+from fastvae.evaluation import ACTIVE_VARIANCE
+from fastvae.latents import interpolate, principal_components
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fastvae.vae import VAE
+
+__all__ = [
+    "activity",
+    "interpolate",
+    "interpolation",
+    "latent_space",
+    "losses",
+    "manifold",
+    "reconstructions",
+    "samples",
+    "save_figure",
+    "tile_images",
+]
+
+
+def reconstructions(
+    vae: VAE,
+    X: ArrayLike,
+    *,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each image of `X` above its reconstruction.
+
+    Parameters
+    ----------
+    vae : VAE
+    X : array of shape (n_images, n_features)
+        The originals (uint8 pixels or floats); all of them are drawn.
+    n_columns : int, optional
+        Pairs in a line; by default 10, or 1 where the images are strips.
+    image_shape : (height, width), optional
+        See `tile_images`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    X = np.asarray(X)
+    original = as_floats(X)
+    height, width = shape_of_image(original.shape[1], image_shape)
+    reconstruction = vae.reconstruct(X)
+    if n_columns is None:
+        n_columns = 1 if height == 1 else 10
+    gap = np.full((len(original), width), np.nan, dtype=np.float32)
+    pairs = np.hstack([original, gap, reconstruction])
+    tiled = tile_images(pairs, n_columns, (2 * height + 1, width), gap=(3, 1), fill=np.nan)
+    ax = draw_image(ax, tiled, shade_limits(original, reconstruction))
+    return set_title(ax, "Originals, and below each its reconstruction")
+
+
+def samples(
+    vae: VAE,
+    n: int = 100,
+    *,
+    seed: int | None = 0,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw `n` samples: latents from the prior N(0, I), decoded.
+
+    Parameters
+    ----------
+    vae : VAE
+    n : int
+        How many.
+    seed : int or None
+        Seed of the latents, handed to ``vae.sample``.
+    n_columns, image_shape
+        See `tile_images`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    ax = draw_rows(ax, vae.sample(n, seed=seed), n_columns, image_shape)
+    return set_title(ax, f"{n} samples from the prior")
+
+
+def interpolation(
+    vae: VAE,
+    start: ArrayLike,
+    end: ArrayLike,
+    *,
+    n_steps: int = 11,
+    spherical: bool = False,
+    image_shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what the decoder makes of the latents between two images.
+
+    Parameters
+    ----------
+    vae : VAE
+    start, end : arrays of shape (n_features,) or (n_pairs, n_features)
+        The images to go from and to, encoded to their posterior means. Several pairs give a
+        line of the picture each.
+    n_steps : int
+        Images in a line, both ends included.
+    spherical : bool
+        See `interpolate`.
+    image_shape : (height, width), optional
+        See `tile_images`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    mean_start, _ = vae.encode(np.atleast_2d(np.asarray(start)))
+    mean_end, _ = vae.encode(np.atleast_2d(np.asarray(end)))
+    path = interpolate(mean_start, mean_end, n_steps, spherical=spherical)
+    latents = path.swapaxes(0, 1).reshape(-1, path.shape[-1])
+    decoded = vae.decode(latents)
+    ax = draw_rows(ax, decoded, n_steps, image_shape, margins=(25, 50))
+    _, width = shape_of_image(decoded.shape[1], image_shape)
+    centres = (width - 1) / 2 + (width + 1) * np.arange(n_steps)
+    ax.set_xticks(
+        centres, [f"{100 * i / (n_steps - 1):.0f} %" for i in range(n_steps)], fontsize=FONT_SIZE
+    )
+    ax.tick_params(axis="x", length=0, labelcolor=INK)
+    way = "along the great circle" if spherical else "along the straight line"
+    return set_title(ax, f"Interpolation in the latent space, {way}")
+
+
+def manifold(
+    vae: VAE,
+    n: int = 20,
+    *,
+    image_shape: tuple[int, int] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the decoded n x n grid of a two-dimensional latent space.
+
+    The grid is even in probability: coordinates are the inverse normal distribution function at
+    (i + 1/2) / n, as in Kingma & Welling 2013 (arXiv:1312.6114), figure 4.
+
+    Parameters
+    ----------
+    vae : VAE
+        With two latent units.
+    n : int
+        Images a side.
+    image_shape : (height, width), optional
+        See `tile_images`.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        The first latent grows to the right, the second upwards.
+
+    Raises
+    ------
+    ValueError
+        If the latent space does not have two dimensions.
+    """
+    if vae.n_latent != 2:
+        raise ValueError(
+            f"the manifold picture needs a model with 2 latent units; this one has {vae.n_latent}"
+        )
+    if n < 1:
+        raise ValueError(f"n must be at least 1; got {n}")
+    quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+    second, first = np.meshgrid(quantiles[::-1], quantiles, indexing="ij")
+    latents = np.column_stack([first.ravel(), second.ravel()]).astype(np.float32)
+    decoded = vae.decode(latents)
+    height, width = shape_of_image(decoded.shape[1], image_shape)
+    tiled = tile_images(decoded, n, (height, width), gap=0)
+    ax = draw_image(ax, tiled, shade_limits(decoded), margins=(75, 75))
+    shown = sorted({0, n // 4, n - 1 - n // 4, n - 1})
+    labels = [f"{quantiles[i]:.1f}" for i in shown]
+    ax.set_xticks([(i + 0.5) * width - 0.5 for i in shown], labels, fontsize=FONT_SIZE)
+    ax.set_yticks([(n - i - 0.5) * height - 0.5 for i in shown], labels, fontsize=FONT_SIZE)
+    ax.tick_params(length=0, labelcolor=INK)
+    label_axes(ax, "first latent", "second latent")
+    return set_title(ax, "Latent manifold, even in probability")
+
+
+def latent_space(
+    vae: VAE,
+    X: ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    ax: Axes | None = None,
+) -> Axes:
+    """Scatter the posterior means of `X`, coloured by label.
+
+    Two latent units are drawn as they are; more are projected on the two directions of largest
+    variance (principal component analysis by singular value decomposition).
+
+    Parameters
+    ----------
+    vae : VAE
+        With at least two latent units.
+    X : array of shape (n_samples, n_features)
+    labels : integer array of shape (n_samples,), optional
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two latent units, or not one label for each row.
+    """
+    mean, _ = vae.encode(X)
+    if mean.shape[1] < 2:
+        raise ValueError(
+            f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]}"
+        )
+    if mean.shape[1] == 2:
+        points, names = mean, ["first latent", "second latent"]
+    else:
+        points, share = principal_components(mean)
+        names = [
+            f"principal component {i + 1} ({100 * s:.0f} % of variance)"
+            for i, s in enumerate(share)
+        ]
+    ax = new_chart(6.0, 5.6) if ax is None else ax
+    if labels is None:
+        _scatter(ax, points, PALETTE[0])
+    else:
+        _scatter_classes(ax, points, np.asarray(labels))
+    ax.set_aspect("equal", adjustable="datalim")
+    style_chart(ax, grid="both")
+    label_axes(ax, names[0], names[1])
+    return set_title(ax, f"Posterior means of {len(points):,} rows")
+
+
+def activity(
+    vae: VAE, X: ArrayLike, *, threshold: float = ACTIVE_VARIANCE, ax: Axes | None = None
+) -> Axes:
+    """Draw the activity of each latent unit, most active first.
+
+    Activity is the variance of the posterior mean over the data; a unit above 0.01 counts as
+    active (Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, section 5.2).
+
+    Parameters
+    ----------
+    vae : VAE
+    X : array of shape (n_samples, n_features)
+    threshold : float
+        Where the line between active and inactive is drawn.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    mean, _ = vae.encode(X)
+    variance = np.sort(mean.var(axis=0, dtype=np.float64))[::-1]
+    active = variance > threshold
+    ax = new_chart(7.0, 3.4) if ax is None else ax
+    colours = [PALETTE[0] if a else PALETTE[3] for a in active]
+    ax.bar(np.arange(1, len(variance) + 1), variance, color=colours, width=0.8)
+    ax.axhline(threshold, color=INK, linewidth=0.8, linestyle="--")
+    ax.set_yscale("log")
+    ax.minorticks_off()
+    ax.set_xlim(0.4, len(variance) + 0.6)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    style_chart(ax)
+    label_axes(ax, "latent unit, most active first", "variance of the posterior mean")
+    return set_title(ax, f"{int(active.sum())} of {len(variance)} latent units active")
+
+
+def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = None) -> Figure:
+    """Draw negative ELBO, reconstruction loss and KL divergence over the epochs.
+
+    Parameters
+    ----------
+    history : mapping of lists
+        What ``VAE.fit`` returns: one number an epoch under ``elbo``, ``reconstruction`` and
+        ``kl``; where ``val_elbo`` and so on are there, they are drawn beside.
+    figure : Figure, optional
+        A new one by default; three Axes are added to it.
+
+    Returns
+    -------
+    Figure
+    """
+    if figure is None:
+        figure = Figure(figsize=(9.0, 3.0), dpi=DPI, layout="constrained")
+    panels = (("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL"))
+    for ax, (key, name) in zip(figure.subplots(1, 3), panels, strict=True):
+        for prefix, label, colour in (
+            ("", "training", PALETTE[0]),
+            ("val_", "validation", PALETTE[6]),
+        ):
+            if prefix + key not in history:
+                continue
+            values = np.asarray(history[prefix + key], dtype=np.float64)
+            values = -values if key == "elbo" else values
+            ax.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                color=colour,
+                label=label,
+                linewidth=1.5,
+                marker="o" if len(values) <= 20 else "",
+                markersize=3,
+            )
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        style_chart(ax)
+        label_axes(ax, "epoch", "")
+        set_title(ax, name)
+    first = figure.axes[0]
+    label_axes(first, "epoch", "nats per sample")
+    if "val_elbo" in history:
+        first.legend(fontsize=FONT_SIZE, frameon=False, labelcolor=INK)
+    return figure
+
+
+def _scatter(ax: Axes, points: np.ndarray, colours: str | list[str]) -> None:
+    ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        s=5,
+        c=colours,
+        alpha=0.6,
+        linewidths=0,
+        rasterized=True,  # ten thousand vector dots make a PDF that no viewer likes
+    )
+
+
+def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+    if labels.shape != (len(points),):
+        raise ValueError(
+            f"labels must have shape ({len(points)},), one for each row; got {labels.shape}"
+        )
+    classes, index = np.unique(labels, return_inverse=True)
+    # One call in the order of the data: class after class, the last would cover the others.
+    _scatter(ax, points, [PALETTE[i % len(PALETTE)] for i in index])
+    halo = [withStroke(linewidth=3, foreground="white")]
+    centres = np.array([np.median(points[index == i], axis=0) for i in range(len(classes))])
+    room = 0.04 * float(np.ptp(points, axis=0).max())
+    handles = []
+    for i, label in enumerate(classes):
+        # The name stands on the class as well, where there is room for it: colour alone must not
+        # carry it.
+        if (np.linalg.norm(centres[:i] - centres[i], axis=1) >= room).all():
+            ax.annotate(
+                str(label),
+                tuple(centres[i]),
+                ha="center",
+                va="center",
+                fontsize=FONT_SIZE + 4,
+                fontweight="bold",
+                color=INK,
+                path_effects=halo,
+            )
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", color=PALETTE[i % len(PALETTE)], label=label)
+        )
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=FONT_SIZE,
+        labelcolor=INK,
+        handletextpad=0.1,
+    )

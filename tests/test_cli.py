@@ -1,0 +1,540 @@
+"""The command line: what each command leaves and prints, and what becomes of wrong input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fastvae
+from fastvae import VAE, kernels, optimizers
+from fastvae.cli import main
+from fastvae.commands import arguments, inputs, parser
+from fastvae.commands.interrupt import interruptible
+from fastvae.data import NAMES, DataUnavailable
+
+# A model and a training that take milliseconds.
+SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch-size", "32"]
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FASTVAE_EPOCHS", raising=False)
+    monkeypatch.delenv("FASTVAE_DATA", raising=False)
+    # Processes started here, in another folder, import the package under test.
+    monkeypatch.setenv("PYTHONPATH", str(Path(fastvae.__file__).parents[1]))
+    return tmp_path
+
+
+@pytest.fixture
+def images(working_folder):
+    """A .npz file of 150 training and 40 test images of 4 x 4 pixels, two classes."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(190) % 2
+    rows = (rng.random((190, 16)) * (50 + 150 * labels[:, np.newaxis])).astype(np.uint8)
+    np.savez(
+        "images.npz",
+        train=rows[:150],
+        train_labels=labels[:150],
+        test=rows[150:],
+        test_labels=labels[150:],
+    )
+    return "images.npz"
+
+
+@pytest.fixture
+def model(images, capsys):
+    """The run folder of a model trained on `images`."""
+    assert main(["train", "--dataset", images, *SMALL, "--no-pictures"]) == 0
+    capsys.readouterr()
+    return "runs/images-1"
+
+
+def failure(capsys) -> str:
+    """The one line on stderr, without its start."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("fastvae: error: ")
+    return lines[0].removeprefix("fastvae: error: ")
+
+
+# --- train -----------------------------------------------------------------------------------
+
+
+def test_train_leaves_a_run_folder(images, capsys):
+    assert main(["train", "--dataset", images, *SMALL, "--validation", "30", "--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    folder = Path("runs/images-1")
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "history.csv",
+        "settings.json",
+        "test.json",
+        "reconstructions.png",
+        "samples.png",
+        "loss.png",
+    }
+    assert "120 training, 30 held out, 40 test rows" in out
+    assert "16-8-2-8-16" in out
+    assert "epoch 2/2" in out
+    assert f"in {folder}" in out
+
+    with open(folder / "history.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert {"elbo", "reconstruction", "kl", "active_units", "val_elbo"} <= set(rows[0])
+    for row in rows:
+        total = float(row["elbo"]) + float(row["reconstruction"]) + float(row["kl"])
+        # Three float64 of magnitude 10, each rounded once.
+        assert abs(total) < 1e-13 * abs(float(row["elbo"]))
+
+    settings = json.loads((folder / "settings.json").read_text())
+    assert settings["dataset"] == images
+    assert settings["epochs"] == 2
+    assert settings["hidden"] == [8]
+    assert settings["validation"] == 30
+
+    vae = fastvae.load(folder)
+    test = json.loads((folder / "test.json").read_text())
+    with np.load(images) as arrays:
+        elbo = vae.elbo(arrays["test"], seed=5)
+    assert (test["elbo"], test["reconstruction"], test["kl"]) == elbo
+    assert f"ELBO {elbo.elbo:.2f}" in out
+    assert (vae.epochs, vae.seed) == (2, 5)
+
+
+def test_two_runs_stand_side_by_side(images):
+    for _ in range(2):
+        assert main(["train", "--dataset", images, *SMALL, "--no-pictures", "--quiet"]) == 0
+    contents = [Path(f"runs/images-{n}/model.safetensors").read_bytes() for n in (1, 2)]
+    assert contents[0] == contents[1]
+
+
+def test_quiet_prints_the_result_only(images, capsys):
+    assert main(["train", "--dataset", images, *SMALL, "--no-pictures", "--quiet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("test ")
+    assert lines[1].startswith("saved ")
+
+
+def test_no_pictures_means_none_and_animation_means_one(images):
+    arguments = ["train", "--dataset", images, *SMALL, "--no-pictures", "--animation"]
+    assert main([*arguments, "--output", "out"]) == 0
+    assert not list(Path("out").glob("*.png"))
+    with Image.open("out/samples.gif") as image:
+        assert image.n_frames == 3
+
+
+def test_every_option_of_train_arrives_in_the_model(images):
+    assert main(
+        [
+            "train", "--dataset", images, "--train-size", "100", "--test-size", "10",
+            "--hidden", "9", "8", "--latent", "3", "--activation", "tanh",
+            "--output-activation", "sigmoid", "--likelihood", "gaussian", "--beta", "0.5",
+            "--reconstruction-weight", "4", "--epochs", "3", "--batch-size", "7",
+            "--optimizer", "rmsprop", "--learning-rate", "0.002", "--schedule", "cosine",
+            "--final-learning-rate", "0.0001", "--warmup-steps", "4", "--clip-norm", "1",
+            "--threads", "1", "--seed", "9", "--output", "out", "--quiet", "--no-pictures",
+        ]
+    ) == 0  # fmt: skip
+    expected = VAE.from_sizes(
+        n_features=16,
+        hidden=(9, 8),
+        n_latent=3,
+        activation="tanh",
+        output_activation="sigmoid",
+        likelihood="gaussian",
+        beta=0.5,
+        reconstruction_weight=4,
+        seed=9,
+    )
+    with np.load(images) as arrays:
+        expected.fit(
+            arrays["train"][:100],
+            epochs=3,
+            batch_size=7,
+            learning_rate=fastvae.schedules.Warmup(fastvae.schedules.Cosine(2e-3, 1e-4), 4),
+            optimizer="rmsprop",
+            clip_norm=1,
+            verbose=False,
+        )
+    trained = fastvae.load("out")
+    assert repr(trained) == repr(expected)
+    for name, layer in expected.named_layers().items():
+        np.testing.assert_array_equal(trained.named_layers()[name].weight, layer.weight)
+        assert trained.named_layers()[name].activation == layer.activation
+    assert json.loads(Path("out/test.json").read_text())["n_rows"] == 10
+
+
+def test_epochs_default_to_the_environment_variable(images, monkeypatch, capsys):
+    arguments = ["train", "--dataset", images, "--hidden", "8", "--no-pictures"]
+    monkeypatch.setenv("FASTVAE_EPOCHS", "3")
+    assert main(arguments) == 0
+    assert "epoch 3/3" in capsys.readouterr().out
+    assert main([*arguments, "--epochs", "1"]) == 0
+    assert "epoch 1/1" in capsys.readouterr().out
+    monkeypatch.setenv("FASTVAE_EPOCHS", "many")
+    assert main(arguments) == 1
+    assert "FASTVAE_EPOCHS must be a whole number of at least 1; got 'many'" in failure(capsys)
+
+
+def test_data_without_test_rows_are_trained_but_not_evaluated(capsys):
+    np.save("rows.npy", np.random.default_rng(0).random((50, 6), dtype=np.float32))
+    assert main(["train", "--dataset", "rows.npy", *SMALL, "--output", "out"]) == 0
+    assert "no test rows" in capsys.readouterr().out
+    assert not Path("out/test.json").exists()
+    assert Path("out/reconstructions.png").exists()
+    assert main(["evaluate", "out"]) == 0
+    assert "50 training rows of rows.npy" in capsys.readouterr().out
+
+
+@pytest.fixture
+def no_mnist(monkeypatch):
+    def fetch(*args, **kwargs):
+        raise DataUnavailable("nowhere")
+
+    monkeypatch.setattr(inputs, "fetch", fetch)
+    monkeypatch.setattr("fastvae.data.dataset.fetch", fetch)
+
+
+def test_without_mnist_training_falls_back_and_says_so(no_mnist, capsys):
+    sizes = ["--train-size", "64", "--test-size", "16"]
+    assert main(["train", *sizes, *SMALL, "--no-pictures"]) == 0
+    captured = capsys.readouterr()
+    (line,) = captured.err.splitlines()
+    assert "training on synthetic_digits" in line
+    assert "synthetic_digits: 64 training" in captured.out
+    assert Path("runs/synthetic_digits-1/model.safetensors").exists()
+
+
+def test_mnist_asked_for_by_name_is_an_error_where_there_is_none(no_mnist, capsys):
+    assert main(["train", "--dataset", "mnist", *SMALL]) == 1
+    assert "nowhere" in failure(capsys)
+    assert not Path("runs").exists()
+
+
+def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
+    sizes = ["--train-size", "500", "--test-size", "50", "--data-dir", str(mnist_dir)]
+    assert main(["train", *sizes, *SMALL, "--no-pictures"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert "mnist: 500 training, 50 test rows" in captured.out
+
+
+# --- wrong input -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ([], 2, "required: COMMAND (see fastvae --help)"),
+        (["trian"], 2, "invalid choice: 'trian'"),
+        (["train", "--epoch", "3"], 2, "unrecognized arguments: --epoch"),
+        (["train", "--epochs", "0"], 2, "--epochs: must be a whole number of at least 1; got '0'"),
+        (["train", "--batch-size", "x"], 2, "--batch-size: must be a whole number of at least 1"),
+        (["train", "--hidden", "-4"], 2, "--hidden: must be a whole number of at least 1"),
+        (["train", "--activation", "sin"], 2, "--activation: invalid choice: 'sin'"),
+        (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
+        (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),
+        (["interpolate", "--steps", "1"], 2, "--steps: must be a whole number of at least 2"),
+        (["train", "--dataset", "minst"], 1, "unknown data set 'minst'; known: "),
+        (["train", "--dataset", "none.npy"], 1, "none.npy: No such file or directory"),
+        (["train", "--dataset", "images.npz", "--train-size", "151"], 1, "at most 150"),
+        (["train", "--dataset", "images.npz", "--validation", "150"], 1, "--validation must leave"),
+        (["train", "--dataset", "images.npz", "--beta", "-1"], 1, "beta must be"),
+        (["train", "--dataset", "images.npz", "--learning-rate", "nan"], 1, "must be a finite"),
+        (["train", "--dataset", "images.npz", "--final-learning-rate", "1"], 1, "cosine"),
+        (["train", "--dataset", "images.npz", "--output-activation", "tanh"], 1, "sigmoid"),
+        (["train", "--dataset", "large.npy", *SMALL], 1, "must lie in [0, 1]"),
+        (["train", "--dataset", "images.npz", "--output", "images.npz"], 1, "cannot be written"),
+        (["train", "--dataset", "images.npz", "--threads", "100000"], 1, "threads must be"),
+        (["evaluate"], 1, "no MODEL given, and runs/ holds none"),
+        (["evaluate", "nothing"], 1, "'nothing' is no model file"),
+        (["evaluate", "images.npz"], 1, "images.npz is not a valid model"),
+        (["info", "nothing"], 1, "'nothing' is no model file"),
+        (["data", "--data-dir", "nowhere"], 1, "data_dir must be an existing folder"),
+    ],
+)
+def test_wrong_input_is_one_line_and_an_exit_code(images, capsys, arguments, code, message):
+    np.save("large.npy", np.full((4, 4), 7.0))
+    before = sorted(Path().rglob("*"))
+    assert main(arguments) == code
+    assert message in failure(capsys)
+    assert [path for path in sorted(Path().rglob("*")) if path.name != "runs"] == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--dataset", "images.npz", "--output", "MODEL"], "already holds a run"),
+        (["evaluate", "MODEL", "--dataset", "small.npy"], "takes rows of 16 features"),
+        (["reconstruct", "MODEL", "-n", "41"], "-n must be at most 40"),
+        (["interpolate", "MODEL", "--from", "7"], "--from must be one of the labels 0, 1; got 7"),
+        (["interpolate", "MODEL", "--to", "40", "--indices"], "--to must be below 40"),
+        (["interpolate", "MODEL", "--from", "1", "--dataset", "x.npy"], "x.npy has no labels"),
+        (["sample", "MODEL", "--output", "a.jpg"], "must end in .png or .pdf or .gif; got 'a.jpg'"),
+        (["manifold", "MODEL", "--output", "a.gif"], "must end in .png or .pdf; got 'a.gif'"),
+        (["sample", "MODEL", "--output", "no/a.png"], "there is no folder no"),
+        (["sample", "MODEL", "--image-shape", "3x5"], "image_shape must have 16 pixels"),
+    ],
+)
+def test_wrong_input_to_a_model_s_commands(model, capsys, arguments, message):
+    np.save("small.npy", np.zeros((4, 9), dtype=np.uint8))
+    np.save("x.npy", np.zeros((4, 16), dtype=np.uint8))
+    assert main([model if word == "MODEL" else word for word in arguments]) == 1
+    assert message in failure(capsys)
+
+
+def test_manifold_of_more_than_two_latents_is_refused(images, capsys):
+    assert main(["train", "--dataset", images, *SMALL, "--latent", "3", "--no-pictures"]) == 0
+    capsys.readouterr()
+    assert main(["manifold", "runs/images-1"]) == 1
+    assert "2 latent units; this one has 3" in failure(capsys)
+
+
+# --- the other commands ----------------------------------------------------------------------
+
+
+def test_evaluate_reports_the_model_s_figures(model, images, capsys):
+    assert main(["evaluate", model, "--samples", "3", "--seed", "2"]) == 0
+    out = capsys.readouterr().out
+    with np.load(images) as arrays:
+        elbo, reconstruction, kl = fastvae.load(model).elbo(arrays["test"], n_samples=3, seed=2)
+    words = out.split()
+    for value in (elbo, reconstruction, kl):
+        assert f"{value:.3f}" in words
+    assert "40 test rows of images.npz, 3 draws" in out
+
+
+def test_without_a_model_the_last_run_is_taken(model, capsys):
+    assert main(["evaluate"]) == 0
+    assert capsys.readouterr().out.startswith(f"model: {model}/model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "output"),
+    [
+        (["sample", "-n", "9", "--image-shape", "2x8"], "samples.png"),
+        (["sample", "--output", "a.PDF"], "a.PDF"),
+        (["sample", "-n", "4", "--output", "a.gif"], "a.gif"),
+        (["reconstruct", "-n", "3"], "reconstructions.png"),
+        (["interpolate", "--from", "0", "--to", "1"], "interpolation.png"),
+        (["interpolate", "-n", "2", "--spherical", "--output", "a.pdf"], "a.pdf"),
+        (["interpolate", "--steps", "5", "--output", "a.gif"], "a.gif"),
+        (["manifold", "-n", "3"], "manifold.png"),
+        (["latent"], "latent.png"),
+        (["latent", "--activity", "--output", "activity.pdf"], "activity.pdf"),
+    ],
+)
+def test_pictures_are_written(model, capsys, arguments, output):
+    assert main([arguments[0], model, *arguments[1:]]) == 0
+    assert capsys.readouterr().out == f"wrote {output}\n"
+    start = Path(output).read_bytes()[:4]
+    assert start == {".png": b"\x89PNG", ".pdf": b"%PDF", ".gif": b"GIF8"}[output[-4:].lower()]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (
+            ["--from", "0", "--to", "1", "-n", "3"],
+            (lambda rows, labels: [labels == 0, labels == 1]),
+        ),
+        (["--from", "7", "--to", "30", "--indices"], lambda rows, labels: [rows == 7, rows == 30]),
+    ],
+)
+def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch, options, wanted):
+    ends = []
+
+    def interpolation(vae, start, end, **kwargs):
+        ends.extend([start, end])
+        raise ValueError("seen")
+
+    monkeypatch.setattr("fastvae.plots.interpolation", interpolation)
+    assert main(["interpolate", model, *options]) == 1
+    with np.load(images) as arrays:
+        test, labels = arrays["test"], arrays["test_labels"]
+    for end, allowed in zip(ends, wanted(np.arange(len(test)), labels), strict=True):
+        assert len(end) == (3 if "-n" in options else 1)
+        for row in end:
+            assert (test[allowed] == row).all(axis=1).any()
+
+
+def test_info_describes_the_installation(capsys):
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    for word in (fastvae.__version__, np.__version__, kernels.isa(), kernels.threading_layer()):
+        assert word in out
+    for name in ("python", "numba", "CPU", "threads", "compiled code"):
+        assert f"\n{name} " in out
+
+
+def test_info_describes_a_model(model, capsys):
+    assert main(["info", model]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(str(fastvae.load(model)))
+    assert "bernoulli" in out
+    assert "2 epochs, 10 updates" in out
+    assert '"dataset": "images.npz"' in out
+
+
+def test_data_lists_where_each_data_set_is(mnist_dir, capsys):
+    assert main(["data", "--data-dir", str(mnist_dir)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert str(mnist_dir) in lines["mnist"]
+    assert str(mnist_dir) not in lines["kmnist"]
+    assert set(NAMES) < set(lines)
+
+
+def test_warmup_says_where_the_code_is_kept(capsys):
+    assert main(["warmup"]) == 0
+    assert main(["warmup"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"already compiled, in {kernels.cache_folder()}"
+
+
+# --- help and names --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["train", "evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info",
+     "data", "warmup"],
+)  # fmt: skip
+def test_help_states_every_option_with_its_default(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: fastvae {command}")
+    subparsers = parser.build_parser()._subparsers._group_actions[0].choices
+    for action in subparsers[command]._actions:
+        if action.dest != "help":
+            assert action.help, action
+            assert "(default: " in action.help or action.nargs == 0, action
+
+
+def test_names_in_the_help_are_those_that_exist():
+    assert set(parser.ACTIVATIONS) == set(kernels.ACTIVATIONS)
+    assert set(parser.LIKELIHOODS) == set(kernels.LIKELIHOODS)
+    assert set(parser.OPTIMIZERS) == set(kernels.OPTIMIZERS)
+    assert set(arguments.DATASETS) == set(NAMES)
+    for name in parser.OPTIMIZERS:
+        assert optimizers.resolve(name).name == name
+
+
+def test_version_and_help_wait_for_nothing_heavy():
+    code = (
+        "import sys; from fastvae.cli import main\n"
+        "assert main(['--version']) == 0 and main(['train', '--help']) == 0\n"
+        "heavy = {'numba', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_python_m_fastvae():
+    done = subprocess.run(
+        [sys.executable, "-m", "fastvae", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"fastvae {fastvae.__version__}\n"
+
+
+def test_matplotlib_waits_for_pictures(images):
+    code = (
+        "import sys; from fastvae.cli import main\n"
+        f"assert main({['train', '--dataset', images, *SMALL, '--no-pictures']!r}) == 0\n"
+        "assert 'matplotlib' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_closed_pipe_is_no_traceback(model):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "fastvae", "info", model],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_interrupt_keeps_the_epochs_so_far(images):
+    with subprocess.Popen(
+        [sys.executable, "-m", "fastvae", "train", "--dataset", images, *SMALL[:-4],
+         "--epochs", "1000000", "--output", "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+        for line in process.stdout:
+            if line.lstrip().startswith("epoch"):
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.startswith("fastvae: stopped after ")
+    assert err.endswith("are saved in out\n")
+    with open("out/history.csv", newline="", encoding="utf-8") as file:
+        n_rows = sum(1 for _ in csv.DictReader(file))
+    assert abs(fastvae.load("out").epochs - n_rows) <= 1
+
+
+DEAF = """
+import ctypes, os, signal, sys, time
+from fastvae.commands.interrupt import interruptible
+
+@ctypes.CFUNCTYPE(None)
+def callback_from_c():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.01)  # here the interrupt is raised, and dropped by ctypes
+
+with interruptible(lambda: "last words"):
+    callback_from_c()
+    time.sleep(60)
+"""
+
+
+def test_an_interrupt_that_python_drops_ends_the_process_all_the_same():
+    done = subprocess.run(
+        [sys.executable, "-c", DEAF], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 130
+    assert done.stderr == "fastvae: last words\n"
+
+
+def test_interruptible_leaves_no_trace():
+    before = (signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count())
+    with pytest.raises(KeyboardInterrupt), interruptible(lambda: "unused"):
+        signal.raise_signal(signal.SIGINT)
+    assert (signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count()) == before
+
+
+def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, capsys):
+    def fit(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VAE, "fit", fit)
+    assert main(["train", "--dataset", images, *SMALL, "--output", "out"]) == 130
+    assert capsys.readouterr().err == (
+        "fastvae: stopped before the first epoch was over: nothing saved\n"
+    )
+    assert not Path("out").exists()
