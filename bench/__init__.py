@@ -1,0 +1,1 @@
+"""Benchmarks of fastvae against the NumPy baseline, PyTorch and JAX, and their report."""

@@ -1,0 +1,171 @@
+"""What the project promises of its speed, and what a set of results says to it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.results import Results, RowResult
+from bench.rows import COLD, EPOCH, WARM
+
+Measure = Callable[[RowResult], float | None]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One promise about one row."""
+
+    title: str
+    row: str
+    measure: Measure
+    bound: float
+    hoped: float | None
+    unit: str
+    """" x", " %", " s" or " MB": how figures are printed."""
+    at_most: bool = False
+    """Whether the bound is an upper one."""
+
+    def figure(self, results: Results) -> float | None:
+        """Return the measured figure, None where it was not measured."""
+        result = results.rows.get(self.row)
+        return None if result is None else self.measure(result)
+
+    def verdict(self, figure: float) -> str:
+        """Say in words whether a figure keeps the promise, and by how much it misses it."""
+
+        def keeps(bound: float) -> bool:
+            return figure <= bound if self.at_most else figure >= bound
+
+        if self.hoped is not None and keeps(self.hoped):
+            return "better than hoped"
+        if keeps(self.bound):
+            return "kept"
+        missing = figure / self.bound - 1 if self.at_most else self.bound / figure - 1
+        return f"**missed by {100 * missing:.0f} %**"
+
+    def show(self, figure: float | None) -> str:
+        """Print a figure with its unit."""
+        if figure is None:
+            return ""
+        digits = 0 if self.unit in (" %", " MB") else 2
+        return f"{figure:.{digits}f}{self.unit}"
+
+
+def _against_peers(result: RowResult) -> float | None:
+    peer = result.fastest_peer()
+    return None if peer is None else result.ratio("fastvae", peer)
+
+
+def _against(rival: str) -> Measure:
+    return lambda result: result.ratio("fastvae", rival)
+
+
+def _percent_of_peak(result: RowResult) -> float | None:
+    share = result.share_of_peak("fastvae")
+    return None if share is None else 100 * share
+
+
+def _over_dense_limit(result: RowResult) -> float | None:
+    """Time of an epoch over the time of its multiply-adds at peak; the inverse of the share."""
+    share = result.share_of_peak("fastvae")
+    return None if share is None else 1 / share
+
+
+def _seconds(result: RowResult) -> float | None:
+    return result.measured["fastvae"].time if "fastvae" in result.measured else None
+
+
+def _compile_seconds(result: RowResult) -> float | None:
+    """A first process, less the same process once everything is compiled, round by round."""
+    if COLD not in result.measured or WARM not in result.measured:
+        return None
+    pairs = zip(result.measured[COLD].seconds, result.measured[WARM].seconds, strict=True)
+    return statistics.median(cold - warm for cold, warm in pairs)
+
+
+def _memory(result: RowResult) -> float | None:
+    if "fastvae" not in result.measured or not result.measured["fastvae"].memory_mb:
+        return None
+    return statistics.median(result.measured["fastvae"].memory_mb)
+
+
+_PEER = "against the fastest of PyTorch and JAX"
+CLAIMS = (
+    Claim(f"training throughput, batch 128, {_PEER}", "train-b128", _against_peers, 1.5, 1.8, " x"),
+    Claim(
+        f"training throughput, batch 512, {_PEER}", "train-b512", _against_peers, 1.35, 1.6, " x"
+    ),
+    Claim(f"training throughput, batch 20, {_PEER}", "train-b20", _against_peers, 1.25, 1.5, " x"),
+    Claim(f"training throughput, batch 1, {_PEER}", "train-b1", _against_peers, 1.05, 1.2, " x"),
+    Claim(
+        "training throughput, batch 128, against NumPy",
+        "train-b128",
+        _against("numpy"),
+        4,
+        None,
+        " x",
+    ),
+    Claim(
+        "training throughput, batch 20, against NumPy",
+        "train-b20",
+        _against("numpy"),
+        5,
+        None,
+        " x",
+    ),
+    Claim(
+        f"time of an epoch of {EPOCH:,} images, batch 128, over the dense limit",
+        "train-b128",
+        _over_dense_limit,
+        1.15,
+        0.95,
+        " x",
+        at_most=True,
+    ),
+    Claim(
+        "training steps, batch 512, input without zeros, of the FMA peak",
+        "train-dense",
+        _percent_of_peak,
+        80,
+        85,
+        " %",
+    ),
+    Claim(f"encoding 10,000 rows, {_PEER}", "encode", _against_peers, 1.5, None, " x"),
+    Claim(f"decoding 10,000 latents, {_PEER}", "decode", _against_peers, 1.5, None, " x"),
+    Claim(
+        f"784-1024-1024-64 mirrored, batch 256, {_PEER}",
+        "train-deep",
+        _against_peers,
+        1.1,
+        1.25,
+        " x",
+    ),
+    Claim(
+        "first-ever compile of everything that `fastvae train` needs",
+        "start-cold",
+        _compile_seconds,
+        18,
+        10,
+        " s",
+        at_most=True,
+    ),
+    Claim(
+        "process start to first batch, cache warm",
+        "start-warm",
+        _seconds,
+        1.5,
+        1,
+        " s",
+        at_most=True,
+    ),
+    Claim(
+        "the whole job as a process, cache warm, against JAX",
+        "job",
+        _against("jax"),
+        1.5,
+        1.8,
+        " x",
+    ),
+    Claim("peak memory of that process", "job", _memory, 400, 300, " MB", at_most=True),
+)

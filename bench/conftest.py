@@ -1,0 +1,89 @@
+"""What the suite's benchmarks share: contestants, the FMA peak, and how each describes itself.
+
+Times are medians of a few rounds; the machine's peak is measured in the same session. The
+contestants share this process, so each benchmark begins with a rest in which the thread pools of
+the one before go to sleep. Ratios between libraries are the business of `bench.ratios`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import contestants, machine
+from bench.contestants import Contestant
+from bench.peak import measure_peak
+from bench.workload import Sizes, initial_parameters, mnist_like_rows
+
+SETTLE_SECONDS = 0.2
+BATCH_SIZES = (1, 20, 128, 512, 2048)
+
+Describe = Callable[..., None]
+Build = Callable[[str], Contestant]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the peers warn: a warning is an error in the tests, and no reason to stop here."""
+    here = Path(__file__).resolve().parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
+def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
+    """Put the facts that matter in place of pytest-benchmark's, which name the host."""
+    machine_info.clear()
+    machine_info.update(machine.facts())
+
+
+def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
+    """Leave out the state of the user's repository."""
+    output_json.pop("commit_info", None)
+
+
+@pytest.fixture(scope="session")
+def peak() -> float:
+    """The machine's FMA peak with all threads, FLOP/s."""
+    return measure_peak()
+
+
+@pytest.fixture
+def build() -> Build:
+    """Return a contestant of the seed's model by name, or skip with the reason."""
+
+    def build(name: str) -> Contestant:
+        reason = contestants.why_not(name)
+        if reason is not None:
+            pytest.skip(reason)
+        sizes = Sizes()
+        model = contestants.build(name, sizes, **contestants.load(name).variants[0])
+        model.set_parameters(initial_parameters(sizes, mnist_like_rows(1000, sizes.n_features)))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def describe(benchmark: Any, peak: float) -> Any:
+    """Say what a benchmark is, before it runs; afterwards its GFLOP/s are filled in."""
+    flops = 0.0
+
+    def describe(operation: str, batch_size: int, contestant: str, work: float = 0.0) -> None:
+        nonlocal flops
+        flops = work
+        benchmark.group = f"{operation}, batch {batch_size}" if batch_size else operation
+        benchmark.extra_info.update(
+            operation=operation, batch_size=batch_size, contestant=contestant
+        )
+        time.sleep(SETTLE_SECONDS)
+
+    yield describe
+    if benchmark.stats is not None and flops:
+        rate = flops / benchmark.stats.stats.median
+        benchmark.extra_info.update(
+            gflops=round(rate / 1e9, 2), percent_of_peak=round(100 * rate / peak, 1)
+        )

@@ -1,0 +1,279 @@
+"""The same VAE in JAX at its best: an epoch is one jitted `lax.scan` with donated buffers.
+
+The rows are on the device, the noise of an epoch is drawn in one go ahead of the scan, weights
+are kept (in, out), which XLA multiplies fastest on CPUs, and Adam's bias corrections are folded
+into two scalars per step. Dispatch and order aside, no Python runs within an epoch.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from bench.workload import (
+    BETA1,
+    BETA2,
+    EPS,
+    LEARNING_RATE,
+    Array,
+    Sizes,
+    join_heads,
+    split_heads,
+)
+
+JaxArray = Any
+Layers = list[tuple[JaxArray, JaxArray]]
+"""Weight (in, out) and bias (out,) of encoder, joined heads and decoder."""
+State = tuple[Layers, Layers, Layers, JaxArray]
+"""Parameters, first and second moments, number of the next update."""
+
+
+class JaxVAE:
+    """JAX; see `bench.contestants.Contestant`.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    storage : "float32" or "uint8", the type that the rows have on the device
+    unroll : steps per iteration of the compiled loop
+    chunk : rows per pass of `encode` and `decode`, which must divide the rows; 0: all at once
+    """
+
+    variants: ClassVar[list[dict[str, Any]]] = [
+        {"storage": "float32", "unroll": 1, "chunk": 0},
+        {"storage": "uint8", "unroll": 1, "chunk": 1000},
+        {"storage": "float32", "unroll": 4, "chunk": 0},
+        {"storage": "uint8", "unroll": 4, "chunk": 0},
+    ]
+
+    def __init__(
+        self, sizes: Sizes, *, storage: str = "float32", unroll: int = 1, chunk: int = 0
+    ) -> None:
+        self.sizes = sizes
+        self._float = storage == "float32"
+        self._unroll = unroll
+        self._chunk = chunk
+        self._layers = [
+            (jnp.zeros((n_in, n_out)), jnp.zeros(n_out)) for n_in, n_out in sizes.dense_shapes
+        ]
+        self._key = jax.random.key(0)
+        self._generator = np.random.Generator(np.random.Philox(0))
+
+    def set_parameters(self, named: dict[str, Array]) -> None:
+        self._layers = [
+            (jnp.asarray(np.ascontiguousarray(weight.T)), jnp.array(bias))
+            for weight, bias in join_heads(named, self.sizes)
+        ]
+
+    def get_parameters(self) -> dict[str, Array]:
+        return _to_named(self._layers, self.sizes)
+
+    def save(self, path: Path) -> None:
+        save_file(self.get_parameters(), path)
+
+    def prepare(self, rows: NDArray[np.uint8]) -> JaxArray:
+        pixels = rows.astype(np.float32) * np.float32(1 / 255) if self._float else rows
+        return jax.device_put(pixels).block_until_ready()
+
+    def fit(self, data: JaxArray, epochs: int, batch_size: int) -> list[float]:
+        state = _fresh(self._layers)
+        totals = []
+        for _ in range(epochs):
+            order = self._generator.permutation(len(data)).astype(np.int32)
+            state, total = _epoch(
+                state,
+                data,
+                order,
+                self._next_key(),
+                n_encoder=self.sizes.n_encoder,
+                batch_size=batch_size,
+                unroll=self._unroll,
+            )
+            totals.append(total)
+        self._layers = state[0]
+        return [float(total) / len(data) for total in totals]
+
+    def gradients(
+        self, rows: NDArray[np.uint8], noise: Array
+    ) -> tuple[float, float, dict[str, Array]]:
+        (_, parts), gradients = _loss_and_gradients(
+            self._layers, self.prepare(rows), noise, self.sizes.n_encoder
+        )
+        reconstruction, kl = (float(part) / len(rows) for part in parts)
+        return reconstruction, kl, _to_named(gradients, self.sizes)
+
+    def step(self, rows: NDArray[np.uint8], noise: Array) -> None:
+        state, _ = _step(_fresh(self._layers), self.prepare(rows), noise, self.sizes.n_encoder)
+        self._layers = state[0]
+
+    def encode(self, data: JaxArray) -> tuple[JaxArray, JaxArray]:
+        heads = _encode(self._layers, data, self.sizes.n_encoder, self._chunk)
+        return jax.block_until_ready(heads)
+
+    def decode(self, latents: Array) -> JaxArray:
+        means = _decode(self._layers, latents, self.sizes.n_encoder, self._chunk)
+        return means.block_until_ready()
+
+    def sample(self, n: int) -> JaxArray:
+        means = _sample(
+            self._layers, self._next_key(), n, self.sizes.n_latent, self.sizes.n_encoder
+        )
+        return means.block_until_ready()
+
+    def evaluate(self, data: JaxArray) -> tuple[float, float]:
+        sums = _evaluate(
+            self._layers, data, self._next_key(), self.sizes.n_latent, self.sizes.n_encoder
+        )
+        reconstruction, kl = (float(part) / len(data) for part in sums)
+        return reconstruction, kl
+
+    def _next_key(self) -> JaxArray:
+        self._key, key = jax.random.split(self._key)
+        return key
+
+
+def _fresh(layers: Layers) -> State:
+    """The state of a new training; its buffers are its own, so that they may be donated."""
+    zeros = partial(jax.tree.map, jnp.zeros_like)
+    return jax.tree.map(jnp.array, layers), zeros(layers), zeros(layers), jnp.ones(())
+
+
+def _to_named(layers: Layers, sizes: Sizes) -> dict[str, Array]:
+    return split_heads([(np.asarray(w).T, np.asarray(b)) for w, b in layers], sizes)
+
+
+def _pixels(rows: JaxArray) -> JaxArray:
+    return rows if rows.dtype == jnp.float32 else rows.astype(jnp.float32) * (1 / 255)
+
+
+def _dense(x: JaxArray, layer: tuple[JaxArray, JaxArray]) -> JaxArray:
+    return x @ layer[0] + layer[1]
+
+
+def _heads(layers: Layers, x: JaxArray, n_encoder: int) -> tuple[JaxArray, JaxArray]:
+    for layer in layers[:n_encoder]:
+        x = jax.nn.relu(_dense(x, layer))
+    mean, log_var = jnp.split(_dense(x, layers[n_encoder]), 2, axis=1)
+    return mean, log_var
+
+
+def _logits(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
+    for layer in layers[n_encoder + 1 : -1]:
+        z = jax.nn.relu(_dense(z, layer))
+    return _dense(z, layers[-1])
+
+
+def _losses(
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int
+) -> tuple[JaxArray, JaxArray]:
+    """Sums of reconstruction and KL over rows."""
+    x = _pixels(rows)
+    mean, log_var = _heads(layers, x, n_encoder)
+    logits = _logits(layers, mean + jnp.exp(0.5 * log_var) * noise, n_encoder)
+    softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    reconstruction = jnp.sum(softplus - logits * x)
+    kl = 0.5 * jnp.sum(jnp.exp(log_var) + jnp.square(mean) - 1 - log_var)
+    return reconstruction, kl
+
+
+@partial(jax.jit, static_argnums=3)
+@partial(jax.value_and_grad, has_aux=True)
+def _loss_and_gradients(layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int) -> Any:
+    reconstruction, kl = _losses(layers, rows, noise, n_encoder)
+    return (reconstruction + kl) / len(rows), (reconstruction, kl)
+
+
+def _step(state: State, rows: JaxArray, noise: JaxArray, n_encoder: int) -> tuple[State, JaxArray]:
+    """One update (Kingma & Ba, algorithm 1); the loss summed over the batch."""
+    layers, moments1, moments2, update = state
+    (_, parts), gradients = _loss_and_gradients(layers, rows, noise, n_encoder)
+    correction = jnp.sqrt(1 - BETA2**update)
+    rate = LEARNING_RATE * correction / (1 - BETA1**update)
+    eps = EPS * correction
+
+    def first(moment: JaxArray, gradient: JaxArray) -> JaxArray:
+        return BETA1 * moment + (1 - BETA1) * gradient
+
+    def second(moment: JaxArray, gradient: JaxArray) -> JaxArray:
+        return BETA2 * moment + (1 - BETA2) * jnp.square(gradient)
+
+    def move(parameter: JaxArray, moment1: JaxArray, moment2: JaxArray) -> JaxArray:
+        return parameter - rate * moment1 / (jnp.sqrt(moment2) + eps)
+
+    moments1 = jax.tree.map(first, moments1, gradients)
+    moments2 = jax.tree.map(second, moments2, gradients)
+    layers = jax.tree.map(move, layers, moments1, moments2)
+    return (layers, moments1, moments2, update + 1), parts[0] + parts[1]
+
+
+@partial(jax.jit, static_argnames=("n_encoder", "batch_size", "unroll"), donate_argnums=0)
+def _epoch(
+    state: State,
+    data: JaxArray,
+    order: JaxArray,
+    key: JaxArray,
+    *,
+    n_encoder: int,
+    batch_size: int,
+    unroll: int,
+) -> tuple[State, JaxArray]:
+    """One pass over the data in the given order; the loss summed over all rows."""
+    n_rows, n_latent = len(order), state[0][n_encoder][1].size // 2
+    n_steps, n_left = divmod(n_rows, batch_size)
+    noise = jax.random.normal(key, (n_rows, n_latent))
+    n_whole = n_steps * batch_size
+
+    def step(state: State, batch: tuple[JaxArray, JaxArray]) -> tuple[State, JaxArray]:
+        index, drawn = batch
+        rows = jnp.take(data, index, axis=0, mode="clip")
+        return _step(state, rows, drawn, n_encoder)
+
+    batches = (
+        order[:n_whole].reshape(n_steps, batch_size),
+        noise[:n_whole].reshape(n_steps, batch_size, n_latent),
+    )
+    state, totals = jax.lax.scan(step, state, batches, unroll=unroll)
+    total = jnp.sum(totals)
+    if n_left:
+        state, last = step(state, (order[n_whole:], noise[n_whole:]))
+        total += last
+    return state, total
+
+
+def _in_chunks(function: Any, rows: JaxArray, chunk: int) -> Any:
+    if not chunk or len(rows) % chunk:
+        return function(rows)
+    parts = jax.lax.map(function, rows.reshape(-1, chunk, rows.shape[1]))
+    return jax.tree.map(lambda part: part.reshape(len(rows), -1), parts)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _encode(layers: Layers, rows: JaxArray, n_encoder: int, chunk: int) -> Any:
+    return _in_chunks(lambda part: _heads(layers, _pixels(part), n_encoder), rows, chunk)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _decode(layers: Layers, latents: JaxArray, n_encoder: int, chunk: int) -> JaxArray:
+    def means(part: JaxArray) -> JaxArray:
+        return jax.nn.sigmoid(_logits(layers, part, n_encoder))
+
+    return _in_chunks(means, latents, chunk)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _sample(layers: Layers, key: JaxArray, n: int, n_latent: int, n_encoder: int) -> JaxArray:
+    return jax.nn.sigmoid(_logits(layers, jax.random.normal(key, (n, n_latent)), n_encoder))
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _evaluate(
+    layers: Layers, rows: JaxArray, key: JaxArray, n_latent: int, n_encoder: int
+) -> tuple[JaxArray, JaxArray]:
+    return _losses(layers, rows, jax.random.normal(key, (len(rows), n_latent)), n_encoder)

@@ -1,0 +1,125 @@
+"""fastvae as a contestant: its public interface, and for single steps its network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, Sizes
+from fastvae import VAE, kernels
+
+
+class FastVAE:
+    """fastvae; see `bench.contestants.Contestant`."""
+
+    variants: ClassVar[list[dict[str, Any]]] = [{}]
+
+    def __init__(self, sizes: Sizes) -> None:
+        self._vae = VAE.from_sizes(sizes.n_features, sizes.hidden, sizes.n_latent)
+
+    def set_parameters(self, named: dict[str, Array]) -> None:
+        for name, layer in self._vae.named_layers().items():
+            layer.weight, layer.bias = named[f"{name}.weight"], named[f"{name}.bias"]
+
+    def get_parameters(self) -> dict[str, Array]:
+        named = {}
+        for name, layer in self._vae.named_layers().items():
+            named[f"{name}.weight"] = np.array(layer.weight)
+            named[f"{name}.bias"] = np.array(layer.bias)
+        return named
+
+    def save(self, path: Path) -> None:
+        self._vae.save(path)
+
+    def prepare(self, rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return rows
+
+    def fit(self, data: NDArray[np.uint8], epochs: int, batch_size: int) -> list[float]:
+        history = self._vae.fit(data, epochs=epochs, batch_size=batch_size, verbose=False)
+        return history["loss"]
+
+    def gradients(
+        self, rows: NDArray[np.uint8], noise: Array
+    ) -> tuple[float, float, dict[str, Array]]:
+        losses, gradients = self._vae.gradients(rows, noise)
+        return losses.reconstruction, losses.kl, gradients
+
+    def step(self, rows: NDArray[np.uint8], noise: Array) -> None:
+        """One update with given noise: `gradients`, then the kernels' Adam on each array.
+
+        Training draws its own noise, so this is for comparing results, not for timing.
+        """
+        _, gradients = self._vae.gradients(rows, noise)
+        parameters = self.get_parameters()
+        for name, gradient in gradients.items():
+            parameter = parameters[name].ravel()
+            moments = np.zeros_like(parameter), np.zeros_like(parameter)
+            kernels.adam_update(
+                parameter, gradient.ravel(), *moments, 1, LEARNING_RATE, BETA1, BETA2, EPS
+            )
+            parameters[name] = parameter.reshape(gradient.shape)
+        self.set_parameters(parameters)
+
+    def encode(self, data: NDArray[np.uint8]) -> tuple[Array, Array]:
+        return self._vae.encode(data)
+
+    def decode(self, latents: Array) -> Array:
+        return self._vae.decode(latents)
+
+    def sample(self, n: int) -> Array:
+        return self._vae.sample(n)
+
+    def evaluate(self, data: NDArray[np.uint8]) -> tuple[float, float]:
+        result = self._vae.elbo(data)
+        return result.reconstruction, result.kl
+
+
+class Steps:
+    """Training steps alone: no input checks, no shuffling, no history around them.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    rows : (N, n_features) uint8
+    batch_size : int
+    """
+
+    def __init__(self, sizes: Sizes, rows: NDArray[np.uint8], batch_size: int) -> None:
+        self._network = VAE.from_sizes(sizes.n_features, sizes.hidden, sizes.n_latent).network
+        self._rows = rows
+        self._order = np.arange(len(rows), dtype=np.int64)
+        self._batch_size = batch_size
+        self.n_steps = len(rows) // batch_size
+        self._moments = (
+            kernels.new_arena(self._network.table, self._network.dtype),
+            kernels.new_arena(self._network.table, self._network.dtype),
+        )
+        self._totals = np.zeros(4 + 2 * sizes.n_latent)
+        self._skip_zeros = bool(self._network.pays_to_skip(rows))
+        self._n_updates = 0
+
+    def run(self) -> None:
+        """Do one step with each whole batch of the rows."""
+        self._network.train(
+            self._rows,
+            self._order,
+            0,
+            self.n_steps,
+            self._batch_size,
+            optimizer=kernels.OPTIMIZERS["adam"],
+            hyper=np.array([BETA1, BETA2, EPS, 0.0]),
+            learning_rates=np.full(self.n_steps, LEARNING_RATE),
+            moments=self._moments,
+            update=self._n_updates,
+            first_draw=self._n_updates,
+            seed=0,
+            reconstruction_weight=1.0,
+            beta=1.0,
+            clip_norm=0.0,
+            skip_zeros=self._skip_zeros,
+            totals=self._totals,
+        )
+        self._n_updates += self.n_steps

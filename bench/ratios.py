@@ -1,0 +1,294 @@
+"""The alternating measurement: `python -m bench.ratios`.
+
+In every round each contestant of a row works once, in an order that rotates from round to
+round, so that what a noisy machine does to one it does to all; ratios are taken round by round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import contestants, machine
+from bench.measure import measure_process
+from bench.results import Measured, Results, RowResult, read, write
+from bench.rows import COLD, PEAK, WARM, Row, all_rows, title_of
+from bench.worker import Worker, WorkerError, thread_variables
+from bench.workload import Array, dense_rows, training_rows
+
+RESULTS = Path(__file__).resolve().parent / "results" / "ratios.json"
+QUICK_RESULTS = Path(__file__).resolve().parent / "quick" / "ratios.json"
+IN_PROCESS = ("fit", "steps", "encode", "decode")
+SETTLE_SECONDS = 0.3
+"""Rest between two runs, in which idle pools stop spinning."""
+EPOCHS = 10
+COLD_ROWS, COLD_TEST_ROWS = 1_000, 200
+
+
+class Measurement:
+    """One call of the command: its settings, data and scratch folder.
+
+    Parameters
+    ----------
+    rounds : rounds of rows whose runs take seconds
+    process_rounds : rounds of rows that start processes
+    quick : whether to use a tenth of the data and one variant, to see that everything runs
+    data_dir : where MNIST's files are sought first
+    scratch : folder for data, caches and models
+    """
+
+    def __init__(
+        self, rounds: int, process_rounds: int, quick: bool, data_dir: Path | None, scratch: Path
+    ) -> None:
+        self.rounds = rounds
+        self.process_rounds = process_rounds
+        self.quick = quick
+        self.data_dir = data_dir
+        self.scratch = scratch
+        self.machine = machine.facts()
+        self.n_threads: int = self.machine["threads"]
+        self.data_name, self.train, self.test = training_rows(data_dir)
+
+    def measure(self, row: Row) -> RowResult:
+        """Measure one row."""
+        if row.work in IN_PROCESS:
+            return self._in_workers(row.shortened() if self.quick else row)
+        if row.work == "cold":
+            return self._cold(row)
+        return self._processes(row)
+
+    def _in_workers(self, row: Row) -> RowResult:
+        """Rounds of runs in worker processes that stay alive."""
+        data = self._data_file(row)
+        n_threads = row.n_threads or self.n_threads
+        workers: dict[str, Worker] = {}
+        skipped = {}
+        try:
+            for name in row.contestants:
+                reason = None if name == PEAK else contestants.why_not(name)
+                if reason is None:
+                    try:
+                        workers[name] = Worker(name, row, data, n_threads, not self.quick)
+                    except WorkerError as error:
+                        if name in ("fastvae", PEAK):
+                            raise
+                        reason = str(error).strip().splitlines()[-1]
+                if reason is not None:
+                    skipped[name] = reason
+            seconds: dict[str, list[float]] = {name: [] for name in workers}
+            for number in range(self.rounds):
+                for name in _rotated(list(workers), number):
+                    time.sleep(SETTLE_SECONDS)
+                    seconds[name].append(workers[name].run())
+        finally:
+            for worker in workers.values():
+                worker.close()
+        measured = {name: Measured(seconds[name], **workers[name].facts) for name in workers}
+        return RowResult(row, measured, skipped)
+
+    def _data_file(self, row: Row) -> Path:
+        """The row's data as a file that workers read."""
+        path = self.scratch / "rows.npy"
+        rows: Array
+        if row.dense:
+            rows = dense_rows(row.n_rows, row.sizes.n_features)
+        else:
+            rows = self.train[: row.n_rows]
+        np.save(path, rows)
+        return path
+
+    def _cold(self, row: Row) -> RowResult:
+        """A small training by the command line, with an empty and with a full cache."""
+        data = self.scratch / "small.npz"
+        np.savez(data, train=self.train[:COLD_ROWS], test=self.test[:COLD_TEST_ROWS])
+        commands = {
+            COLD: self._train_command(str(data), 1),
+            WARM: self._train_command(str(data), 1),
+        }
+        figures: dict[str, list[dict[str, float]]] = {COLD: [], WARM: []}
+        for _ in range(self.process_rounds):
+            with tempfile.TemporaryDirectory(dir=self.scratch) as cache:
+                environment = self._environment() | {"NUMBA_CACHE_DIR": cache}
+                for name in (COLD, WARM):  # the second process finds what the first compiled
+                    figures[name].append(self._process(commands[name], environment))
+        measured = {name: _from_processes(runs, "seconds") for name, runs in figures.items()}
+        return RowResult(row, measured)
+
+    def _processes(self, row: Row) -> RowResult:
+        """Rounds of whole processes, after one of each that fills the caches."""
+        skipped = {name: reason for name in row.contestants if (reason := self._why_not(row, name))}
+        candidates = [name for name in row.contestants if name not in skipped]
+        variants = {name: self._best_variant(row, name) for name in candidates}
+        figures: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
+        for number in range(self.process_rounds):
+            for name in _rotated(candidates, number):
+                time.sleep(SETTLE_SECONDS)
+                command = self._command(row, name, variants[name])
+                figures[name].append(self._process(command, self._environment()))
+        key = "ready_seconds" if row.work == "first-batch" else "seconds"
+        measured = {name: _from_processes(runs, key) for name, runs in figures.items()}
+        for name, variant in variants.items():
+            measured[name].variant = variant
+        return RowResult(row, measured, skipped)
+
+    def _why_not(self, row: Row, name: str) -> str | None:
+        if row.work == "job" and self.data_name != "mnist":
+            return "MNIST's files were not found; give --data-dir"
+        return contestants.why_not(name)
+
+    def _best_variant(self, row: Row, name: str) -> dict[str, Any]:
+        """Run a process of each variant of a peer twice; return the faster second run's."""
+        variants = [{}] if name == "fastvae" else contestants.load(name).variants
+        if self.quick or row.work != "job":
+            variants = variants[:1]
+        seconds = []
+        for variant in variants:
+            for _ in range(2 if len(variants) > 1 else 1):
+                run = self._process(self._command(row, name, variant), self._environment())
+            seconds.append(run["seconds"])
+        return dict(variants[int(np.argmin(seconds))])
+
+    def _command(self, row: Row, name: str, variant: dict[str, Any]) -> list[str]:
+        if row.work == "first-batch":
+            return [sys.executable, "-m", "bench.start", name]
+        epochs = 1 if self.quick else EPOCHS
+        if name == "fastvae":
+            return self._train_command("mnist", epochs)
+        model = Path(tempfile.mkdtemp(dir=self.scratch)) / "model.safetensors"
+        return [
+            *(sys.executable, "-m", "bench.job", name, "--folder", str(self._mnist_folder())),
+            *("--epochs", str(epochs), "--output", str(model), "--variant", json.dumps(variant)),
+        ]
+
+    def _train_command(self, dataset: str, epochs: int) -> list[str]:
+        output = Path(tempfile.mkdtemp(dir=self.scratch)) / "run"
+        command = [
+            *(sys.executable, "-m", "fastvae", "train", "--dataset", dataset, "--no-pictures"),
+            *("--quiet", "--epochs", str(epochs), "--output", str(output)),
+        ]
+        if dataset == "mnist":
+            command += ["--data-dir", str(self._mnist_folder())]
+        return command
+
+    def _mnist_folder(self) -> Path:
+        from fastvae.data import locate
+
+        files = locate("mnist", self.data_dir)
+        assert files is not None
+        return files["train_images"].parent
+
+    def _environment(self) -> dict[str, str]:
+        """The environment of processes; JAX keeps what it compiled, as fastvae does."""
+        return (
+            dict(os.environ)
+            | thread_variables(self.n_threads)
+            | {
+                "JAX_COMPILATION_CACHE_DIR": str(self.scratch / "jax"),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            }
+        )
+
+    def _process(self, command: list[str], environment: dict[str, str]) -> dict[str, float]:
+        return measure_process(command, environment)
+
+
+def _rotated(names: list[str], number: int) -> list[str]:
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def _from_processes(runs: list[dict[str, float]], key: str) -> Measured:
+    return Measured([run[key] for run in runs], 1, memory_mb=[run["memory_mb"] for run in runs])
+
+
+def print_row(result: RowResult) -> None:
+    """Print what was measured in one row."""
+    print(f"{result.row.title}:", flush=True)
+    for name, figures in result.measured.items():
+        variant = f"  {figures.variant}" if figures.variant else ""
+        rate = f"{figures.rate:14,.0f} /s" if figures.amount > 1 else ""
+        print(f"  {title_of(name):18} {figures.time:9.3f} s {rate}{variant}")
+    for name, reason in result.skipped.items():
+        print(f"  {title_of(name):18} skipped: {reason}", flush=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the measurement's options to a parser."""
+    parser.add_argument("--rows", nargs="+", metavar="NAME", help="measure only these rows")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of each row (default: 7)")
+    parser.add_argument(
+        "--process-rounds", type=int, default=3, help="rounds of rows that start processes (3)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="little data, two rounds: only to see that it runs"
+    )
+    parser.add_argument("--data-dir", type=Path, help="where MNIST's files are sought first")
+    parser.add_argument(
+        "--update", action="store_true", help="keep the other rows that the JSON file holds"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="the JSON file (default: results/ratios.json here; with --quick quick/ratios.json)",
+    )
+
+
+def run(args: argparse.Namespace) -> Path:
+    """Measure as the arguments say; return the file that was written.
+
+    The file is written after each row, so that an interrupted measurement is not lost.
+
+    Raises
+    ------
+    ValueError
+        If `--rows` names an unknown row, a number of rounds is not positive, or `--update` finds
+        the results of another machine or other settings.
+    """
+    output = args.output or (QUICK_RESULTS if args.quick else RESULTS)
+    rounds, process_rounds = (2, 1) if args.quick else (args.rounds, args.process_rounds)
+    if min(rounds, process_rounds) < 1:
+        raise ValueError(f"rounds must be at least 1; got {rounds} and {process_rounds}")
+    with tempfile.TemporaryDirectory(prefix="fastvae-bench-") as scratch:
+        measurement = Measurement(rounds, process_rounds, args.quick, args.data_dir, Path(scratch))
+        rows = {row.name: row for row in all_rows(measurement.n_threads)}
+        unknown = set(args.rows or ()) - set(rows)
+        if unknown:
+            raise ValueError(f"unknown rows {sorted(unknown)}; known: {', '.join(rows)}")
+        results = Results(measurement.machine, measurement.data_name, rounds, args.quick)
+        if args.update and output.exists():
+            results.rows = _rows_to_keep(results, output)
+        for name in args.rows or rows:
+            results.rows[name] = measurement.measure(rows[name])
+            print_row(results.rows[name])
+            write(results, output)
+    return Path(output)
+
+
+def _rows_to_keep(results: Results, path: Path) -> dict[str, RowResult]:
+    """The rows of an earlier measurement under the same conditions."""
+    earlier = read(path)
+    for condition in ("machine", "data", "rounds", "quick"):
+        then, now = getattr(earlier, condition), getattr(results, condition)
+        if then != now:
+            raise ValueError(f"{path} was measured with {condition} {then!r}; now it is {now!r}")
+    return earlier.rows
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.ratios", description=__doc__)
+    add_arguments(parser)
+    run(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""A process that holds one contestant, ready, and works only when told to.
+
+Thread pools of different libraries disturb each other when they share a process or spin at the
+same time. So each contestant lives in a process of its own that blocks on reading its next order
+from stdin, and orders go out one at a time. Orders and answers are lines of JSON.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench import contestants, machine
+from bench.rows import PEAK, Row, row_named
+from bench.workload import initial_parameters
+
+_POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_PEAK_BLOCKS = 40
+_TRIALS = 2
+
+
+class WorkerError(RuntimeError):
+    """A contestant failed; the message holds its traceback."""
+
+
+class Worker:
+    """The near end: starts the process, sends orders, waits for answers.
+
+    Parameters
+    ----------
+    contestant : str
+        A name of `bench.contestants.ENTRIES`, or "peak".
+    row : Row
+    data : Path
+        An .npy file with the row's uint8 rows.
+    n_threads : int
+    every_variant : bool
+        Whether to try all of the contestant's variants and keep the fastest, or take the first.
+
+    Raises
+    ------
+    WorkerError
+        If the contestant cannot be set up.
+    """
+
+    def __init__(
+        self, contestant: str, row: Row, data: Path, n_threads: int, every_variant: bool
+    ) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+            env=os.environ | thread_variables(n_threads),
+        )
+        order = {
+            "contestant": contestant,
+            "row": row.name,
+            "data": str(data),
+            "n_threads": n_threads,
+            "every_variant": every_variant,
+        }
+        self.facts = self._ask(order)
+
+    def run(self) -> float:
+        """Let the contestant do the row's work once; return the seconds that it took."""
+        return float(self._ask({"run": True})["seconds"])
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        self._process.wait()
+
+    def _ask(self, order: dict[str, Any]) -> dict[str, Any]:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        print(json.dumps(order), file=stdin, flush=True)
+        answer = stdout.readline()
+        if not answer:
+            self.close()
+            raise WorkerError(f"the process ended with code {self._process.returncode}")
+        facts: dict[str, Any] = json.loads(answer)
+        if "error" in facts:
+            self.close()
+            raise WorkerError(facts["error"])
+        return facts
+
+
+def thread_variables(n_threads: int) -> dict[str, str]:
+    """Environment of a process with `n_threads`: the libraries' own choice where that is all."""
+    if n_threads == machine.cpus():
+        return {}
+    return dict.fromkeys((*_POOL_VARIABLES, "NUMBA_NUM_THREADS"), str(n_threads))
+
+
+def restrict(n_threads: int) -> None:
+    """Keep this process on as many CPUs as it has threads: JAX has no other setting."""
+    if hasattr(os, "sched_setaffinity") and n_threads < machine.cpus():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_threads])
+
+
+def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """Return what to run, and facts: the amount of work (rows, or FLOP) and the variant."""
+    restrict(order["n_threads"])
+    row = row_named(order["row"])
+    if order["contestant"] == PEAK:
+        from bench.peak import fma_flops, run_fma
+
+        run_fma(1)
+        return lambda: run_fma(_PEAK_BLOCKS), {"amount": fma_flops(_PEAK_BLOCKS)}
+    rows = np.load(order["data"])
+    if row.work == "steps":
+        from bench.ours import Steps
+
+        steps = Steps(row.sizes, rows, row.batch_size)
+        steps.run()
+        return steps.run, {"amount": steps.n_steps * row.batch_size}
+    variants = contestants.load(order["contestant"]).variants
+    if not order["every_variant"] or len(variants) == 1:
+        run = _variant(order["contestant"], row, rows, variants[0])
+        return run, {"amount": len(rows), "variant": variants[0]}
+    return _fastest(order["contestant"], row, rows, variants)
+
+
+def _fastest(
+    contestant: str, row: Row, rows: Any, variants: list[dict[str, Any]]
+) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """Try every variant, each after a warm call, and keep the fastest."""
+    best, tried = None, []
+    for variant in variants:
+        run = _variant(contestant, row, rows, variant)
+        seconds = min(_timed(run) for _ in range(_TRIALS))
+        tried.append({"variant": variant, "seconds": seconds})
+        if best is None or seconds < best[0]:
+            best = seconds, run, variant
+    assert best is not None
+    return best[1], {"amount": len(rows), "variant": best[2], "tried": tried}
+
+
+def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> Callable[[], Any]:
+    """Build a contestant, and return its work after one warm call."""
+    model = contestants.build(contestant, row.sizes, **variant)
+    model.set_parameters(initial_parameters(row.sizes, rows))
+    run: Callable[[], Any]
+    if row.work == "decode":
+        generator = np.random.Generator(np.random.Philox(1))
+        latents = generator.standard_normal((len(rows), row.sizes.n_latent), np.float32)
+        run = lambda: model.decode(latents)  # noqa: E731
+    else:
+        data = model.prepare(rows)
+        if row.work == "encode":
+            run = lambda: model.encode(data)  # noqa: E731
+        else:
+            run = lambda: model.fit(data, 1, row.batch_size)  # noqa: E731
+    run()
+    return run
+
+
+def _timed(run: Callable[[], Any]) -> float:
+    gc.collect()
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def serve() -> None:
+    """Answer orders from stdin until it ends; the far end of `Worker`."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever a library prints is no answer
+    run: Callable[[], Any] | None = None
+    for line in sys.stdin:
+        order = json.loads(line)
+        try:
+            if run is None:
+                run, facts = _set_up(order)
+            else:
+                facts = {"seconds": _timed(run)}
+        except Exception:  # whatever a library raises is the answer
+            facts = {"error": traceback.format_exc()}
+        print(json.dumps(facts), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
