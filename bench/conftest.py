@@ -60,7 +60,7 @@ def build() -> Build:
         if reason is not None:
             pytest.skip(reason)
         sizes = Sizes()
-        model = contestants.build(name, sizes, **contestants.load(name).variants[0])
+        model = contestants.build(name, sizes, **contestants.load(name).training_variants[0])
         model.set_parameters(initial_parameters(sizes, mnist_like_rows(1000, sizes.n_features)))
         return model
 

@@ -21,8 +21,10 @@ class Contestant(Protocol):
     memory, made once and outside of all timing.
     """
 
-    variants: ClassVar[list[dict[str, Any]]]
-    """Settings of equal meaning, each an argument list of the class; the fastest is measured."""
+    training_variants: ClassVar[list[dict[str, Any]]]
+    """Settings of equal meaning, each keyword arguments of the class; the fastest is measured."""
+    pass_variants: ClassVar[list[dict[str, Any]]]
+    """The same for encode, decode and sample."""
 
     def set_parameters(self, named: Parameters) -> None:
         """Take parameters by the names of the model files."""

@@ -46,11 +46,16 @@ class JaxVAE:
     chunk : rows per pass of `encode` and `decode`, which must divide the rows; 0: all at once
     """
 
-    variants: ClassVar[list[dict[str, Any]]] = [
-        {"storage": "float32", "unroll": 1, "chunk": 0},
-        {"storage": "uint8", "unroll": 1, "chunk": 1000},
-        {"storage": "float32", "unroll": 4, "chunk": 0},
-        {"storage": "uint8", "unroll": 4, "chunk": 0},
+    training_variants: ClassVar[list[dict[str, Any]]] = [
+        {"storage": "float32", "unroll": 1},
+        {"storage": "uint8", "unroll": 1},
+        {"storage": "float32", "unroll": 4},
+        {"storage": "uint8", "unroll": 4},
+    ]
+    pass_variants: ClassVar[list[dict[str, Any]]] = [
+        {"storage": "float32", "chunk": 0},
+        {"storage": "float32", "chunk": 1000},
+        {"storage": "uint8", "chunk": 1000},
     ]
 
     def __init__(

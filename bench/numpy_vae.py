@@ -53,7 +53,8 @@ class Workspace:
 class NumpyVAE:
     """The seed's model, trained with Adam; see `bench.contestants.Contestant`."""
 
-    variants: ClassVar[list[dict[str, Any]]] = [{}]
+    training_variants: ClassVar[list[dict[str, Any]]] = [{}]
+    pass_variants: ClassVar[list[dict[str, Any]]] = [{}]
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes

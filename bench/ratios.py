@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -84,15 +84,16 @@ class Measurement:
                 if reason is not None:
                     skipped[name] = reason
             seconds: dict[str, list[float]] = {name: [] for name in workers}
+            busy = []
             for number in range(self.rounds):
                 for name in _rotated(list(workers), number):
-                    time.sleep(SETTLE_SECONDS)
+                    busy.append(machine.rest(SETTLE_SECONDS))
                     seconds[name].append(workers[name].run())
         finally:
             for worker in workers.values():
                 worker.close()
         measured = {name: Measured(seconds[name], **workers[name].facts) for name in workers}
-        return RowResult(row, measured, skipped)
+        return RowResult(row, measured, skipped, statistics.median(busy))
 
     def _data_file(self, row: Row) -> Path:
         """The row's data as a file that workers read."""
@@ -114,13 +115,15 @@ class Measurement:
             WARM: self._train_command(str(data), 1),
         }
         figures: dict[str, list[dict[str, float]]] = {COLD: [], WARM: []}
+        busy = []
         for _ in range(self.process_rounds):
+            busy.append(machine.rest(SETTLE_SECONDS))
             with tempfile.TemporaryDirectory(dir=self.scratch) as cache:
                 environment = self._environment() | {"NUMBA_CACHE_DIR": cache}
                 for name in (COLD, WARM):  # the second process finds what the first compiled
                     figures[name].append(self._process(commands[name], environment))
         measured = {name: _from_processes(runs, "seconds") for name, runs in figures.items()}
-        return RowResult(row, measured)
+        return RowResult(row, measured, busy=statistics.median(busy))
 
     def _processes(self, row: Row) -> RowResult:
         """Rounds of whole processes, after one of each that fills the caches."""
@@ -128,16 +131,17 @@ class Measurement:
         candidates = [name for name in row.contestants if name not in skipped]
         variants = {name: self._best_variant(row, name) for name in candidates}
         figures: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
+        busy = []
         for number in range(self.process_rounds):
             for name in _rotated(candidates, number):
-                time.sleep(SETTLE_SECONDS)
+                busy.append(machine.rest(SETTLE_SECONDS))
                 command = self._command(row, name, variants[name])
                 figures[name].append(self._process(command, self._environment()))
         key = "ready_seconds" if row.work == "first-batch" else "seconds"
         measured = {name: _from_processes(runs, key) for name, runs in figures.items()}
         for name, variant in variants.items():
             measured[name].variant = variant
-        return RowResult(row, measured, skipped)
+        return RowResult(row, measured, skipped, statistics.median(busy) if busy else 0.0)
 
     def _why_not(self, row: Row, name: str) -> str | None:
         if row.work == "job" and self.data_name != "mnist":
@@ -146,7 +150,7 @@ class Measurement:
 
     def _best_variant(self, row: Row, name: str) -> dict[str, Any]:
         """Run a process of each variant of a peer twice; return the faster second run's."""
-        variants = [{}] if name == "fastvae" else contestants.load(name).variants
+        variants = [{}] if name == "fastvae" else contestants.load(name).training_variants
         if self.quick or row.work != "job":
             variants = variants[:1]
         seconds = []
@@ -212,7 +216,8 @@ def _from_processes(runs: list[dict[str, float]], key: str) -> Measured:
 
 def print_row(result: RowResult) -> None:
     """Print what was measured in one row."""
-    print(f"{result.row.title}:", flush=True)
+    others = f" (others kept the CPUs {100 * result.busy:.0f} % busy)" if result.disturbed else ""
+    print(f"{result.row.title}:{others}", flush=True)
     for name, figures in result.measured.items():
         variant = f"  {figures.variant}" if figures.variant else ""
         rate = f"{figures.rate:14,.0f} /s" if figures.amount > 1 else ""

@@ -46,6 +46,12 @@ def machine_lines(results: Results) -> str:
         f"NumPy's BLAS {facts['blas']}; {facts['system']}; {versions}. Data: {data}. "
         f"Medians of {results.rounds} alternating rounds."
     )
+    disturbed = sum(result.disturbed for result in results.rows.values())
+    if disturbed:
+        text += (
+            f"\n\n**Others used the machine during {disturbed} of {len(results.rows)} rows: these "
+            "figures are in doubt.**"
+        )
     if results.quick:
         text += "\n\n**A trial run with `--quick`: these figures are no measurement.**"
     return text
@@ -104,6 +110,13 @@ def seconds_table(result: RowResult) -> str:
     return table(["", "median s", "range s", "rows / s", "peak MB", "variant"], lines)
 
 
+def _doubts(result: RowResult) -> list[str]:
+    """A sentence where the machine was not idle."""
+    if not result.disturbed:
+        return []
+    return [f"**Others kept the CPUs {100 * result.busy:.0f} % busy: the figures are in doubt.**"]
+
+
 def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
     """Return the whole of RESULTS.md."""
     parts = [
@@ -119,7 +132,7 @@ def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
     parts += [f"![{FIGURE_TEXTS[path.name]}]({path.parent.name}/{path.name})" for path in figures]
     parts += ["## Every row", "The work of a row is the same for all contestants."]
     for result in results.rows.values():
-        parts += [f"### {result.row.title}", seconds_table(result)]
+        parts += [f"### {result.row.title}", *_doubts(result), seconds_table(result)]
     return "\n\n".join([*parts, suite] if suite else parts) + "\n"
 
 

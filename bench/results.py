@@ -12,6 +12,7 @@ from typing import Any
 from bench.rows import PEERS, Row, row_named, title_of
 
 FORMAT = 1
+IDLE_LIMIT = 0.05
 
 
 @dataclass
@@ -49,6 +50,13 @@ class RowResult:
     row: Row
     measured: dict[str, Measured]
     skipped: dict[str, str] = field(default_factory=dict)
+    busy: float = 0.0
+    """Share of the CPUs' time that others used while no contestant worked: median of the rests."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others used so much of the machine that the figures are in doubt."""
+        return self.busy > IDLE_LIMIT
 
     def fastest_peer(self) -> str | None:
         """Name of the fastest of PyTorch and JAX, None where neither took part."""
@@ -143,4 +151,4 @@ def _read_row(name: str, entry: dict[str, Any]) -> RowResult:
             raise ValueError(f"row {name!r} has no contestant {who!r}")
         if not figures.seconds:
             raise ValueError(f"row {name!r}: {who!r} has no measured round")
-    return RowResult(row, measured, entry["skipped"])
+    return RowResult(row, measured, entry["skipped"], entry["busy"])

@@ -44,8 +44,13 @@ class TorchVAE:
     chunk : rows per pass of `encode` and `decode`; 0: all at once
     """
 
-    variants: ClassVar[list[dict[str, Any]]] = [
+    training_variants: ClassVar[list[dict[str, Any]]] = [
+        {"storage": "float32"},
+        {"storage": "uint8"},
+    ]
+    pass_variants: ClassVar[list[dict[str, Any]]] = [
         {"storage": "float32", "chunk": 0},
+        {"storage": "float32", "chunk": 1000},
         {"storage": "uint8", "chunk": 1000},
     ]
 
@@ -192,10 +197,15 @@ class CompiledTorchVAE(TorchVAE):
     mode : a mode of `torch.compile`
     """
 
-    variants: ClassVar[list[dict[str, Any]]] = [
+    training_variants: ClassVar[list[dict[str, Any]]] = [
+        {"storage": "float32", "mode": "default"},
+        {"storage": "uint8", "mode": "default"},
+        {"storage": "float32", "mode": "max-autotune-no-cudagraphs"},
+    ]
+    pass_variants: ClassVar[list[dict[str, Any]]] = [
         {"storage": "float32", "mode": "default", "chunk": 0},
+        {"storage": "float32", "mode": "default", "chunk": 1000},
         {"storage": "uint8", "mode": "default", "chunk": 1000},
-        {"storage": "float32", "mode": "max-autotune-no-cudagraphs", "chunk": 0},
     ]
 
     def __init__(

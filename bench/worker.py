@@ -129,7 +129,8 @@ def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
         steps = Steps(row.sizes, rows, row.batch_size)
         steps.run()
         return steps.run, {"amount": steps.n_steps * row.batch_size}
-    variants = contestants.load(order["contestant"]).variants
+    contestant = contestants.load(order["contestant"])
+    variants = contestant.training_variants if row.work == "fit" else contestant.pass_variants
     if not order["every_variant"] or len(variants) == 1:
         run = _variant(order["contestant"], row, rows, variants[0])
         return run, {"amount": len(rows), "variant": variants[0]}

@@ -23,7 +23,6 @@ from ._tiles import (
 )
 from .activations import activate, activation_slope
 from .latent import store_some
-from .layout import TASK_TILES
 from .losses import bernoulli_terms, gaussian_terms
 from .optimizers import update_span
 from .program import (
@@ -58,6 +57,11 @@ from .simd import (
 
 CHUNK_TILES = 8
 """Tiles of rows in one task of the forward pass."""
+TASK_TILES = 16
+"""Tiles of inputs in one task of the weight gradient."""
+_TASK_FLOATS = TASK_TILES * TILE_FLOATS
+BLOCK_ROWS = 256
+"""Rows of the batch whose part of dy (16 KB with 64-byte tiles) stays in the first-level cache."""
 
 
 @device_function
@@ -88,10 +92,10 @@ def forward_task(
             listed = advance(pointer(columns), (b // MR) * (n_in + 1))
             length = np.int64(get(listed, 0))
             rows_product_at(
-                tile, x, row[X + 1], rows - 1, weights, width, advance(listed, 1), length
+                tile, x, row[X + 1], rows - 1, weights, width, advance(listed, 1), length, False
             )
         else:
-            rows_product(tile, x, row[X + 1], rows - 1, weights, width, n_in)
+            rows_product(tile, x, row[X + 1], rows - 1, weights, width, n_in, False)
         for r in range(rows):
             y = advance(pointer(out), row[Y] + (b + r) * row[Y + 1] + panel * width)
             for v in range(0, width, count):
@@ -124,7 +128,7 @@ def output_task(
     for b in range(first, min(first + CHUNK_TILES * MR, n_rows), MR):
         rows = min(MR, n_rows - b)
         h = advance(buffers, row[X] + b * row[X + 1])
-        rows_product(tile, h, row[X + 1], rows - 1, weights, width, n_in)
+        rows_product(tile, h, row[X + 1], rows - 1, weights, width, n_in, False)
         for r in range(rows):
             x = advance(buffers, row[AUX] + (b + r) * row[AUX + 1] + panel * width)
             delta = advance(buffers, row[Y] + (b + r) * row[Y + 1] + panel * width)
@@ -194,7 +198,7 @@ def backward_input_task(
     for b in range(0, n_rows, MR):
         rows = min(MR, n_rows - b)
         dy = advance(buffers, row[X] + b * row[X + 1])
-        rows_product(tile, dy, row[X + 1], rows - 1, packed, width, n_out)
+        rows_product(tile, dy, row[X + 1], rows - 1, packed, width, n_out, False)
         for r in range(rows):
             h = advance(buffers, row[AUX] + (b + r) * row[AUX + 1] + first)
             dx = advance(buffers, row[Y] + (b + r) * row[Y + 1] + first)
@@ -205,71 +209,113 @@ def backward_input_task(
 
 
 @device_function
-def _list_rows(listed: Any, x: Any, stride: Any, n_rows: Any) -> None:
-    """List in listed[1:] the rows in which any of MR neighbouring columns is not zero."""
-    n = np.int64(0)
+def pack_task(task: Any, row: Any, n_rows: Any, work: Any, lists: Any, skip: Any) -> None:
+    """MR columns of x side by side, row after row: what a tile of the weight gradient reads.
+
+    With `skip`, only rows in which one of them is not zero are taken, and listed.
+    """
+    x = advance(pointer(work), row[X] + task * MR)
+    packed = advance(pointer(work), row[Y] + task * MR * n_rows)
+    listed = advance(pointer(lists), task * (n_rows + 1))
     count = lane_count(x)
+    n = np.int64(0)
     for b in range(n_rows):
         bits = np.int64(0)
         for c in range(0, MR, count):
-            bits |= nonzero_bits(load(x, b * stride + c)) << c
+            values = load(x, b * row[X + 1] + c)
+            # Lanes past MR are written over by the next row.
+            store(packed, n * MR + c, values)
+            bits |= nonzero_bits(values) << c
         put(listed, 1 + n, np.int32(b))
-        n += np.int64(bits & ((1 << MR) - 1) != 0)
+        n += np.int64(not skip or bits & ((1 << MR) - 1) != 0)
     put(listed, 0, np.int32(n))
+
+
+@device_function
+def _listed_before(listed: Any, length: Any, end: Any) -> Any:
+    """How many of the ascending entries listed[0:length] are below `end`."""
+    low = np.int64(0)
+    high = length
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(get(listed, middle)) < end:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @device_function
 def backward_weight_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any,
-    work: Any, optimizer: Any, rule: Any, lists: Any, lists_at: Any, skip: Any,
+    work: Any, optimizer: Any, rule: Any, lists: Any, skip: Any,
 ) -> None:  # fmt: skip
-    """dW = dy^T x and db, for a few tiles of inputs and all outputs.
+    """dW = dy^T x and db, some tiles of one panel of outputs.
 
-    Each finished tile is stored in `gradient` (optimizer < 0), or its parameters and moments
-    are updated while they are in the cache. With `skip`, rows in which all MR inputs of a tile
-    are zero are left out of the product.
+    The rows are taken in blocks whose part of dy stays in the first-level cache. Each finished
+    tile is stored in `gradient` (optimizer < 0), or its parameters and moments are updated
+    while they are in the cache. With `skip`, rows in which all MR inputs of a tile are zero are
+    left out of the product.
     """
     base = pointer(parameters)
     buffers = pointer(work)
-    tile = stack(base, TILE_FLOATS)
+    tiles = stack(base, _TASK_FLOATS)
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
-    first = task * TASK_TILES * MR
+    chunks = (n_in + TASK_TILES * MR - 1) // (TASK_TILES * MR)
+    panel = task // chunks
+    first = (task % chunks) * TASK_TILES * MR
     last = min(first + TASK_TILES * MR, n_in)
-    listed = advance(pointer(lists), lists_at)
-    skips = skip and row[FIRST_LAYER] == 1
-    if skips:
+    dy = advance(buffers, row[AUX] + panel * width)
+    for start in range(0, n_rows, BLOCK_ROWS):
+        end = min(start + BLOCK_ROWS, n_rows)
         for i in range(first, last, MR):
-            here = advance(listed, ((i - first) // MR) * (n_rows + 1))
-            _list_rows(here, advance(buffers, row[X] + i), row[X + 1], n_rows)
-    for panel in range((row[OUTPUTS] + width - 1) // width):
-        dy = advance(buffers, row[AUX] + panel * width)
-        for i in range(first, last, MR):
-            rows = min(MR, last - i)
-            place = row[ROW_WEIGHT] + (panel * n_in + i) * width
-            if optimizer >= 0:
-                # The optimiser's state does not fit in the second-level cache: ask for it now,
-                # so that it has arrived when the product is done.
-                for line in range(0, rows * width, 16):
-                    prefetch(base, place + line)
-                    prefetch(pointer(moment1), place + line)
-                    prefetch(pointer(moment2), place + line)
-            x = advance(buffers, row[X] + i)
-            if skips:
-                here = advance(listed, ((i - first) // MR) * (n_rows + 1))
-                length = np.int64(get(here, 0))
-                columns_product_at(tile, x, row[X + 1], dy, row[AUX + 1], advance(here, 1), length)
+            if optimizer >= 0 and end == n_rows:
+                _prefetch_state(parameters, moment1, moment2, row, panel, i, min(MR, last - i))
+            tile = advance(tiles, (i - first) * width)
+            packed = advance(buffers, row[Y] + i * n_rows)
+            if skip and row[FIRST_LAYER] == 1:
+                listed = advance(pointer(lists), (i // MR) * (n_rows + 1))
+                length = np.int64(get(listed, 0))
+                listed = advance(listed, 1)
+                begin = _listed_before(listed, length, start)
+                n = _listed_before(listed, length, end) - begin
+                columns_product_at(
+                    tile, advance(packed, begin * MR), dy, row[AUX + 1],
+                    advance(listed, begin), n, start > 0,
+                )  # fmt: skip
             else:
-                columns_product(tile, x, row[X + 1], dy, row[AUX + 1], n_rows)
-            update_span(
-                optimizer, parameters, moment1, moment2, gradient, tile, place, rows * width, rule
-            )
-        if first == 0:
-            for v in range(0, width, count):
-                total = constant(load(dy, v), 0.0)
-                for b in range(n_rows):
-                    total = total + load(dy, b * row[AUX + 1] + v)
-                store(tile, v, total)
-            place = row[ROW_BIAS] + panel * width
-            update_span(optimizer, parameters, moment1, moment2, gradient, tile, place, width, rule)
+                columns_product(
+                    tile, advance(packed, start * MR), advance(dy, start * row[AUX + 1]),
+                    row[AUX + 1], end - start, start > 0,
+                )  # fmt: skip
+            if end == n_rows:
+                place = row[ROW_WEIGHT] + (panel * n_in + i) * width
+                n_elements = min(MR, last - i) * width
+                update_span(
+                    optimizer, parameters, moment1, moment2, gradient, tile, place, n_elements,
+                    rule,
+                )  # fmt: skip
+    if first == 0:
+        for v in range(0, width, count):
+            total = constant(load(dy, v), 0.0)
+            for b in range(n_rows):
+                total = total + load(dy, b * row[AUX + 1] + v)
+            store(tiles, v, total)
+        place = row[ROW_BIAS] + panel * width
+        update_span(optimizer, parameters, moment1, moment2, gradient, tiles, place, width, rule)
+
+
+@device_function
+def _prefetch_state(
+    parameters: Any, moment1: Any, moment2: Any, row: Any, panel: Any, i: Any, rows: Any
+) -> None:
+    """Ask for a tile's parameters and moments, so that they are there when its product is done:
+    the optimiser's state does not fit in the second-level cache."""
+    width = NR * lane_count(pointer(parameters))
+    place = row[ROW_WEIGHT] + (panel * row[INPUTS] + i) * width
+    for line in range(place, place + rows * width, 16):
+        prefetch(pointer(parameters), line)
+        prefetch(pointer(moment1), line)
+        prefetch(pointer(moment2), line)

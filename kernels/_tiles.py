@@ -36,12 +36,13 @@ TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
 
 
 def _emit_product(
-    builder: Any, tile: Any, a_rows: list[Any], a_step: Any, b: Any, b_step: Any, length: Any,
-    indices: Any,
+    builder: Any, tile: Any, a_rows: list[Any], a_step: int | None, b: Any, b_step: Any,
+    indices: Any, length: Any, resume: Any,
 ) -> None:  # fmt: skip
-    """Emit tile[r, :] = sum over k of a_rows[r][k * a_step] * b[k * b_step + :].
+    """Emit tile[r, :] = sum over s < length of a_rows[r][p] * b[q * b_step + :].
 
-    `indices`, where given, is a pointer to int32 and k runs over its first `length` entries.
+    Without `indices` (a pointer to int32), p = q = s. With them q = indices[s], and p = q too,
+    unless `a_step` is given: then p = s * a_step. With `resume` the sum goes on from the tile.
     """
     element = tile.type.pointee
     word = length.type
@@ -50,17 +51,33 @@ def _emit_product(
     zero = word(0)
     zero_vector = ir.Constant(vector.llvm, [element(0.0)] * vector.lanes)
 
-    entry = builder.block
+    def place_of(i: int) -> Any:
+        return emit_vector_pointer(builder, tile, word(i * vector.lanes), vector.llvm)
+
+    before = builder.block
+    again = builder.append_basic_block("product.resume")
+    entry = builder.append_basic_block("product.entry")
     loop = builder.append_basic_block("product.loop")
     done = builder.append_basic_block("product.done")
+    builder.cbranch(resume, again, entry)
+    builder.position_at_end(again)
+    partial = [builder.load(place_of(i), align=align) for i in range(MR * NR)]
+    builder.branch(entry)
+    builder.position_at_end(entry)
+    starts = []
+    for value in partial:
+        start = builder.phi(vector.llvm)
+        start.add_incoming(zero_vector, before)
+        start.add_incoming(value, again)
+        starts.append(start)
     builder.cbranch(builder.icmp_signed(">", length, zero), loop, done)
 
     builder.position_at_end(loop)
     step = builder.phi(word)
     step.add_incoming(zero, entry)
     sums = [builder.phi(vector.llvm) for _ in range(MR * NR)]
-    for phi in sums:
-        phi.add_incoming(zero_vector, entry)
+    for phi, start in zip(sums, starts, strict=True):
+        phi.add_incoming(start, entry)
     k = step if indices is None else builder.sext(builder.load(builder.gep(indices, [step])), word)
     row_b = builder.mul(k, b_step)
     operands = []
@@ -68,7 +85,7 @@ def _emit_product(
         index = builder.add(row_b, word(v * vector.lanes))
         place = emit_vector_pointer(builder, b, index, vector.llvm)
         operands.append(builder.load(place, align=align))
-    offset_a = k if a_step is None else builder.mul(k, a_step)
+    offset_a = k if a_step is None else builder.mul(step, word(a_step))
     updated = []
     for r in range(MR):
         factor = builder.load(builder.gep(a_rows[r], [offset_a]))
@@ -89,12 +106,11 @@ def _emit_product(
     builder.position_at_end(done)
     for i in range(MR * NR):
         final = builder.phi(vector.llvm)
-        final.add_incoming(zero_vector, entry)
+        final.add_incoming(starts[i], entry)
         final.add_incoming(updated[i], loop)
         updated[i] = final
     for i, value in enumerate(updated):
-        place = emit_vector_pointer(builder, tile, word(i * vector.lanes), vector.llvm)
-        builder.store(value, place, align=align)
+        builder.store(value, place_of(i), align=align)
 
 
 def _emit_fence(builder: Any, value: Any) -> Any:
@@ -127,76 +143,77 @@ def _pointers(*arguments: Any) -> bool:
 @intrinsic
 def rows_product(
     typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-    length: Any,
+    length: Any, resume: Any,
 ) -> Any:  # fmt: skip
-    """tile[r, c] = sum over k < length of a[r * a_stride + k] * b[k * b_step + c]."""
+    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c]."""
     if not (_pointers(tile, a, b) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_stride_, last_row_, b_, b_step_, length_ = args
+        tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
         rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
-        _emit_product(builder, tile_, rows, None, b_, b_step_, length_, None)
+        _emit_product(builder, tile_, rows, None, b_, b_step_, None, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp
-    return types.void(tile, a, word, word, b, word, word), lower
+    return types.void(tile, a, word, word, b, word, word, types.boolean), lower
 
 
 @intrinsic
 def rows_product_at(
     typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-    indices: Any, length: Any,
+    indices: Any, length: Any, resume: Any,
 ) -> Any:  # fmt: skip
     """As rows_product, but k runs over the first `length` of `indices` (int32, ascending)."""
     if not (_pointers(tile, a, b, indices) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_ = args
+        tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_, resume_ = args
         rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
-        _emit_product(builder, tile_, rows, None, b_, b_step_, length_, indices_)
+        _emit_product(builder, tile_, rows, None, b_, b_step_, indices_, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp
-    return types.void(tile, a, word, word, b, word, indices, word), lower
+    return types.void(tile, a, word, word, b, word, indices, word, types.boolean), lower
+
+
+def _emit_neighbours(builder: Any, a: Any, word: Any) -> list[Any]:
+    return [builder.gep(a, [word(r)]) for r in range(MR)]
 
 
 @intrinsic
 def columns_product(
-    typingctx: Any, tile: Any, a: Any, a_step: Any, b: Any, b_step: Any, length: Any
+    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, length: Any, resume: Any
 ) -> Any:
-    """tile[r, c] = sum over k < length of a[k * a_step + r] * b[k * b_step + c].
-
-    MR neighbours of `a` are read for each k, also where fewer rows of the tile are used.
-    """
+    """tile[r, c] (+)= sum over k < length of a[k * MR + r] * b[k * b_step + c]."""
     if not (_pointers(tile, a, b) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_step_, b_, b_step_, length_ = args
-        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
-        _emit_product(builder, tile_, rows, a_step_, b_, b_step_, length_, None)
+        tile_, a_, b_, b_step_, length_, resume_ = args
+        rows = _emit_neighbours(builder, a_, length_.type)
+        _emit_product(builder, tile_, rows, MR, b_, b_step_, None, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp
-    return types.void(tile, a, word, b, word, word), lower
+    return types.void(tile, a, b, word, word, types.boolean), lower
 
 
 @intrinsic
 def columns_product_at(
-    typingctx: Any, tile: Any, a: Any, a_step: Any, b: Any, b_step: Any, indices: Any,
-    length: Any,
+    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, indices: Any, length: Any,
+    resume: Any,
 ) -> Any:  # fmt: skip
-    """As columns_product, but k runs over the first `length` of `indices` (int32, ascending)."""
+    """tile[r, c] (+)= sum over s < length of a[s * MR + r] * b[indices[s] * b_step + c]."""
     if not (_pointers(tile, a, b, indices) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_step_, b_, b_step_, indices_, length_ = args
-        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
-        _emit_product(builder, tile_, rows, a_step_, b_, b_step_, length_, indices_)
+        tile_, a_, b_, b_step_, indices_, length_, resume_ = args
+        rows = _emit_neighbours(builder, a_, length_.type)
+        _emit_product(builder, tile_, rows, MR, b_, b_step_, indices_, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp
-    return types.void(tile, a, word, b, word, indices, word), lower
+    return types.void(tile, a, b, word, indices, word, types.boolean), lower

@@ -34,7 +34,7 @@ N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
 
 # Rows of the workspace's table of places; layer l has its activations in row ACTIVE + l and
 # the gradient of its pre-activations in row ACTIVE + n_layers + l.
-INPUT, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, ACTIVE = range(7)
+INPUT, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, PACKED, ACTIVE = range(8)
 # Columns of that table.
 OFFSET, STRIDE = range(2)
 
@@ -158,12 +158,13 @@ def workspace_places(
 
     Returns
     -------
-    places : ndarray of int64, shape (6 + 2 n_layers, 2)
+    places : ndarray of int64, shape (7 + 2 n_layers, 2)
         Offset and row stride of each matrix.
     size : int
         Elements of the workspace.
     """
     itemsize = np.dtype(dtype).itemsize
+    line = _LINE // itemsize
     width = panel_width(itemsize)
     n_layers = len(table)
     n_latent = int(table[n_encoder, N_OUT]) // 2
@@ -181,7 +182,8 @@ def workspace_places(
     sizes = places[:, STRIDE] * n_rows
     places[PANEL, STRIDE] = widest * width
     sizes[PANEL] = places[PANEL, STRIDE] * n_threads
-    line = _LINE // itemsize
+    # A tile's packing ends with a whole vector.
+    sizes[PACKED] = _round_up(int(table[:, N_IN].max()), ISA.tile_rows) * n_rows + line
     offset = 0
     for place, size in zip(places, sizes, strict=True):
         place[OFFSET] = offset
@@ -189,14 +191,15 @@ def workspace_places(
     return places, offset
 
 
-def index_sizes(n_features: int, n_rows: int, n_threads: int) -> tuple[int, int]:
+def index_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
     """Return the entries of the int32 lists of non-zero columns and of non-zero rows.
 
-    Each block of tile rows has a list of its non-zero columns, preceded by its length; each
-    thread has lists of non-zero rows for the tiles of one task of the weight gradient.
+    Each block of tile rows has a list of its non-zero columns, each tile of columns a list of
+    its non-zero rows; the first entry is the length.
     """
-    blocks = -(-n_rows // ISA.tile_rows)
-    return blocks * (n_features + 1), n_threads * TASK_TILES * (n_rows + 1)
+    row_blocks = -(-n_rows // ISA.tile_rows)
+    column_blocks = -(-n_features // ISA.tile_rows)
+    return row_blocks * (n_features + 1), column_blocks * (n_rows + 1)
 
 
 def tile_rows() -> int:

@@ -21,6 +21,7 @@ from .layout import (
     N_OUT,
     NOISE,
     OFFSET,
+    PACKED,
     PANEL,
     STRIDE,
     WEIGHT,
@@ -35,10 +36,11 @@ from .layout import (
     ROW_LOSSES,
     BACKWARD_INPUT,
     BACKWARD_LATENT,
+    PACK,
     BACKWARD_WEIGHT,
     SQUARE_SUMS,
     UPDATE,
-) = range(10)
+) = range(11)
 
 # Columns of a program. A matrix has two: its offset, and its row stride in the next column.
 KIND, ROW_WEIGHT, ROW_BIAS, INPUTS, OUTPUTS, FUNCTION, FIRST_LAYER = range(7)
@@ -115,9 +117,11 @@ class Program:
             EXTRA=LATENT_GRADIENT,
         )
 
-    def backward_weight(self, layer: int) -> np.ndarray:
-        """The gradient of a layer's weights and biases, stored or applied."""
-        return self._row(BACKWARD_WEIGHT, layer, X=self._input_of(layer), AUX=self._delta(layer))
+    def backward_weight(self, layer: int) -> list[np.ndarray]:
+        """The gradient of a layer's weights and biases, stored or applied; first its input is
+        packed."""
+        pack = self._row(PACK, layer, X=self._input_of(layer), Y=PACKED)
+        return [pack, self._row(BACKWARD_WEIGHT, layer, Y=PACKED, AUX=self._delta(layer))]
 
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
@@ -141,7 +145,7 @@ class Program:
                 rows.append(self.backward_latent())
             if layer > 0:
                 rows.append(self.backward_input(layer))
-            rows.append(self.backward_weight(layer))
+            rows += self.backward_weight(layer)
         return np.concatenate([self.encoding(), self.losses(), np.array(rows)])
 
     def _input_of(self, layer: int) -> int:

@@ -13,28 +13,31 @@ from numba import get_thread_id, prange
 
 from ._dense_tasks import (
     CHUNK_TILES,
+    TASK_TILES,
     backward_input_task,
     backward_weight_task,
     forward_task,
     output_task,
+    pack_task,
 )
 from ._jit import device_function, parallel_kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
 from ._tiles import MR, NR
 from .gather import gather_task
-from .layout import TASK_TILES
 from .optimizers import RULE_SIZE, update_span
 from .program import (
     BACKWARD_INPUT,
     BACKWARD_LATENT,
     BACKWARD_WEIGHT,
     DRAW,
+    FIRST_LAYER,
     FORWARD,
     GATHER,
     INPUTS,
     KIND,
     OUTPUT,
     OUTPUTS,
+    PACK,
     ROW_LOSSES,
     SQUARE_SUMS,
 )
@@ -47,14 +50,13 @@ from .simd import advance, lane_count, pointer
     SKIP,
     LIKELIHOOD,
     OPTIMIZER,
-    LISTS_STRIDE,
     DRAWS,
     SEED,
     STREAM,
     STEP,
     ELEMENT,
     ADDRESS,
-) = range(12)
+) = range(11)
 WHOLE_SIZE = ADDRESS + 4  # the data's address, byte strides of rows and columns, dtype code
 
 # Entries of `real`, the real numbers of a step (float64); the optimiser's rule comes first.
@@ -85,8 +87,10 @@ def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any) -> Any:
         return _blocks(n_rows, TASK_ROWS)
     if kind == BACKWARD_INPUT:
         return _blocks(row[INPUTS], width)
+    if kind == PACK:
+        return _blocks(row[INPUTS], MR)
     if kind == BACKWARD_WEIGHT:
-        return _blocks(row[INPUTS], TASK_TILES * MR)
+        return _blocks(row[OUTPUTS], width) * _blocks(row[INPUTS], TASK_TILES * MR)
     return _blocks(arena_size, ARENA_BLOCK)
 
 
@@ -127,8 +131,10 @@ def _run_task(
     elif kind == BACKWARD_WEIGHT:
         backward_weight_task(
             task, row, n_rows, parameters, moment1, moment2, gradient, work, whole[OPTIMIZER],
-            real, lists, thread * whole[LISTS_STRIDE], skip,
+            real, lists, skip,
         )  # fmt: skip
+    elif kind == PACK:
+        pack_task(task, row, n_rows, work, lists, skip and row[FIRST_LAYER] == 1)
     elif kind == SQUARE_SUMS:
         _square_sum(partial, gradient, task)
     else:
@@ -167,7 +173,7 @@ def run_region(
     work, out : ndarray
         The workspace, and the array that forward passes write to (often the workspace).
     columns, lists : ndarray of int32
-        Lists of non-zero columns of each block of rows, and each thread's lists of rows.
+        Lists of non-zero columns of each block of rows, and of non-zero rows of each tile.
     sums : ndarray of float64, shape (2, B)
         Reconstruction and KL per row.
     partial : ndarray of float64

@@ -11,7 +11,6 @@ from .regions import (
     ADDRESS,
     ARENA_BLOCK,
     LIKELIHOOD,
-    LISTS_STRIDE,
     N_ROWS,
     OPTIMIZER,
     REAL_SIZE,
@@ -33,14 +32,13 @@ class Workspace:
         self.n_rows = n_rows
         self.places, size = workspace_places(table, n_encoder, n_rows, n_threads, dtype)
         self.matrices = aligned_zeros(size, dtype)
-        columns, lists = index_sizes(int(table[0, N_IN]), n_rows, n_threads)
+        columns, lists = index_sizes(int(table[:, N_IN].max()), n_rows)
         self.columns = np.zeros(columns, np.int32)
         self.lists = np.zeros(lists, np.int32)
         self.sums = np.zeros((2, n_rows))
         self.program = Program(table, n_encoder, self.places)
         self.whole = np.zeros(WHOLE_SIZE, np.int64)
         self.whole[LIKELIHOOD] = LIKELIHOODS[likelihood]
-        self.whole[LISTS_STRIDE] = lists // n_threads
         self.real = np.zeros(REAL_SIZE)
         self._arena_rows = np.array([arena_row(SQUARE_SUMS), arena_row(UPDATE)])
         self._training = self.program.training()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import contestants, suite_report
+from bench import contestants, machine, suite_report
 from bench.claims import CLAIMS
 from bench.job import read_images
 from bench.measure import measure_process
@@ -100,7 +101,7 @@ def test_every_variant_computes_the_same_gradients(
 ) -> None:
     losses, gradients = exact(parameters).gradients(rows, noise)
     built(name)
-    for variant in contestants.load(name).variants:
+    for variant in contestants.load(name).training_variants:
         model = built(name, **variant)
         model.set_parameters(parameters)
         reconstruction, kl, theirs = model.gradients(rows, noise)
@@ -184,7 +185,7 @@ def test_passes_without_training(
     means = vae.decode(noise)
     elbo = vae.elbo(rows)
     built(name)
-    for variant in contestants.load(name).variants:
+    for variant in contestants.load(name).pass_variants:
         model = built(name, **variant)
         model.set_parameters(noiseless)
         data = model.prepare(rows)
@@ -296,6 +297,15 @@ def test_rounds_alternate_in_worker_processes(
     share = result.share_of_peak("fastvae")
     assert share is not None
     assert share > 0
+    assert 0 <= result.busy <= 1
+
+
+def test_a_rest_sees_what_others_do() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            assert max(machine.rest(0.3) for _ in range(5)) > 0.3 / machine.cpus()
+        finally:
+            other.kill()
 
 
 def test_processes_are_measured_by_their_ready_line() -> None:
@@ -354,7 +364,7 @@ def results() -> Results:
         "train-b20": RowResult(row_named("train-b20"), two),
         "job": RowResult(row_named("job"), job),
         "start-cold": RowResult(row_named("start-cold"), cold),
-        "threads-1": RowResult(row_named("threads-1"), one),
+        "threads-1": RowResult(row_named("threads-1"), one, busy=0.5),
         "threads-2": RowResult(row_named("threads-2"), two),
     }
     return Results(machine, "mnist", 2, False, rows)
@@ -407,6 +417,8 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
         "| 20 | 500 |  |  |  |  | 40 % |  |",
         "| PyTorch compiled | no compiler |  |  |  |  |",
         "| JAX | 2.500 | 2.000 to 3.000 | 400 |  | unroll 4 |",
+        "**Others used the machine during 1 of 6 rows: these figures are in doubt.**",
+        "1 thread\n\n**Others kept the CPUs 50 % busy: the figures are in doubt.**\n\n| ",
         "| FMA peak | 1.500 | 1.000 to 2.000 |  |  |  |",
         "![Training throughput against batch size](figures/throughput.png)",
         "![Training throughput against the number of threads](figures/threads.png)",

@@ -91,9 +91,13 @@ def test_nan_goes_through():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_initial_weights_are_glorot_normal(dtype):
-    layer = Dense(400, 250, dtype=dtype)
-    scaled = layer.weight.astype(float) / np.sqrt(2 / 650)
+@pytest.mark.parametrize(
+    ("activation", "variance"),
+    [("relu", 2 / 650), ("tanh", 2 / 650), ("sigmoid", 2 / 650), ("identity", 1 / 400)],
+)
+def test_initial_weights_are_normal_with_the_documented_variance(activation, variance, dtype):
+    layer = Dense(400, 250, activation, dtype=dtype)
+    scaled = layer.weight.astype(float) / np.sqrt(variance)
     n = scaled.size
     # The mean of n standard normals has standard deviation 1 / sqrt(n), their mean square
     # sqrt(2 / n), their mean fourth power sqrt(96 / n); five of them are allowed.

@@ -123,7 +123,7 @@ def test_fit_is_the_loop_written_out(optimizer, likelihood, clip_norm):
 def test_every_optimizer_learns(optimizer, dtype):
     rows = pixel_rows(200, 37)
     vae = small_vae(dtype=dtype)
-    rate = 0.05 if optimizer == "sgd" else 0.01
+    rate = 0.1 if optimizer == "sgd" else 0.01
     history = vae.fit(
         rows, epochs=8, batch_size=20, optimizer=optimizer, learning_rate=rate, verbose=False
     )
