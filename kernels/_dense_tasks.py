@@ -55,99 +55,151 @@ from .simd import (
     transpose_square,
 )
 
+BLOCK = 256
+"""Contracted indices taken at a time: with 64-byte panel rows, 16 KB of the first-level cache."""
 CHUNK_TILES = 8
-"""Tiles of rows in one task of the forward pass."""
+CHUNK_ROWS = CHUNK_TILES * MR
+"""Rows in one task of a product with a panel of weights."""
 TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
+PACK_TILES = 8
+"""Tiles of inputs packed by one task."""
+_CHUNK_FLOATS = CHUNK_TILES * TILE_FLOATS
 _TASK_FLOATS = TASK_TILES * TILE_FLOATS
-BLOCK_ROWS = 256
-"""Rows of the batch whose part of dy (16 KB with 64-byte tiles) stays in the first-level cache."""
+
+
+@device_function
+def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any) -> None:
+    """Products of n_rows rows of x with a panel of weights, left in `tiles`, MR rows each.
+
+    The contracted index is taken in blocks whose part of the panel stays in the first-level
+    cache.
+    """
+    width = NR * lane_count(tiles)
+    for start in range(0, n_in, BLOCK):
+        length = min(BLOCK, n_in - start)
+        for b in range(0, n_rows, MR):
+            rows_product(
+                advance(tiles, b * width), advance(x, b * stride + start), stride,
+                min(MR, n_rows - b) - 1, advance(weights, start * width), width, length,
+                start > 0,
+            )  # fmt: skip
+
+
+@device_function
+def _multiply_listed(
+    tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any, columns: Any
+) -> None:
+    """As _multiply, but only the columns that `columns` lists for each block of MR rows."""
+    width = NR * lane_count(tiles)
+    for start in range(0, n_in, BLOCK):
+        for b in range(0, n_rows, MR):
+            listed = advance(columns, (b // MR) * (n_in + 1))
+            length = np.int64(get(listed, 0))
+            listed = advance(listed, 1)
+            begin = _listed_before(listed, length, start)
+            n = _listed_before(listed, length, start + BLOCK) - begin
+            rows_product_at(
+                advance(tiles, b * width), advance(x, b * stride), stride,
+                min(MR, n_rows - b) - 1, weights, width, advance(listed, begin), n, start > 0,
+            )  # fmt: skip
+
+
+@device_function
+def _listed_before(listed: Any, length: Any, end: Any) -> Any:
+    """How many of the ascending entries listed[0:length] are below `end`."""
+    low = np.int64(0)
+    high = length
+    while low < high:
+        middle = (low + high) // 2
+        if np.int64(get(listed, middle)) < end:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 @device_function
 def forward_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, columns: Any, skip: Any
 ) -> None:
-    """y = activation(x W^T + b), tiles of one panel of y.
+    """y = activation(x W^T + b), some rows of one panel of y.
 
     With `skip`, `columns` lists for each block of MR rows the columns of x that are not all
     zero, and only these are multiplied.
     """
     base = pointer(parameters)
-    tile = stack(base, TILE_FLOATS)
+    tiles = stack(base, _CHUNK_FLOATS)
     spare = stack(base, 16)
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
-    chunks = (n_rows + CHUNK_TILES * MR - 1) // (CHUNK_TILES * MR)
+    chunks = (n_rows + CHUNK_ROWS - 1) // CHUNK_ROWS
     panel = task // chunks
     n_valid = row[OUTPUTS] - panel * width
-    first = (task % chunks) * CHUNK_TILES * MR
+    first = (task % chunks) * CHUNK_ROWS
+    rows = min(CHUNK_ROWS, n_rows - first)
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
-    for b in range(first, min(first + CHUNK_TILES * MR, n_rows), MR):
-        rows = min(MR, n_rows - b)
-        x = advance(pointer(work), row[X] + b * row[X + 1])
-        if skip and row[FIRST_LAYER]:
-            listed = advance(pointer(columns), (b // MR) * (n_in + 1))
-            length = np.int64(get(listed, 0))
-            rows_product_at(
-                tile, x, row[X + 1], rows - 1, weights, width, advance(listed, 1), length, False
-            )
-        else:
-            rows_product(tile, x, row[X + 1], rows - 1, weights, width, n_in, False)
-        for r in range(rows):
-            y = advance(pointer(out), row[Y] + (b + r) * row[Y + 1] + panel * width)
-            for v in range(0, width, count):
-                value = activate(load(tile, r * width + v) + load(bias, v), row[FUNCTION])
-                store_some(y, v, value, n_valid - v, spare)
+    x = advance(pointer(work), row[X] + first * row[X + 1])
+    if skip and row[FIRST_LAYER] == 1:
+        listed = advance(pointer(columns), (first // MR) * (n_in + 1))
+        _multiply_listed(tiles, x, row[X + 1], rows, weights, n_in, listed)
+    else:
+        _multiply(tiles, x, row[X + 1], rows, weights, n_in)
+    for r in range(rows):
+        y = advance(pointer(out), row[Y] + (first + r) * row[Y + 1] + panel * width)
+        for v in range(0, width, count):
+            value = activate(load(tiles, r * width + v) + load(bias, v), row[FUNCTION])
+            store_some(y, v, value, n_valid - v, spare)
 
 
 @device_function
 def output_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, likelihood: Any, scale: Any
 ) -> None:
-    """The last layer's tiles of one panel: loss against the data, scale * dL/d(pre-activation).
+    """Some rows of one panel of the last layer: loss against the data, and scale * its gradient
+    by the pre-activations.
 
     Losses are left as sums over groups of 8 columns.
     """
     base = pointer(parameters)
     buffers = pointer(work)
-    tile = stack(base, TILE_FLOATS)
+    tiles = stack(base, _CHUNK_FLOATS)
     spare = stack(base, 16)
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
-    chunks = (n_rows + CHUNK_TILES * MR - 1) // (CHUNK_TILES * MR)
+    chunks = (n_rows + CHUNK_ROWS - 1) // CHUNK_ROWS
     panel = task // chunks
     n_valid = min(width, row[OUTPUTS] - panel * width)
-    first = (task % chunks) * CHUNK_TILES * MR
+    first = (task % chunks) * CHUNK_ROWS
+    rows = min(CHUNK_ROWS, n_rows - first)
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
     factor = splat(cast(base, scale))
-    for b in range(first, min(first + CHUNK_TILES * MR, n_rows), MR):
-        rows = min(MR, n_rows - b)
-        h = advance(buffers, row[X] + b * row[X + 1])
-        rows_product(tile, h, row[X + 1], rows - 1, weights, width, n_in, False)
-        for r in range(rows):
-            x = advance(buffers, row[AUX] + (b + r) * row[AUX + 1] + panel * width)
-            delta = advance(buffers, row[Y] + (b + r) * row[Y + 1] + panel * width)
-            for v in range(0, width, count):
-                logit = load(tile, r * width + v) + load(bias, v)
-                if likelihood == 0:
-                    loss, slope = bernoulli_terms(logit, load(x, v))
-                    slope = slope * factor
-                else:
-                    output = activate(logit, row[FUNCTION])
-                    loss, slope = gaussian_terms(output, load(x, v))
-                    slope = slope * factor * activation_slope(output, row[FUNCTION])
-                store(tile, r * width + v, loss)
-                store_some(delta, v, slope, n_valid - v, spare)
-            for j in range(n_valid, width):
-                put(tile, r * width + j, cast(base, 0.0))
-            sums = row[EXTRA] + (b + r) * row[EXTRA + 1] + panel * (width // 8)
-            for group in range((n_valid + 7) // 8):
-                put(buffers, sums + group, sum_eight(tile, r * width + 8 * group))
+    h = advance(buffers, row[X] + first * row[X + 1])
+    _multiply(tiles, h, row[X + 1], rows, weights, n_in)
+    for r in range(rows):
+        tile = advance(tiles, r * width)
+        x = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + panel * width)
+        delta = advance(buffers, row[Y] + (first + r) * row[Y + 1] + panel * width)
+        for v in range(0, width, count):
+            logit = load(tile, v) + load(bias, v)
+            if likelihood == 0:
+                loss, slope = bernoulli_terms(logit, load(x, v))
+                slope = slope * factor
+            else:
+                output = activate(logit, row[FUNCTION])
+                loss, slope = gaussian_terms(output, load(x, v))
+                slope = slope * factor * activation_slope(output, row[FUNCTION])
+            store(tile, v, loss)
+            store_some(delta, v, slope, n_valid - v, spare)
+        for j in range(n_valid, width):
+            put(tile, j, cast(base, 0.0))
+        sums = row[EXTRA] + (first + r) * row[EXTRA + 1] + panel * (width // 8)
+        for group in range((n_valid + 7) // 8):
+            put(buffers, sums + group, sum_eight(tile, 8 * group))
 
 
 @device_function
@@ -183,66 +235,55 @@ def backward_input_task(
     """
     base = pointer(parameters)
     buffers = pointer(work)
-    tile = stack(base, TILE_FLOATS)
+    tiles = stack(base, _CHUNK_FLOATS)
     spare = stack(base, 16)
     count = lane_count(base)
     width = NR * count
     n_out = row[OUTPUTS]
-    first = task * width
-    n_valid = min(width, row[INPUTS] - first)
+    begin = task * width
+    n_valid = min(width, row[INPUTS] - begin)
     packed = advance(buffers, row[EXTRA] + thread * row[EXTRA + 1])
     for panel in range((n_out + width - 1) // width):
-        source = advance(base, row[ROW_WEIGHT] + (panel * row[INPUTS] + first) * width)
+        source = advance(base, row[ROW_WEIGHT] + (panel * row[INPUTS] + begin) * width)
         n_columns = min(width, n_out - panel * width)
         pack_transposed(advance(packed, panel * width * width), source, width, n_columns, n_valid)
-    for b in range(0, n_rows, MR):
-        rows = min(MR, n_rows - b)
-        dy = advance(buffers, row[X] + b * row[X + 1])
-        rows_product(tile, dy, row[X + 1], rows - 1, packed, width, n_out, False)
+    for first in range(0, n_rows, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, n_rows - first)
+        dy = advance(buffers, row[X] + first * row[X + 1])
+        _multiply(tiles, dy, row[X + 1], rows, packed, n_out)
         for r in range(rows):
-            h = advance(buffers, row[AUX] + (b + r) * row[AUX + 1] + first)
-            dx = advance(buffers, row[Y] + (b + r) * row[Y + 1] + first)
+            h = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + begin)
+            dx = advance(buffers, row[Y] + (first + r) * row[Y + 1] + begin)
             for v in range(0, width, count):
                 slope = activation_slope(load(h, v), row[FUNCTION])
-                value = load(tile, r * width + v) * slope
+                value = load(tiles, r * width + v) * slope
                 store_some(dx, v, value, n_valid - v, spare)
 
 
 @device_function
 def pack_task(task: Any, row: Any, n_rows: Any, work: Any, lists: Any, skip: Any) -> None:
-    """MR columns of x side by side, row after row: what a tile of the weight gradient reads.
+    """MR columns of x side by side, row after row, for each tile of the weight gradient.
 
-    With `skip`, only rows in which one of them is not zero are taken, and listed.
+    With `skip`, only rows in which one of them is not zero are taken, and listed. A task takes
+    neighbouring tiles, since they share cache lines of x.
     """
-    x = advance(pointer(work), row[X] + task * MR)
-    packed = advance(pointer(work), row[Y] + task * MR * n_rows)
-    listed = advance(pointer(lists), task * (n_rows + 1))
-    count = lane_count(x)
-    n = np.int64(0)
+    begin = task * PACK_TILES
+    end = min(begin + PACK_TILES, (row[INPUTS] + MR - 1) // MR)
+    for tile in range(begin, end):
+        put(pointer(lists), tile * (n_rows + 1), np.int32(0))
     for b in range(n_rows):
-        bits = np.int64(0)
-        for c in range(0, MR, count):
-            values = load(x, b * row[X + 1] + c)
-            # Lanes past MR are written over by the next row.
-            store(packed, n * MR + c, values)
-            bits |= nonzero_bits(values) << c
-        put(listed, 1 + n, np.int32(b))
-        n += np.int64(not skip or bits & ((1 << MR) - 1) != 0)
-    put(listed, 0, np.int32(n))
-
-
-@device_function
-def _listed_before(listed: Any, length: Any, end: Any) -> Any:
-    """How many of the ascending entries listed[0:length] are below `end`."""
-    low = np.int64(0)
-    high = length
-    while low < high:
-        middle = (low + high) // 2
-        if np.int64(get(listed, middle)) < end:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+        x = advance(pointer(work), row[X] + b * row[X + 1])
+        for tile in range(begin, end):
+            listed = advance(pointer(lists), tile * (n_rows + 1))
+            n = np.int64(get(listed, 0))
+            packed = advance(pointer(work), row[Y] + tile * row[Y + 1] + n * MR)
+            bits = np.int64(0)
+            for c in range(0, MR, lane_count(x)):
+                values = load(x, tile * MR + c)
+                store(packed, c, values)  # what lies past MR is written over, or in the tile's pad
+                bits |= nonzero_bits(values) << c
+            put(listed, 1 + n, np.int32(b))
+            put(listed, 0, np.int32(n + np.int64(not skip or bits & ((1 << MR) - 1) != 0)))
 
 
 @device_function
@@ -268,13 +309,13 @@ def backward_weight_task(
     first = (task % chunks) * TASK_TILES * MR
     last = min(first + TASK_TILES * MR, n_in)
     dy = advance(buffers, row[AUX] + panel * width)
-    for start in range(0, n_rows, BLOCK_ROWS):
-        end = min(start + BLOCK_ROWS, n_rows)
+    for start in range(0, n_rows, BLOCK):
+        end = min(start + BLOCK, n_rows)
         for i in range(first, last, MR):
             if optimizer >= 0 and end == n_rows:
                 _prefetch_state(parameters, moment1, moment2, row, panel, i, min(MR, last - i))
             tile = advance(tiles, (i - first) * width)
-            packed = advance(buffers, row[Y] + i * n_rows)
+            packed = advance(buffers, row[Y] + (i // MR) * row[Y + 1])
             if skip and row[FIRST_LAYER] == 1:
                 listed = advance(pointer(lists), (i // MR) * (n_rows + 1))
                 length = np.int64(get(listed, 0))

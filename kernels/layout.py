@@ -182,8 +182,9 @@ def workspace_places(
     sizes = places[:, STRIDE] * n_rows
     places[PANEL, STRIDE] = widest * width
     sizes[PANEL] = places[PANEL, STRIDE] * n_threads
-    # A tile's packing ends with a whole vector.
-    sizes[PACKED] = _round_up(int(table[:, N_IN].max()), ISA.tile_rows) * n_rows + line
+    # One row of this matrix is one tile; its last row of columns is stored as a whole vector.
+    places[PACKED, STRIDE] = n_rows * ISA.tile_rows + line
+    sizes[PACKED] = places[PACKED, STRIDE] * -(-int(table[:, N_IN].max()) // ISA.tile_rows)
     offset = 0
     for place, size in zip(places, sizes, strict=True):
         place[OFFSET] = offset

@@ -12,7 +12,8 @@ import numpy as np
 from numba import get_thread_id, prange
 
 from ._dense_tasks import (
-    CHUNK_TILES,
+    CHUNK_ROWS,
+    PACK_TILES,
     TASK_TILES,
     backward_input_task,
     backward_weight_task,
@@ -82,13 +83,13 @@ def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any) -> Any:
     if kind == GATHER:
         return _blocks(n_rows, MR)
     if kind == FORWARD or kind == OUTPUT:
-        return _blocks(row[OUTPUTS], width) * _blocks(n_rows, CHUNK_TILES * MR)
+        return _blocks(row[OUTPUTS], width) * _blocks(n_rows, CHUNK_ROWS)
     if kind == DRAW or kind == ROW_LOSSES or kind == BACKWARD_LATENT:
         return _blocks(n_rows, TASK_ROWS)
     if kind == BACKWARD_INPUT:
         return _blocks(row[INPUTS], width)
     if kind == PACK:
-        return _blocks(row[INPUTS], MR)
+        return _blocks(row[INPUTS], PACK_TILES * MR)
     if kind == BACKWARD_WEIGHT:
         return _blocks(row[OUTPUTS], width) * _blocks(row[INPUTS], TASK_TILES * MR)
     return _blocks(arena_size, ARENA_BLOCK)

@@ -1,0 +1,200 @@
+"""The network's passes: fused equals separate, skipping equals dense, and the plain kernels."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastvae import kernels
+from fastvae.network import Network
+
+OPTIMIZERS = {
+    "sgd": [0.9, 0.0, 0.0, 0.0],
+    "rmsprop": [0.9, 1e-8, 0.0, 0.0],
+    "adam": [0.9, 0.999, 1e-8, 0.0],
+}
+# (features, hidden sizes, latents): primes around the tiles' 6 to 32 columns, and whole tiles.
+SIZES = [(29, (17,), 3), (96, (48, 32), 8), (61, (), 5), (53, (7, 37), 11)]
+
+
+def build(sizes, dtype=np.float32, likelihood="bernoulli", activation="relu"):
+    """A network with seeded weights; biases are not zero, so that pads would show."""
+    n_features, hidden, n_latent = sizes
+    widths = [n_features, *hidden]
+    encoder = [(a, b, activation) for a, b in itertools.pairwise(widths)]
+    back = [n_latent, *reversed(widths)]
+    decoder = [(a, b, activation) for a, b in itertools.pairwise(back)]
+    output = "sigmoid" if likelihood == "bernoulli" else "identity"
+    decoder[-1] = (*decoder[-1][:2], output)
+    layers = [*encoder, (widths[-1], 2 * n_latent, "identity"), *decoder]
+    network = Network(layers, len(encoder), likelihood, dtype)
+    rng = np.random.default_rng(7)
+    for i, (n_in, n_out, _) in enumerate(layers):
+        weight = rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)
+        network.write_dense(i, weight.astype(dtype), rng.normal(size=n_out).astype(dtype) * 0.1)
+    return network
+
+
+def sparse_rows(n, n_features, seed=0):
+    """uint8 rows of which four fifths are zero, in runs as in images."""
+    rng = np.random.default_rng(seed)
+    on = np.repeat(rng.random((n, n_features // 4 + 1)) < 0.2, 4, axis=1)[:, :n_features]
+    return np.where(on, rng.integers(0, 256, (n, n_features)), 0).astype(np.uint8)
+
+
+def train(network, rows, *, n_steps=4, batch_size=37, optimizer="adam", **changed):
+    moments = (network.new_arena(), network.new_arena())
+    totals = np.zeros(4 + 2 * network.n_latent)
+    settings = {
+        "optimizer": kernels.OPTIMIZERS[optimizer], "hyper": np.array(OPTIMIZERS[optimizer]),
+        "learning_rates": np.full(n_steps, 0.01), "moments": moments, "update": 0,
+        "first_draw": 0, "seed": 3, "reconstruction_weight": 1.0, "beta": 1.0,
+        "clip_norm": 0.0, "skip_zeros": False, "totals": totals,
+    }  # fmt: skip
+    network.train(rows, np.arange(len(rows)), 0, n_steps, batch_size, **(settings | changed))
+    return totals
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("batch_size", [1, 37, 300])
+def test_skipping_zeros_changes_no_bit(sizes, dtype, batch_size):
+    rows = sparse_rows(4 * batch_size - batch_size // 2, sizes[0])
+    dense, skipping = build(sizes, dtype), build(sizes, dtype)
+    first = train(dense, rows, batch_size=batch_size)
+    second = train(skipping, rows, batch_size=batch_size, skip_zeros=True)
+    np.testing.assert_array_equal(dense.parameters, skipping.parameters)
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(dense.parameters, build(sizes, dtype).parameters)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("sizes", SIZES)
+def test_fused_update_equals_stored_then_applied(sizes, optimizer, dtype):
+    rows = sparse_rows(4 * 37, sizes[0])
+    fused, separate = build(sizes, dtype), build(sizes, dtype)
+    train(fused, rows, optimizer=optimizer)
+    # A limit that no gradient reaches: the gradient is stored and applied as it is.
+    train(separate, rows, optimizer=optimizer, clip_norm=1e30)
+    np.testing.assert_array_equal(fused.parameters, separate.parameters)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("clip_norm", [0.0, 0.5])
+def test_pads_stay_zero(optimizer, clip_norm):
+    network = build((53, (7, 37), 11))
+    train(network, sparse_rows(370, 53), n_steps=10, optimizer=optimizer, clip_norm=clip_norm)
+    inside = network.new_arena()
+    for i, (n_in, n_out, _) in enumerate(network.layers):
+        ones = np.ones((n_out, n_in), np.float32), np.ones(n_out, np.float32)
+        kernels.write_dense(network.table, inside, i, *ones)
+    assert np.all(network.parameters[inside == 0] == 0)
+    assert np.count_nonzero(inside == 0) > 0
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_passes_have_the_bits_of_the_plain_kernels(sizes):
+    network = build(sizes, activation="tanh")
+    rows = sparse_rows(41, sizes[0])
+    x = np.empty(rows.shape, np.float32)
+    kernels.gather(x, rows, np.arange(len(rows)))
+    outputs = []
+    for i, (_, n_out, activation) in enumerate(network.layers):
+        if i == network.n_encoder + 1:
+            x = np.ascontiguousarray(x[:, : network.n_latent])
+        out = np.empty((len(x), n_out), np.float32)
+        kernels.dense_forward(out, x, *network.read_dense(i), kernels.ACTIVATIONS[activation])
+        outputs.append(out)
+        x = out
+    mean, log_var = network.encode(rows)
+    head = outputs[network.n_encoder]
+    np.testing.assert_array_equal(np.hstack([mean, log_var]), head)
+    np.testing.assert_array_equal(network.reconstruct(rows), outputs[-1])
+    np.testing.assert_array_equal(network.decode(mean), outputs[-1])
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_last_layer_gradient_has_the_bits_of_the_plain_kernels(likelihood):
+    n_features, n_latent, n_rows = 61, 5, 23
+    network = build((n_features, (), n_latent), likelihood=likelihood)
+    rows = sparse_rows(n_rows, n_features)
+    noise = np.random.default_rng(1).normal(size=(n_rows, n_latent)).astype(np.float32)
+    _, _, _, arena = network.gradients(rows, noise, 1.0, 1.0)
+
+    x = np.empty(rows.shape, np.float32)
+    kernels.gather(x, rows, np.arange(n_rows))
+    mean, log_var = network.encode(rows)
+    z, dz = np.empty_like(mean), np.empty_like(mean)
+    kernels.reparameterise(z, mean, log_var, noise)
+    weight, bias = network.read_dense(1)
+    output, delta = np.empty_like(x), np.empty_like(x)
+    kernels.dense_forward(output, z, weight, bias, kernels.ACTIVATIONS["identity"])
+    backward = {
+        "bernoulli": kernels.bernoulli_loss_backward,
+        "gaussian": kernels.gaussian_loss_backward,
+    }
+    backward[likelihood](delta, output, x, 1.0 / n_rows)
+    dweight, dbias = np.empty_like(weight), np.empty_like(bias)
+    kernels.dense_backward_weight(dweight, delta, z)
+    kernels.dense_backward_bias(dbias, delta)
+    stored_weight, stored_bias = kernels.read_dense(network.table, arena, 1)
+    np.testing.assert_array_equal(stored_weight, dweight)
+    np.testing.assert_array_equal(stored_bias, dbias)
+
+    kernels.dense_backward_input(dz, delta, weight)
+    head = np.empty((2, n_rows, n_latent), np.float32)
+    kernels.reparameterise_backward(head[0], head[1], dz, log_var, noise)
+    kernels.kl_divergence_backward(head[0], head[1], mean, log_var, 1.0 / n_rows)
+    head_weight, _ = network.read_dense(0)
+    dhead = np.empty_like(head_weight)
+    kernels.dense_backward_weight(dhead, np.ascontiguousarray(np.hstack(head)), x)
+    np.testing.assert_array_equal(kernels.read_dense(network.table, arena, 0)[0], dhead)
+
+
+def test_a_nan_pixel_stays_visible_where_zeros_are_skipped():
+    network = build((29, (17,), 3))
+    rows = sparse_rows(40, 29).astype(np.float32) / 255
+    rows[11, 5] = np.nan
+    totals = train(network, rows, n_steps=1, batch_size=40, skip_zeros=True)
+    assert np.isnan(totals[0])
+
+
+def test_an_infinite_weight_is_not_hidden_behind_a_zero_pixel():
+    network = build((29, (17,), 3))
+    weight, bias = network.read_dense(0)
+    weight[3, 4] = np.inf
+    network.write_dense(0, weight, bias)
+    totals = train(network, np.zeros((40, 29), np.uint8), n_steps=1, batch_size=40, skip_zeros=True)
+    assert np.isnan(totals[0])
+
+
+def test_evaluation_does_not_depend_on_the_chunks():
+    network = build((29, (17,), 3))
+    rows = sparse_rows(1200, 29)
+    whole = np.array(network.evaluate(rows, 2, seed=5))
+    head = np.array(network.evaluate(rows[:700], 2, seed=5))
+    np.testing.assert_array_equal(whole[:, :700], head)
+    assert not np.array_equal(whole, np.array(network.evaluate(rows, 2, seed=6)))
+
+
+def test_noise_of_a_step_is_that_of_the_generator():
+    """One step from drawn noise equals the gradient step from the same noise given."""
+    drawn = build((29, (17,), 3))
+    rows = sparse_rows(19, 29)
+    noise = np.empty((19, 3), np.float32)
+    kernels.normal(noise, 3, kernels.STREAM_NOISE, 8)
+    given = build((29, (17,), 3))
+    _, _, _, gradient = given.gradients(rows, noise, 1.0, 1.0)
+    velocity = given.new_arena()
+    kernels.sgd_update(given.parameters, gradient, velocity, 0.01, 0.9)
+    train(drawn, rows, n_steps=1, batch_size=19, optimizer="sgd", first_draw=8)
+    np.testing.assert_array_equal(drawn.parameters, given.parameters)
+
+
+@pytest.mark.parametrize(("share", "pays"), [(0.05, True), (0.9, False)])
+def test_skipping_pays_where_tiles_of_rows_share_zeros(share, pays):
+    rows = np.random.default_rng(2).random((600, 100)) < share
+    assert build((100, (8,), 2)).pays_to_skip(rows.astype(np.uint8)) is pays
