@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from bench import contestants, machine
-from bench.measure import measure_process
+from bench.measure import keeping_compiled_code, measure_process
 from bench.results import Measured, Results, RowResult, read, write
 from bench.rows import COLD, PEAK, WARM, Row, all_rows, title_of
-from bench.worker import Worker, WorkerError, thread_variables
+from bench.worker import Worker, WorkerError, restrict, thread_variables
 from bench.workload import Array, dense_rows, training_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ratios.json"
@@ -110,10 +110,6 @@ class Measurement:
         """A small training by the command line, with an empty and with a full cache."""
         data = self.scratch / "small.npz"
         np.savez(data, train=self.train[:COLD_ROWS], test=self.test[:COLD_TEST_ROWS])
-        commands = {
-            COLD: self._train_command(str(data), 1),
-            WARM: self._train_command(str(data), 1),
-        }
         figures: dict[str, list[dict[str, float]]] = {COLD: [], WARM: []}
         busy = []
         for _ in range(self.process_rounds):
@@ -121,7 +117,8 @@ class Measurement:
             with tempfile.TemporaryDirectory(dir=self.scratch) as cache:
                 environment = self._environment() | {"NUMBA_CACHE_DIR": cache}
                 for name in (COLD, WARM):  # the second process finds what the first compiled
-                    figures[name].append(self._process(commands[name], environment))
+                    command = self._train_command(str(data), 1)
+                    figures[name].append(measure_process(command, environment))
         measured = {name: _from_processes(runs, "seconds") for name, runs in figures.items()}
         return RowResult(row, measured, busy=statistics.median(busy))
 
@@ -136,7 +133,7 @@ class Measurement:
             for name in _rotated(candidates, number):
                 busy.append(machine.rest(SETTLE_SECONDS))
                 command = self._command(row, name, variants[name])
-                figures[name].append(self._process(command, self._environment()))
+                figures[name].append(measure_process(command, self._environment()))
         key = "ready_seconds" if row.work == "first-batch" else "seconds"
         measured = {name: _from_processes(runs, key) for name, runs in figures.items()}
         for name, variant in variants.items():
@@ -150,13 +147,13 @@ class Measurement:
 
     def _best_variant(self, row: Row, name: str) -> dict[str, Any]:
         """Run a process of each variant of a peer twice; return the faster second run's."""
-        variants = [{}] if name == "fastvae" else contestants.load(name).training_variants
-        if self.quick or row.work != "job":
-            variants = variants[:1]
+        variants: list[dict[str, Any]] = [{}]
+        if row.work == "job" and name != "fastvae" and not self.quick:
+            variants = contestants.load(name).training_variants
         seconds = []
         for variant in variants:
             for _ in range(2 if len(variants) > 1 else 1):
-                run = self._process(self._command(row, name, variant), self._environment())
+                run = measure_process(self._command(row, name, variant), self._environment())
             seconds.append(run["seconds"])
         return dict(variants[int(np.argmin(seconds))])
 
@@ -190,19 +187,9 @@ class Measurement:
         return files["train_images"].parent
 
     def _environment(self) -> dict[str, str]:
-        """The environment of processes; JAX keeps what it compiled, as fastvae does."""
-        return (
-            dict(os.environ)
-            | thread_variables(self.n_threads)
-            | {
-                "JAX_COMPILATION_CACHE_DIR": str(self.scratch / "jax"),
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            }
-        )
-
-    def _process(self, command: list[str], environment: dict[str, str]) -> dict[str, float]:
-        return measure_process(command, environment)
+        """The environment of processes: as many threads as the workers have, caches kept."""
+        caches = keeping_compiled_code(self.scratch / "jax")
+        return dict(os.environ) | thread_variables(self.n_threads) | caches
 
 
 def _rotated(names: list[str], number: int) -> list[str]:
@@ -263,6 +250,7 @@ def run(args: argparse.Namespace) -> Path:
     if min(rounds, process_rounds) < 1:
         raise ValueError(f"rounds must be at least 1; got {rounds} and {process_rounds}")
     with tempfile.TemporaryDirectory(prefix="fastvae-bench-") as scratch:
+        restrict(machine.facts()["threads"])  # a quota counts for every process from here on
         measurement = Measurement(rounds, process_rounds, args.quick, args.data_dir, Path(scratch))
         rows = {row.name: row for row in all_rows(measurement.n_threads)}
         unknown = set(args.rows or ()) - set(rows)

@@ -69,7 +69,8 @@ def _cell(benchmark: Cell | None) -> str:
     microseconds = 1e6 * benchmark["stats"]["median"]
     percent = benchmark["extra_info"].get("percent_of_peak")
     share = "" if percent is None else f" ({percent:.0f} %)"
-    return f"{float(f'{microseconds:.3g}'):,g}{share}"
+    rounded = float(f"{microseconds:.3g}")
+    return f"{rounded:,.0f}{share}" if rounded >= 100 else f"{rounded:g}{share}"
 
 
 def _ratio(cells: dict[str, Cell]) -> str:

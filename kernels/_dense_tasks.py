@@ -268,22 +268,27 @@ def pack_task(task: Any, row: Any, n_rows: Any, work: Any, lists: Any, skip: Any
     neighbouring tiles, since they share cache lines of x.
     """
     begin = task * PACK_TILES
-    end = min(begin + PACK_TILES, (row[INPUTS] + MR - 1) // MR)
-    for tile in range(begin, end):
-        put(pointer(lists), tile * (n_rows + 1), np.int32(0))
-    for b in range(n_rows):
-        x = advance(pointer(work), row[X] + b * row[X + 1])
-        for tile in range(begin, end):
-            listed = advance(pointer(lists), tile * (n_rows + 1))
-            n = np.int64(get(listed, 0))
-            packed = advance(pointer(work), row[Y] + tile * row[Y + 1] + n * MR)
+    stride = row[X + 1]
+    for tile in range(begin, min(begin + PACK_TILES, (row[INPUTS] + MR - 1) // MR)):
+        x = advance(pointer(work), row[X] + tile * MR)
+        packed = advance(pointer(work), row[Y] + tile * row[Y + 1])
+        if not skip:
+            for b in range(n_rows):
+                # What lies past MR is written over by the next row, or stays in the tile's pad.
+                for c in range(0, MR, lane_count(x)):
+                    store(packed, b * MR + c, load(x, b * stride + c))
+            continue
+        listed = advance(pointer(lists), tile * (n_rows + 1))
+        n = np.int64(0)
+        for b in range(n_rows):
             bits = np.int64(0)
             for c in range(0, MR, lane_count(x)):
-                values = load(x, tile * MR + c)
-                store(packed, c, values)  # what lies past MR is written over, or in the tile's pad
+                values = load(x, b * stride + c)
+                store(packed, n * MR + c, values)
                 bits |= nonzero_bits(values) << c
             put(listed, 1 + n, np.int32(b))
-            put(listed, 0, np.int32(n + np.int64(not skip or bits & ((1 << MR) - 1) != 0)))
+            n += np.int64(bits & ((1 << MR) - 1) != 0)
+        put(listed, 0, np.int32(n))
 
 
 @device_function

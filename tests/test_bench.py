@@ -34,6 +34,7 @@ from bench.workload import (
     split_heads,
 )
 from fastvae import VAE
+from fastvae.commands.parser import build_parser
 from fastvae.kernels import get_num_threads, isa
 
 SIZES = Sizes(37, (19, 11), 5)
@@ -305,6 +306,29 @@ def test_rounds_alternate_in_worker_processes(
     assert share is not None
     assert share > 0
     assert 0 <= result.busy <= 1
+
+
+def test_cold_and_warm_processes_share_a_new_cache_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+        calls.append((command, environment["NUMBA_CACHE_DIR"]))
+        return {"seconds": 10.0 / len(calls), "memory_mb": 1.0}
+
+    rows = mnist_like_rows(30)
+    monkeypatch.setattr("bench.ratios.training_rows", lambda _: ("mnist", rows, rows))
+    monkeypatch.setattr("bench.ratios.measure_process", measured)
+    result = Measurement(1, 2, False, None, tmp_path).measure(row_named("start-cold"))
+    assert result.measured["fastvae-cold"].seconds == [10.0, pytest.approx(10 / 3)]
+    assert result.measured["fastvae-warm"].seconds == [5.0, 2.5]
+    caches = [cache for _, cache in calls]
+    assert caches[0] == caches[1] != caches[2] == caches[3]
+    outputs = {command[command.index("--output") + 1] for command, _ in calls}
+    assert len(outputs) == 4
+    for command, _ in calls:
+        build_parser().parse_args(command[3:])
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
