@@ -93,7 +93,7 @@ class Measurement:
             for worker in workers.values():
                 worker.close()
         measured = {name: Measured(seconds[name], **workers[name].facts) for name in workers}
-        return RowResult(row, measured, skipped, statistics.median(busy))
+        return RowResult(row, measured, skipped, statistics.fmean(busy))
 
     def _data_file(self, row: Row) -> Path:
         """The row's data as a file that workers read."""
@@ -120,42 +120,43 @@ class Measurement:
                     command = self._train_command(str(data), 1)
                     figures[name].append(measure_process(command, environment))
         measured = {name: _from_processes(runs, "seconds") for name, runs in figures.items()}
-        return RowResult(row, measured, busy=statistics.median(busy))
+        return RowResult(row, measured, busy=statistics.fmean(busy))
 
     def _processes(self, row: Row) -> RowResult:
         """Rounds of whole processes, after one of each that fills the caches."""
         skipped = {name: reason for name in row.contestants if (reason := self._why_not(row, name))}
         candidates = [name for name in row.contestants if name not in skipped]
-        variants = {name: self._best_variant(row, name) for name in candidates}
+        tried = {name: self._try_variants(row, name) for name in candidates}
+        best = {name: min(tries, key=lambda t: t["seconds"]) for name, tries in tried.items()}
         figures: dict[str, list[dict[str, float]]] = {name: [] for name in candidates}
         busy = []
         for number in range(self.process_rounds):
             for name in _rotated(candidates, number):
                 busy.append(machine.rest(SETTLE_SECONDS))
-                command = self._command(row, name, variants[name])
+                command = self._command(row, name, best[name]["variant"])
                 figures[name].append(measure_process(command, self._environment()))
         key = "ready_seconds" if row.work == "first-batch" else "seconds"
         measured = {name: _from_processes(runs, key) for name, runs in figures.items()}
-        for name, variant in variants.items():
-            measured[name].variant = variant
-        return RowResult(row, measured, skipped, statistics.median(busy) if busy else 0.0)
+        for name, one in measured.items():
+            one.variant, one.tried = best[name]["variant"], tried[name]
+        return RowResult(row, measured, skipped, statistics.fmean(busy) if busy else 0.0)
 
     def _why_not(self, row: Row, name: str) -> str | None:
         if row.work == "job" and self.data_name != "mnist":
             return "MNIST's files were not found; give --data-dir"
         return contestants.why_not(name)
 
-    def _best_variant(self, row: Row, name: str) -> dict[str, Any]:
-        """Run a process of each variant of a peer twice; return the faster second run's."""
+    def _try_variants(self, row: Row, name: str) -> list[dict[str, Any]]:
+        """Run a process of each variant twice; the second, with full caches, counts."""
         variants: list[dict[str, Any]] = [{}]
         if row.work == "job" and name != "fastvae" and not self.quick:
             variants = contestants.load(name).training_variants
-        seconds = []
+        tried = []
         for variant in variants:
             for _ in range(2 if len(variants) > 1 else 1):
                 run = measure_process(self._command(row, name, variant), self._environment())
-            seconds.append(run["seconds"])
-        return dict(variants[int(np.argmin(seconds))])
+            tried.append({"variant": variant, "seconds": run["seconds"]})
+        return tried
 
     def _command(self, row: Row, name: str, variant: dict[str, Any]) -> list[str]:
         if row.work == "first-batch":

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.rows import PEERS, Row, row_named, title_of
+from bench.contestants import PEERS
+from bench.rows import Row, row_named, title_of
 
 FORMAT = 1
 IDLE_LIMIT = 0.05
@@ -51,7 +52,7 @@ class RowResult:
     measured: dict[str, Measured]
     skipped: dict[str, str] = field(default_factory=dict)
     busy: float = 0.0
-    """Share of the CPUs' time that others used while no contestant worked: median of the rests."""
+    """Share of the CPUs' time that others used while no contestant worked: mean of the rests."""
 
     @property
     def disturbed(self) -> bool:

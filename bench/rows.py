@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.contestants import ENTRIES, PEERS
+from bench.contestants import ENTRIES
 from bench.workload import Sizes
 
 SEED_MODEL = Sizes()
@@ -141,6 +141,3 @@ def title_of(contestant: str) -> str:
     if contestant not in ENTRIES:
         raise ValueError(f"unknown contestant {contestant!r}; known: {', '.join((*ALL, *extra))}")
     return ENTRIES[contestant].title
-
-
-__all__ = ["ALL", "FIXED", "PEAK", "PEERS", "Row", "all_rows", "row_named", "title_of"]
