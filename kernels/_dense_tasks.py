@@ -55,13 +55,17 @@ from .simd import (
     transpose_square,
 )
 
-BLOCK = 256
-"""Contracted indices taken at a time: with 64-byte panel rows, 16 KB of the first-level cache."""
-CHUNK_TILES = 8
+LINE = 16
+"""Elements of a cache line in float32; in float64 every line is asked for twice."""
+BLOCK = 128
+"""Contracted indices taken at a time: with 64-byte panel rows, 8 KB of the first-level cache."""
+CHUNK_TILES = 24
 CHUNK_ROWS = CHUNK_TILES * MR
 """Rows in one task of a product with a panel of weights."""
 TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
+PANELS_AHEAD = 4
+"""How many panels ahead weights are asked for where they are transposed."""
 PACK_TILES = 8
 """Tiles of inputs packed by one task."""
 _CHUNK_FLOATS = CHUNK_TILES * TILE_FLOATS
@@ -69,16 +73,25 @@ _TASK_FLOATS = TASK_TILES * TILE_FLOATS
 
 
 @device_function
+def _prefetch_span(base: Any, first: Any, n: Any) -> None:
+    """Ask for the cache lines of base[first : first + n]; past the end of an array is harmless."""
+    for line in range(first, first + n, LINE):
+        prefetch(base, line)
+
+
+@device_function
 def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any) -> None:
     """Products of n_rows rows of x with a panel of weights, left in `tiles`, MR rows each.
 
     The contracted index is taken in blocks whose part of the panel stays in the first-level
-    cache.
+    cache; the next block, or the next panel, which follows in memory, is asked for meanwhile.
     """
     width = NR * lane_count(tiles)
+    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
     for start in range(0, n_in, BLOCK):
         length = min(BLOCK, n_in - start)
         for b in range(0, n_rows, MR):
+            _prefetch_span(weights, (start + BLOCK) * width + (b // MR) * ahead, ahead)
             rows_product(
                 advance(tiles, b * width), advance(x, b * stride + start), stride,
                 min(MR, n_rows - b) - 1, advance(weights, start * width), width, length,
@@ -92,8 +105,10 @@ def _multiply_listed(
 ) -> None:
     """As _multiply, but only the columns that `columns` lists for each block of MR rows."""
     width = NR * lane_count(tiles)
+    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
     for start in range(0, n_in, BLOCK):
         for b in range(0, n_rows, MR):
+            _prefetch_span(weights, (start + BLOCK) * width + (b // MR) * ahead, ahead)
             listed = advance(columns, (b // MR) * (n_in + 1))
             length = np.int64(get(listed, 0))
             listed = advance(listed, 1)
@@ -246,6 +261,7 @@ def backward_input_task(
     for panel in range((n_out + width - 1) // width):
         source = advance(base, row[ROW_WEIGHT] + (panel * row[INPUTS] + begin) * width)
         n_columns = min(width, n_out - panel * width)
+        _prefetch_span(source, PANELS_AHEAD * row[INPUTS] * width, width * width)
         pack_transposed(advance(packed, panel * width * width), source, width, n_columns, n_valid)
     for first in range(0, n_rows, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, n_rows - first)
@@ -317,6 +333,7 @@ def backward_weight_task(
     for start in range(0, n_rows, BLOCK):
         end = min(start + BLOCK, n_rows)
         for i in range(first, last, MR):
+            _prefetch_next_rows(dy, row[AUX + 1], start, n_rows, (i - first) // MR)
             if optimizer >= 0 and end == n_rows:
                 _prefetch_state(parameters, moment1, moment2, row, panel, i, min(MR, last - i))
             tile = advance(tiles, (i - first) * width)
@@ -354,6 +371,19 @@ def backward_weight_task(
 
 
 @device_function
+def _prefetch_next_rows(dy: Any, stride: Any, start: Any, n_rows: Any, part: Any) -> None:
+    """Ask for a part of the rows of dy that come next: the next block's, else the next panel's."""
+    share = BLOCK // TASK_TILES
+    first = start + BLOCK + part * share
+    column = 0
+    if start + BLOCK >= n_rows:
+        first = part * share
+        column = NR * lane_count(dy)
+    for b in range(first, min(first + share, n_rows)):
+        prefetch(dy, b * stride + column)
+
+
+@device_function
 def _prefetch_state(
     parameters: Any, moment1: Any, moment2: Any, row: Any, panel: Any, i: Any, rows: Any
 ) -> None:
@@ -361,7 +391,7 @@ def _prefetch_state(
     the optimiser's state does not fit in the second-level cache."""
     width = NR * lane_count(pointer(parameters))
     place = row[ROW_WEIGHT] + (panel * row[INPUTS] + i) * width
-    for line in range(place, place + rows * width, 16):
+    for line in range(place, place + rows * width, LINE):
         prefetch(pointer(parameters), line)
         prefetch(pointer(moment1), line)
         prefetch(pointer(moment2), line)

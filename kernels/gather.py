@@ -27,6 +27,7 @@ from .simd import (
     load_converted,
     nonzero_bits,
     pointer,
+    prefetch,
     put,
     store,
     trailing_zeros,
@@ -101,6 +102,11 @@ def gather_task(
     n = row[INPUTS]
     first = block * MR
     last = min(first + MR, n_rows)
+    for b in range(last, min(last + MR, n_rows)):
+        # The next block's rows lie anywhere in memory: no hardware foresees them.
+        ahead = uint8_at(source[0] + order[first_row + b] * source[1])
+        for byte in range(0, n * source[2], 64):
+            prefetch(ahead, byte)
     for b in range(first, last):
         address = source[0] + order[first_row + b] * source[1]
         place = advance(pointer(work), row[Y] + b * row[Y + 1])
