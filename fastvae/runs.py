@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,19 @@ class Run(Callback):
         self._write_json(TEST, figures)
 
     def on_epoch_end(self, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None:
-        """Save the model and append the epoch's row to ``history.csv``."""
+        """Save the model and append the epoch's row to ``history.csv``.
+
+        Raises
+        ------
+        ValueError
+            If the training has diverged; the model of the epoch before stays.
+        """
+        if not math.isfinite(figures["loss"]):
+            raise ValueError(
+                f"the loss of epoch {epoch} is {figures['loss']}: the training has diverged; try "
+                "a smaller learning rate, or a limit on the gradient's norm; the model of the "
+                f"last good epoch, if any, is in {self.folder}"
+            )
         vae.save(self.model_path)
         with open(self.folder / HISTORY, "a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

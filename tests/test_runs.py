@@ -115,3 +115,14 @@ def test_the_latest_model_is_the_one_written_last(vae):
         vae.save(run.model_path)
         os.utime(run.model_path, (time, time))
     assert runs.latest_model() == first.model_path
+
+
+def test_a_diverged_epoch_ends_the_run_and_keeps_the_model_before(tmp_path):
+    run = Run.create("mnist", tmp_path / "run")
+    vae = VAE.from_sizes(6, (4,), 2)
+    run.on_epoch_end(vae, 1, {"loss": 3.0})
+    before = run.model_path.read_bytes()
+    with pytest.raises(ValueError, match="the loss of epoch 2 is nan: the training has diverged"):
+        run.on_epoch_end(vae, 2, {"loss": float("nan")})
+    assert run.model_path.read_bytes() == before
+    assert run.n_saved == 1
