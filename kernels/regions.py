@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_thread_id, prange
+from numba import get_thread_id, prange, types
+from numba.core import cgutils
+from numba.np.numpy_support import from_dtype
 
 from ._dense_tasks import (
     CHUNK_ROWS,
@@ -21,7 +23,7 @@ from ._dense_tasks import (
     output_task,
     pack_task,
 )
-from ._jit import device_function, parallel_kernel
+from ._jit import device_function, kernel, parallel_kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
 from ._tiles import MR, NR
 from .gather import gather_task
@@ -42,7 +44,7 @@ from .program import (
     ROW_LOSSES,
     SQUARE_SUMS,
 )
-from .simd import advance, lane_count, pointer
+from .simd import advance, intrinsic, lane_count, pointer
 
 # Entries of `whole`, the whole numbers of a step (int64).
 (
@@ -56,8 +58,9 @@ from .simd import advance, lane_count, pointer
     STREAM,
     STEP,
     ELEMENT,
+    TASK_ADDRESS,
     ADDRESS,
-) = range(11)
+) = range(12)
 WHOLE_SIZE = ADDRESS + 4  # the data's address, byte strides of rows and columns, dtype code
 
 # Entries of `real`, the real numbers of a step (float64); the optimiser's rule comes first.
@@ -102,8 +105,8 @@ def _is_small(row: Any, n_rows: Any, n_tasks: Any) -> Any:
     return n_tasks == 1 or (row[KIND] <= BACKWARD_WEIGHT and products < SMALL_PRODUCTS)
 
 
-@device_function
-def _run_task(
+@kernel
+def run_task(
     task, row, whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists,
     sums, partial, order, thread,
 ):  # fmt: skip
@@ -155,6 +158,41 @@ def _square_sum(partial: Any, values: Any, task: Any) -> None:
     partial[task] = total
 
 
+def task_address(dtype: np.dtype | type) -> int:
+    """Compile `run_task` for arenas of this dtype, if need be, and return its address.
+
+    Regions call it by address: were it linked into each of the functions around it, LLVM would
+    optimise and translate all tasks six times, which takes 9 s of 21.
+    """
+    whole, real = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
+    arena, lists = (
+        types.Array(from_dtype(np.dtype(dtype)), 1, "C"),
+        types.Array(types.int32, 1, "C"),
+    )
+    sums = types.Array(types.float64, 2, "C")
+    arrays = (whole, whole, real, *[arena] * 6, lists, lists, sums, real, whole)
+    signature = (types.int64, *arrays, types.int64)
+    run_task.compile(signature)
+    compiled = run_task.overloads[signature]
+    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+
+
+@intrinsic
+def _call_task(typingctx: Any, address: Any, arguments: Any) -> Any:
+    """Call the function at `address` with a tuple of arguments, as `run_task` is called."""
+    kinds = tuple(types.unliteral(kind) for kind in arguments)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        convention = context.call_conv
+        kind = convention.get_function_type(types.none, kinds)
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        values = cgutils.unpack_tuple(builder, args[1])
+        convention.call_function(builder, function, types.none, kinds, values)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.BaseTuple.from_types(kinds)), lower
+
+
 @parallel_kernel
 def run_region(
     row, whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
@@ -186,13 +224,15 @@ def run_region(
     n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size)
     if _is_small(row, whole[N_ROWS], n_tasks):
         for task in range(n_tasks):
-            _run_task(
+            arguments: Any = (
                 task, row, whole, real, parameters, moment1, moment2, gradient, work, out,
                 columns, lists, sums, partial, order, np.int64(0),
             )  # fmt: skip
+            _call_task(whole[TASK_ADDRESS], arguments)
         return
     for task in prange(n_tasks):
-        _run_task(
+        arguments = (
             np.int64(task), row, whole, real, parameters, moment1, moment2, gradient, work, out,
             columns, lists, sums, partial, order, np.int64(get_thread_id()),
         )  # fmt: skip
+        _call_task(whole[TASK_ADDRESS], arguments)

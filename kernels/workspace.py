@@ -15,8 +15,10 @@ from .regions import (
     OPTIMIZER,
     REAL_SIZE,
     SEED,
+    TASK_ADDRESS,
     WHOLE_SIZE,
     run_region,
+    task_address,
 )
 from .threads import max_threads
 from .train import train_steps
@@ -39,6 +41,7 @@ class Workspace:
         self.program = Program(table, n_encoder, self.places)
         self.whole = np.zeros(WHOLE_SIZE, np.int64)
         self.whole[LIKELIHOOD] = LIKELIHOODS[likelihood]
+        self.whole[TASK_ADDRESS] = task_address(dtype)
         self.real = np.zeros(REAL_SIZE)
         self._arena_rows = np.array([arena_row(SQUARE_SUMS), arena_row(UPDATE)])
         self._training = self.program.training()
