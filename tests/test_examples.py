@@ -1,0 +1,73 @@
+"""The examples run: the seed document's cells as they stand, and the notebook top to bottom."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+def run_notebook(monkeypatch: pytest.MonkeyPatch, data: Path) -> nbformat.NotebookNode:
+    """Execute the notebook with data sets sought in `data` only; any error fails the test."""
+    monkeypatch.setenv("FASTVAE_DATA", str(data))
+    notebook = nbformat.read(EXAMPLES / "vae_demo.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = []
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    return notebook
+
+
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(output.text for output in outputs if output.output_type == "stream")
+
+
+def count_images(notebook: nbformat.NotebookNode) -> int:
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def test_the_seed_demo_runs_as_it_stands(mnist_dir, tmp_path):
+    environment = os.environ | {"FASTVAE_DATA": str(mnist_dir), "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-W", "ignore", str(EXAMPLES / "seed_demo.py")]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "TOTAL PARAMETERS = 427344" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_notebook_runs_on_mnist(mnist_dir, monkeypatch):
+    notebook = run_notebook(monkeypatch, mnist_dir)
+    assert "mnist: 60,000 training and 10,000 test images" in text_of(notebook)
+    assert count_images(notebook) == 6
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_notebook_runs_without_mnist(tmp_path, monkeypatch):
+    from fastvae.data import cache_folder
+
+    if cache_folder("mnist").exists():
+        pytest.skip("MNIST is in the user's cache")
+    notebook = run_notebook(monkeypatch, tmp_path)
+    assert "synthetic_digits: 60,000 training" in text_of(notebook)
+    assert count_images(notebook) == 6
+
+
+def test_the_committed_notebook_is_that_of_a_real_run():
+    notebook = nbformat.read(EXAMPLES / "vae_demo.ipynb", as_version=4)
+    assert "mnist: 60,000 training and 10,000 test images" in text_of(notebook)
+    assert count_images(notebook) == 6
