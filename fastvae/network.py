@@ -15,6 +15,7 @@ from . import kernels as k
 _CHUNK_ROWS = 512
 _FLOP_PER_CALL = 4e9  # 40 ms at 100 GFLOP/s, and still half a second at a twelfth of that
 _SAMPLE_ROWS = 512
+_LEAST_ROWS = 64  # fewer are not worth a look at their zeros
 _PAYS_BELOW = 0.75  # share of columns that a tile of rows has in common, below which zeros skip
 
 
@@ -134,11 +135,17 @@ class Network:
         """Yield first row, number of rows and workspace of each chunk, run up to the head."""
         work = self._workspace()
         encoding = work.program.encoding()
+        work.whole[k.SKIP] = self._skips(X)
         for first in range(0, len(X), work.n_rows):
             rows = X[first : first + work.n_rows]
             work.take(rows, seed)
             work.run(encoding, len(rows), self.parameters, self._order)
             yield first, len(rows), work
+
+    def _skips(self, X: np.ndarray) -> bool:
+        """Whether a pass leaves zeros out; they must not hide an infinite weight."""
+        enough = len(X) >= _LEAST_ROWS
+        return enough and self.pays_to_skip(X) and bool(np.isfinite(self.parameters).all())
 
     def _decode_chunk(self, work: k.Workspace, out: np.ndarray) -> None:
         *hidden, last = work.program.decoding()

@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+PARAMETERS = "TOTAL PARAMETERS = 427344\n"  # what the seed document prints
 
 
 def run_notebook(monkeypatch: pytest.MonkeyPatch, data: Path) -> nbformat.NotebookNode:
@@ -42,7 +43,7 @@ def test_the_seed_demo_runs_as_it_stands(mnist_dir, tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "TOTAL PARAMETERS = 427344" in done.stdout
+    assert PARAMETERS in done.stdout
 
 
 @pytest.mark.slow
@@ -51,6 +52,7 @@ def test_the_seed_demo_runs_as_it_stands(mnist_dir, tmp_path):
 def test_the_notebook_runs_on_mnist(mnist_dir, monkeypatch):
     notebook = run_notebook(monkeypatch, mnist_dir)
     assert "mnist: 60,000 training and 10,000 test images" in text_of(notebook)
+    assert PARAMETERS in text_of(notebook)
     assert count_images(notebook) == 6
 
 
@@ -64,10 +66,18 @@ def test_the_notebook_runs_without_mnist(tmp_path, monkeypatch):
         pytest.skip("MNIST is in the user's cache")
     notebook = run_notebook(monkeypatch, tmp_path)
     assert "synthetic_digits: 60,000 training" in text_of(notebook)
+    assert PARAMETERS in text_of(notebook)
     assert count_images(notebook) == 6
 
 
 def test_the_committed_notebook_is_that_of_a_real_run():
-    notebook = nbformat.read(EXAMPLES / "vae_demo.ipynb", as_version=4)
+    path = EXAMPLES / "vae_demo.ipynb"
+    notebook = nbformat.read(path, as_version=4)
     assert "mnist: 60,000 training and 10,000 test images" in text_of(notebook)
+    assert PARAMETERS in text_of(notebook)
     assert count_images(notebook) == 6
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    # Run once, from top to bottom.
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert all(output.output_type != "error" for cell in code for output in cell.outputs)
+    assert path.stat().st_size < 1.5e6

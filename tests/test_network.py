@@ -96,9 +96,10 @@ def test_pads_stay_zero(optimizer, clip_norm):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-def test_passes_have_the_bits_of_the_plain_kernels(sizes):
+@pytest.mark.parametrize("n_rows", [41, 90])  # zeros are skipped from 64 rows on
+def test_passes_have_the_bits_of_the_plain_kernels(sizes, n_rows):
     network = build(sizes, activation="tanh")
-    rows = sparse_rows(41, sizes[0])
+    rows = sparse_rows(n_rows, sizes[0])
     x = np.empty(rows.shape, np.float32)
     kernels.gather(x, rows, np.arange(len(rows)))
     outputs = []
@@ -169,6 +170,15 @@ def test_an_infinite_weight_is_not_hidden_behind_a_zero_pixel():
     network.write_dense(0, weight, bias)
     totals = train(network, np.zeros((40, 29), np.uint8), n_steps=1, batch_size=40, skip_zeros=True)
     assert np.isnan(totals[0])
+
+
+def test_encoding_does_not_hide_an_infinite_weight():
+    network = build((29, (17,), 3))
+    weight, bias = network.read_dense(0)
+    weight[3, 4] = np.inf
+    network.write_dense(0, weight, bias)
+    mean, _ = network.encode(np.zeros((90, 29), np.uint8))
+    assert np.isnan(mean).all()
 
 
 def test_evaluation_does_not_depend_on_the_chunks():
