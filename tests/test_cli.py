@@ -260,7 +260,6 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--dataset", "large.npy", *SMALL], 1, "must lie in [0, 1]"),
         (["train", "--dataset", "images.npz", "--output", "images.npz"], 1, "cannot be written"),
         (["train", "--dataset", "images.npz", "--threads", "100000"], 1, "threads must be"),
-        (["evaluate"], 1, "no MODEL given, and runs/ holds none"),
         (["evaluate", "nothing"], 1, "'nothing' is no model file"),
         (["evaluate", "images.npz"], 1, "images.npz is not a valid model"),
         (["info", "nothing"], 1, "'nothing' is no model file"),
@@ -538,3 +537,8 @@ def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, ca
         "fastvae: stopped before the first epoch was over: nothing saved\n"
     )
     assert not Path("out").exists()
+
+
+def test_without_a_model_and_a_run_the_shipped_model_is_taken(images, capsys):
+    assert main(["sample", "-n", "4"]) == 0
+    assert Path("samples.png").stat().st_size > 0

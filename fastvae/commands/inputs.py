@@ -19,6 +19,10 @@ _ANSWER_SECONDS = 2.0
 _DOWNLOAD_SECONDS = 20.0
 
 
+MAIN_MODEL = "mnist_variational_autoencoder"
+"""What commands take where no MODEL is given and there is no run: it comes with the package."""
+
+
 def load_model(args: Namespace) -> VAE:
     """Load ``args.model``; store in its place the name or file that was loaded.
 
@@ -92,7 +96,4 @@ def _default_model() -> str:
     latest = runs.latest_model()
     if latest is not None:
         return str(latest)
-    known = list(fastvae.pretrained())
-    if not known:
-        raise ValueError("no MODEL given, and runs/ holds none: train one with 'fastvae train'")
-    return str(known[0])
+    return MAIN_MODEL
