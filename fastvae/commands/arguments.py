@@ -33,7 +33,7 @@ def add_command(commands: Commands, name: str, run: str, summary: str, descripti
 
 
 def add_model(
-    parser: Parser, default: str = "default: the last one in runs/, else the first that fastvae has"
+    parser: Parser, default: str = "default: the last one in runs/, else mnist_variational_autoencoder"
 ) -> None:
     """Add the positional MODEL, which may be missing."""
     parser.add_argument(
