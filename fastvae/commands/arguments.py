@@ -33,7 +33,7 @@ def add_command(commands: Commands, name: str, run: str, summary: str, descripti
 
 
 def add_model(
-    parser: Parser, default: str = "default: the last one in runs/, else mnist_variational_autoencoder"
+    parser: Parser, default: str = "default: the last in runs/, else the main one of fastvae"
 ) -> None:
     """Add the positional MODEL, which may be missing."""
     parser.add_argument(
