@@ -146,8 +146,9 @@ def _read_json(root: Path, name: str) -> dict[str, Any]:
 
 def _read_array(root: Path, name: str) -> NDArray[Any]:
     """One array: mapped first, so that a header's absurd size meets the file's and fails."""
+    file = _inside(root, name)
     try:
-        mapped = np.load(_inside(root, name), mmap_mode="r", allow_pickle=False)
+        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OverflowError, EOFError, SyntaxError, TokenError) as error:
         raise ValueError(f"{name} is no plain NumPy array file: {error}") from error
     if not isinstance(mapped, np.ndarray) or mapped.dtype.kind != "f":
@@ -157,8 +158,9 @@ def _read_array(root: Path, name: str) -> NDArray[Any]:
 
 def _inside(root: Path, name: str) -> Path:
     """The file `name` below `root`; one that is missing or leads out of `root` is an error."""
-    file = (root / name).resolve()
-    if not file.is_relative_to(root.resolve()):
+    # realpath, unlike Path.resolve before Python 3.13, does not fail on links that go in circles.
+    file = Path(os.path.realpath(root / name))
+    if not file.is_relative_to(os.path.realpath(root)):
         raise ValueError(f"{name} leads out of the folder, to {file}")
     if not file.is_file():
         raise ValueError(f"{name} is missing")

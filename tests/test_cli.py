@@ -539,6 +539,11 @@ def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, ca
     assert not Path("out").exists()
 
 
-def test_without_a_model_and_a_run_the_shipped_model_is_taken(images, capsys):
-    assert main(["sample", "-n", "4"]) == 0
-    assert Path("samples.png").stat().st_size > 0
+@pytest.mark.parametrize(
+    ("command", "shipped"),
+    [("sample", "mnist_variational_autoencoder"), ("manifold", "mnist_two_dimensional")],
+)
+def test_without_a_model_and_a_run_a_shipped_model_is_taken(capsys, command, shipped):
+    assert main([command, "-n", "4", "--output", "a.png"]) == 0
+    assert capsys.readouterr().out == f"model: {shipped}\nwrote a.png\n"
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")

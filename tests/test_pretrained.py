@@ -14,7 +14,8 @@ from fastvae.evaluation import evaluate
 from fastvae.storage import PRETRAINED
 
 NAMES = ["mnist_two_dimensional", "mnist_variational_autoencoder", "synthetic_digits"]
-SEED_DOCUMENT_BAR = 100.3
+BAR = 100.3
+"""Nats on grey test pixels that the main model must reach: JAX, 250 epochs, reached 100.25."""
 
 
 def test_the_known_models_are_listed():
@@ -43,14 +44,15 @@ def test_files_hold_float32_arrays_only(name):
 def test_the_main_model_has_the_seed_architecture():
     vae = fastvae.load("mnist_variational_autoencoder")
     assert vae.n_parameters == 427_344
-    assert "TOTAL PARAMETERS = 427344" in str(vae)
-    assert -vae.card["test"]["elbo"] <= SEED_DOCUMENT_BAR
+    assert str(vae) == str(VAE.from_sizes())  # tests/test_summary.py: the seed document's text
+    assert -vae.card["test"]["elbo"] <= BAR
 
 
 @pytest.mark.parametrize("name", ["mnist_variational_autoencoder", "mnist_two_dimensional"])
 def test_the_card_says_what_the_test_set_gives(name, mnist_dir):
-    """Sums of 10,000 rows in float32 products: other vector widths round elementary functions
-    alike and sum in the same order, so only the card's decimal text could differ."""
+    """On another instruction set products of up to 784 terms round otherwise, each by at most
+    784 * 2^-24 = 5e-5 of its terms' size and to random sides: a mean over 10,000 rows leaves a
+    hundredth of that, and 1e-5 is room for what the rows have in common."""
     vae = fastvae.load(name)
     found = evaluate(vae, Dataset("mnist", data_dir=mnist_dir).test)
     for figure, value in vae.card["test"].items():
@@ -67,6 +69,7 @@ def test_reconstructions_are_close_to_the_digits(mnist_dir):
 
 
 def test_the_drawn_digits_model_fits_drawn_digits():
+    """The ELBO's standard deviation over rows is 17 nats, so that of a mean over 500 is 0.9 %."""
     vae = fastvae.load("synthetic_digits")
     rows = Dataset("synthetic_digits", train_size=10, test_size=500).test
     assert -vae.elbo(rows).elbo == pytest.approx(-vae.card["test"]["elbo"], rel=0.05)
@@ -77,6 +80,16 @@ def test_an_unknown_name_lists_the_known_ones():
         fastvae.load("mnist_variational_autoencodr")
 
 
-def test_names_do_not_climb_out_of_the_folder(tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../pretrained/mnist_two_dimensional",
+        "./mnist_two_dimensional",
+        "mnist_two_dimensional/../mnist_two_dimensional",
+        Path("..") / "pretrained" / "mnist_two_dimensional.safetensors",
+    ],
+)
+def test_a_name_is_no_path_into_the_package(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no pretrained model"):
-        fastvae.load(Path("..") / "pretrained" / "nothing")
+        fastvae.load(name)

@@ -7,6 +7,7 @@ import os
 import pickle
 import shutil
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +204,13 @@ def test_links_out_of_the_seed_folder_are_not_followed(seed_folder, tmp_path):
     shutil.rmtree(seed_folder / "sampler_mean")
     (seed_folder / "sampler_mean").symlink_to(outside)
     check_refused(seed_folder, "sampler_mean/dense.json leads out of the folder")
+
+
+@pytest.mark.parametrize("link", ["sampler.json", "encoder_layer0/weight.npy"])
+def test_a_link_to_a_file_outside_and_one_to_itself(seed_folder, tmp_path, link):
+    os.replace(seed_folder / link, tmp_path / "outside")
+    (seed_folder / link).symlink_to(tmp_path / "outside")
+    check_refused(seed_folder, f"model: {link} leads out of the folder")
+    (seed_folder / link).unlink()
+    (seed_folder / link).symlink_to(Path(link).name)
+    check_refused(seed_folder, f"model: {link} is missing")

@@ -33,14 +33,16 @@ def add_command(commands: Commands, name: str, run: str, summary: str, descripti
 
 
 def add_model(
-    parser: Parser, default: str = "default: the last in runs/, else the main one of fastvae"
+    parser: Parser, shipped: str = "mnist_variational_autoencoder", default: str | None = None
 ) -> None:
-    """Add the positional MODEL, which may be missing."""
+    """Add the positional MODEL; without it, and without a run, `shipped` is taken."""
+    parser.set_defaults(shipped=shipped)
+    default = default or f"the last in runs/, else {shipped}"
     parser.add_argument(
         "model",
         metavar="MODEL",
         nargs="?",
-        help=f"a model file, a run folder or the name of a pre-trained model ({default})",
+        help=f"a model file, a run folder or the name of a pre-trained model (default: {default})",
     )
 
 

@@ -19,10 +19,6 @@ _ANSWER_SECONDS = 2.0
 _DOWNLOAD_SECONDS = 20.0
 
 
-MAIN_MODEL = "mnist_variational_autoencoder"
-"""What commands take where no MODEL is given and there is no run: it comes with the package."""
-
-
 def load_model(args: Namespace) -> VAE:
     """Load ``args.model``; store in its place the name or file that was loaded.
 
@@ -32,7 +28,7 @@ def load_model(args: Namespace) -> VAE:
         If there is no such model.
     """
     if args.model is None:
-        args.model = _default_model()
+        args.model = _default_model(args)
         print(f"model: {args.model}")
     else:
         args.model = str(storage.locate(args.model))
@@ -92,8 +88,6 @@ def _mnist_or_synthetic(data_dir: str | None) -> str:
     return "mnist"
 
 
-def _default_model() -> str:
+def _default_model(args: Namespace) -> str:
     latest = runs.latest_model()
-    if latest is not None:
-        return str(latest)
-    return MAIN_MODEL
+    return args.shipped if latest is None else str(latest)

@@ -332,7 +332,7 @@ def _add_manifold(commands: Commands) -> None:
         "Draw what the decoder makes of a grid of latents, even in probability. The model must "
         "have two latent units (train --latent 2).",
     )
-    add_model(parser)
+    add_model(parser, shipped="mnist_two_dimensional")
     parser.add_argument(
         "-n", metavar="N", type=count, default=20, help="images a side (default: 20)"
     )
@@ -367,7 +367,7 @@ def _add_info(commands: Commands) -> None:
         "Print a model's layers and where it comes from; without MODEL the versions, the CPU, its "
         "instruction set, threads and threading layer, and where compiled code is kept.",
     )
-    add_model(parser, "default: describe the installation")
+    add_model(parser, default="describe the installation")
 
 
 def _add_data(commands: Commands) -> None:
