@@ -6,7 +6,7 @@ passes work in chunks of rows, so that a million rows need no million rows of wo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -51,7 +51,6 @@ class Network:
         self._training: k.Workspace | None = None
         self._passes: k.Workspace | None = None
         self._gradient: np.ndarray | None = None
-        self._order = np.arange(_CHUNK_ROWS)
 
     # --- parameters ---------------------------------------------------------------------
 
@@ -75,32 +74,17 @@ class Network:
 
     def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z)."""
-        mean = np.empty((len(X), self.n_latent), self.dtype)
-        log_var = np.empty_like(mean)
-        for first, n, work in self._encoded_chunks(X):
-            head = work.matrix(k.ACTIVE + self.n_encoder, n, 2 * self.n_latent)
-            mean[first : first + n] = head[:, : self.n_latent]
-            log_var[first : first + n] = head[:, self.n_latent :]
-        return mean, log_var
+        work = self._workspace()
+        heads = self._pass(work.program.encoding_to_out(), X, 2 * self.n_latent)
+        return heads[:, : self.n_latent].copy(), heads[:, self.n_latent :].copy()
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        out = np.empty((len(Z), self.n_features), self.dtype)
-        work = self._workspace()
-        for first in range(0, len(Z), work.n_rows):
-            n = min(work.n_rows, len(Z) - first)
-            work.matrix(k.LATENT, n, self.n_latent)[:] = Z[first : first + n]
-            self._decode_chunk(work, out[first : first + n])
-        return out
+        return self._pass(self._workspace().program.decoding(), Z, self.n_features)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
-        out = np.empty((len(X), self.n_features), self.dtype)
-        for first, n, work in self._encoded_chunks(X):
-            mean = work.matrix(k.ACTIVE + self.n_encoder, n, self.n_latent)
-            work.matrix(k.LATENT, n, self.n_latent)[:] = mean
-            self._decode_chunk(work, out[first : first + n])
-        return out
+        return self._pass(self._workspace().program.reconstruction(), X, self.n_features)
 
     def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return reconstruction and KL per row in nats, float64 of shape (n,).
@@ -110,13 +94,19 @@ class Network:
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        for first, n, work in self._encoded_chunks(X, seed):
-            work.whole[k.DRAWS] = True
-            work.whole[k.STREAM] = k.STREAM_EVALUATION
+        work = self._workspace()
+        encoding, losses = work.program.encoding(), work.program.losses()
+        work.take(X, seed)
+        work.whole[k.SKIP] = self._skips(X)
+        work.whole[k.DRAWS] = True
+        work.whole[k.STREAM] = k.STREAM_EVALUATION
+        order = np.arange(len(X))
+        for chunk, first in enumerate(range(0, len(X), work.n_rows)):
+            n = min(work.n_rows, len(X) - first)
             work.whole[k.ELEMENT] = first * self.n_latent
+            work.run(encoding, self.parameters, order, work.matrices, chunk)
             for sample in range(n_samples):
-                work.whole[k.STEP] = sample
-                work.run(work.program.losses(), n, self.parameters, self._order)
+                work.run(losses, self.parameters, order, work.matrices, chunk, first_draw=sample)
                 reconstruction[first : first + n] += work.sums[k.RECONSTRUCTION, :n]
             kl[first : first + n] = work.sums[k.KL, :n]
         return reconstruction / n_samples, kl
@@ -129,30 +119,23 @@ class Network:
     def _new_workspace(self, n_rows: int) -> k.Workspace:
         return k.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
 
-    def _encoded_chunks(
-        self, X: np.ndarray, seed: int = 0
-    ) -> Iterator[tuple[int, int, k.Workspace]]:
-        """Yield first row, number of rows and workspace of each chunk, run up to the head."""
+    def _pass(self, program: np.ndarray, data: np.ndarray, n_columns: int) -> np.ndarray:
+        """Run a program over all rows of `data`; return what it writes, shape (n, n_columns)."""
+        out = np.empty((len(data), n_columns), self.dtype)
         work = self._workspace()
-        encoding = work.program.encoding()
-        work.whole[k.SKIP] = self._skips(X)
-        for first in range(0, len(X), work.n_rows):
-            rows = X[first : first + work.n_rows]
-            work.take(rows, seed)
-            work.run(encoding, len(rows), self.parameters, self._order)
-            yield first, len(rows), work
+        work.take(data)
+        work.whole[k.SKIP] = self._skips(data)
+        order = np.arange(len(data))
+        n_chunks = -(-len(data) // work.n_rows)
+        run_length = self.steps_per_call(work.n_rows)
+        for first in range(0, n_chunks, run_length):
+            n_steps = min(run_length, n_chunks - first)
+            work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
+        return out
 
     def _skips(self, X: np.ndarray) -> bool:
-        """Whether a pass leaves zeros out; they must not hide an infinite weight."""
-        enough = len(X) >= _LEAST_ROWS
-        return enough and self.pays_to_skip(X) and bool(np.isfinite(self.parameters).all())
-
-    def _decode_chunk(self, work: k.Workspace, out: np.ndarray) -> None:
-        *hidden, last = work.program.decoding()
-        last[k.OUT_PLACE] = 0, self.n_features
-        n = len(out)
-        work.run(np.array(hidden), n, self.parameters, self._order)
-        work.run(last[None], n, self.parameters, self._order, out.reshape(-1))
+        """Whether a pass leaves zeros out, which pays from some rows on."""
+        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X)
 
     # --- training ----------------------------------------------------------------------------
 
@@ -182,7 +165,7 @@ class Network:
         Step s takes rows order[s * batch_size : (s + 1) * batch_size]; the last may be short.
         `update` counts the updates done with these moments, `first_draw` the batches that noise
         was drawn for in the model's life; `learning_rates` has one rate per step. See
-        `kernels.train_steps` for the rest.
+        `run_steps` in `kernels` for the rest.
         """
         if self._training is None or self._training.n_rows != batch_size:
             self._training = self._new_workspace(batch_size)

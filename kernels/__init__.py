@@ -45,7 +45,6 @@ from .layout import (
 )
 from .losses import bernoulli_loss, bernoulli_loss_backward, gaussian_loss, gaussian_loss_backward
 from .optimizers import adam_update, rmsprop_update, sgd_update
-from .program import OUT_PLACE
 from .random import (
     STREAM_DATASET,
     STREAM_DIGITS,
@@ -62,7 +61,6 @@ from .random import (
 )
 from .regions import DRAWS, ELEMENT, SKIP, STEP, STREAM
 from .threads import get_num_threads, max_threads, set_num_threads, threading_layer
-from .train import train_steps
 from .warmup import is_compiled, warmup
 from .workspace import Workspace
 
@@ -85,7 +83,6 @@ __all__ = [
     "N_OUT",
     "OFFSET",
     "OPTIMIZERS",
-    "OUT_PLACE",
     "RECONSTRUCTION",
     "SKIP",
     "STEP",
@@ -134,7 +131,6 @@ __all__ = [
     "source_of",
     "threading_layer",
     "tile_rows",
-    "train_steps",
     "uniform",
     "warmup",
     "write_dense",

@@ -34,6 +34,7 @@ from .program import (
     OUTPUTS,
     ROW_BIAS,
     ROW_WEIGHT,
+    TO_OUT,
     X,
     Y,
 )
@@ -44,11 +45,11 @@ from .simd import (
     get,
     lane_count,
     load,
+    load_row,
     nonzero_bits,
     pointer,
     prefetch,
     put,
-    splat,
     stack,
     store,
     sum_eight,
@@ -68,6 +69,7 @@ PANELS_AHEAD = 4
 """How many panels ahead weights are asked for where they are transposed."""
 PACK_TILES = 8
 """Tiles of inputs packed by one task."""
+_ROW_FLOATS = TILE_FLOATS // MR
 _CHUNK_FLOATS = CHUNK_TILES * TILE_FLOATS
 _TASK_FLOATS = TASK_TILES * TILE_FLOATS
 
@@ -136,12 +138,14 @@ def _listed_before(listed: Any, length: Any, end: Any) -> Any:
 
 @device_function
 def forward_task(
-    task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, columns: Any, skip: Any
-) -> None:
+    task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any,
+    columns: Any, skip: Any,
+) -> None:  # fmt: skip
     """y = activation(x W^T + b), some rows of one panel of y.
 
-    With `skip`, `columns` lists for each block of MR rows the columns of x that are not all
-    zero, and only these are multiplied.
+    y is in the workspace, or the rows of `out` from `first_row` on. With `skip`, `columns` lists
+    for each block of MR rows the columns of x that are not all zero, and only these are
+    multiplied.
     """
     base = pointer(parameters)
     tiles = stack(base, _CHUNK_FLOATS)
@@ -162,8 +166,11 @@ def forward_task(
         _multiply_listed(tiles, x, row[X + 1], rows, weights, n_in, listed)
     else:
         _multiply(tiles, x, row[X + 1], rows, weights, n_in)
+    y_base = advance(pointer(work), row[Y])
+    if row[TO_OUT] != 0:
+        y_base = advance(pointer(out), first_row * row[Y + 1])
     for r in range(rows):
-        y = advance(pointer(out), row[Y] + (first + r) * row[Y + 1] + panel * width)
+        y = advance(y_base, (first + r) * row[Y + 1] + panel * width)
         for v in range(0, width, count):
             value = activate(load(tiles, r * width + v) + load(bias, v), row[FUNCTION])
             store_some(y, v, value, n_valid - v, spare)
@@ -181,7 +188,7 @@ def output_task(
     base = pointer(parameters)
     buffers = pointer(work)
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, 16)
+    spare = stack(base, _ROW_FLOATS)
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
@@ -192,24 +199,22 @@ def output_task(
     rows = min(CHUNK_ROWS, n_rows - first)
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
-    factor = splat(cast(base, scale))
     h = advance(buffers, row[X] + first * row[X + 1])
     _multiply(tiles, h, row[X + 1], rows, weights, n_in)
     for r in range(rows):
         tile = advance(tiles, r * width)
         x = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + panel * width)
         delta = advance(buffers, row[Y] + (first + r) * row[Y + 1] + panel * width)
-        for v in range(0, width, count):
-            logit = load(tile, v) + load(bias, v)
-            if likelihood == 0:
-                loss, slope = bernoulli_terms(logit, load(x, v))
-                slope = slope * factor
-            else:
-                output = activate(logit, row[FUNCTION])
-                loss, slope = gaussian_terms(output, load(x, v))
-                slope = slope * factor * activation_slope(output, row[FUNCTION])
-            store(tile, v, loss)
-            store_some(delta, v, slope, n_valid - v, spare)
+        logit = load_row(tile, 0) + load_row(bias, 0)
+        if likelihood == 0:
+            loss, slope = bernoulli_terms(logit, load_row(x, 0))
+            slope = slope * constant(slope, scale)
+        else:
+            output = activate(logit, row[FUNCTION])
+            loss, slope = gaussian_terms(output, load_row(x, 0))
+            slope = slope * constant(slope, scale) * activation_slope(output, row[FUNCTION])
+        store(tile, 0, loss)
+        store_some(delta, 0, slope, n_valid, spare)
         for j in range(n_valid, width):
             put(tile, j, cast(base, 0.0))
         sums = row[EXTRA] + (first + r) * row[EXTRA + 1] + panel * (width // 8)

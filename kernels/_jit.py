@@ -99,3 +99,13 @@ def parallel_kernel(function: Callable[..., Any]) -> Any:
 def device_function(function: Callable[..., Any]) -> Any:
     """Compile a helper that only kernels call; it becomes part of their machine code."""
     return _jit(function, parallel=False, cache=False)
+
+
+def address_of(compiled: Any, argument_types: tuple[Any, ...]) -> int:
+    """Compile a kernel for these Numba types, if need be, and return its machine code's address."""
+    compiled.compile(argument_types)
+    library, description = (
+        compiled.overloads[argument_types].library,
+        compiled.overloads[argument_types].fndesc,
+    )
+    return int(library.get_pointer_to_function(description.llvm_func_name))

@@ -100,7 +100,7 @@ def load_some(base: Any, place: Any, n: Any, buffer: Any) -> Any:
 @device_function
 def store_some(base: Any, place: Any, value: Any, n: Any, buffer: Any) -> None:
     """Store the first n lanes of a vector at base[place]."""
-    if n >= lane_count(base):
+    if n >= lane_count(value):
         store(base, place, value)
     else:
         store(buffer, 0, value)

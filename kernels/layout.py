@@ -39,8 +39,6 @@ INPUT, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, PACKED, ACTIVE = range(8)
 OFFSET, STRIDE = range(2)
 
 _LINE = 64
-TASK_TILES = 4
-"""Tiles of rows in one parallel task of the weight gradient."""
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -82,11 +80,16 @@ def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
     return raw[start : start + size * itemsize].view(dtype)
 
 
-def new_arena(table: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Return a zeroed 1-D arena for the layers of a table."""
+def arena_size(table: np.ndarray, dtype: np.dtype | type) -> int:
+    """Return the elements of an arena for the layers of a table."""
     itemsize = np.dtype(dtype).itemsize
     end = table[-1, BIAS] + table[-1, PANELS] * panel_width(itemsize)
-    return aligned_zeros(_round_up(int(end), _LINE // itemsize), dtype)
+    return _round_up(int(end), _LINE // itemsize)
+
+
+def new_arena(table: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Return a zeroed 1-D arena for the layers of a table."""
+    return aligned_zeros(arena_size(table, dtype), dtype)
 
 
 def _places(table: np.ndarray, arena: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,8 +1,8 @@
 """Programs: the passes of a network as tables of parallel regions.
 
 A row of a program is one region: its kind, the layer's numbers, and where the matrices that it
-reads and writes lie in the workspace. `run_region` executes a row, so that every architecture
-and every pass (training, encoding, decoding, evaluation) runs through the same machine code.
+reads and writes lie in the workspace. `regions` executes it, so that every architecture and
+every pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from .layout import (
 # Columns of a program. A matrix has two: its offset, and its row stride in the next column.
 KIND, ROW_WEIGHT, ROW_BIAS, INPUTS, OUTPUTS, FUNCTION, FIRST_LAYER = range(7)
 X, Y, AUX, EXTRA = 7, 9, 11, 13
-COLUMNS = 15
-OUT_PLACE = slice(Y, Y + 2)
-"""Where a forward row says where its output goes."""
+TO_OUT = 15
+"""Whether a forward row writes to the caller's array, with the stride of its matrix Y."""
+COLUMNS = 16
 
 
 class Program:
@@ -125,20 +125,33 @@ class Program:
 
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
-        rows = [self.gather(INPUT, int(self.table[0, N_IN]))]
-        return np.array(rows + [self.forward(layer) for layer in range(self.n_encoder + 1)])
+        return np.array(self._encoder())
+
+    def encoding_to_out(self) -> np.ndarray:
+        """From the data to heads in the caller's array."""
+        *rows, head = self._encoder()
+        return np.array([*rows, self._to_out(head)])
 
     def decoding(self) -> np.ndarray:
-        """From the latent to the means."""
-        return np.array([self.forward(i) for i in range(self.n_encoder + 1, len(self.table))])
+        """From latents as data to means in the caller's array."""
+        *hidden, last = self._decoder(LATENT)
+        gather = self.gather(LATENT, int(self.table[self.n_encoder, N_OUT]) // 2)
+        return np.array([gather, *hidden, self._to_out(last)])
+
+    def reconstruction(self) -> np.ndarray:
+        """From the data through the posterior's mean to means in the caller's array."""
+        *hidden, last = self._decoder(ACTIVE + self.n_encoder)
+        return np.array([*self._encoder(), *hidden, self._to_out(last)])
 
     def losses(self) -> np.ndarray:
         """From the head to each row's reconstruction and KL, by one draw of the latent."""
-        hidden = [self.forward(i) for i in range(self.n_encoder + 1, len(self.table) - 1)]
-        return np.array([self.draw(), *hidden, *self.output()])
+        return np.array([self.draw(), *self._decoder(LATENT)[:-1], *self.output()])
 
     def training(self) -> np.ndarray:
-        """One batch: forward, then backward with each layer's input before its weights."""
+        """One batch: forward, then backward with each layer's input before its weights.
+
+        Two rows over the arena follow, for the norm of the gradient and a separate update.
+        """
         rows = []
         for layer in range(len(self.table) - 1, -1, -1):
             if layer == self.n_encoder:
@@ -146,7 +159,23 @@ class Program:
             if layer > 0:
                 rows.append(self.backward_input(layer))
             rows += self.backward_weight(layer)
+        rows += [self._row(SQUARE_SUMS), self._row(UPDATE)]
         return np.concatenate([self.encoding(), self.losses(), np.array(rows)])
+
+    def _encoder(self) -> list[np.ndarray]:
+        gather = self.gather(INPUT, int(self.table[0, N_IN]))
+        return [gather] + [self.forward(layer) for layer in range(self.n_encoder + 1)]
+
+    def _decoder(self, place: int) -> list[np.ndarray]:
+        """The decoder's layers; the first reads the matrix at `place`."""
+        rows = [self.forward(layer) for layer in range(self.n_encoder + 1, len(self.table))]
+        rows[0][X : X + 2] = self.places[place]
+        return rows
+
+    @staticmethod
+    def _to_out(row: np.ndarray) -> np.ndarray:
+        row[[Y, Y + 1, TO_OUT]] = 0, row[OUTPUTS], 1
+        return row
 
     def _input_of(self, layer: int) -> int:
         if layer == 0:
@@ -169,10 +198,3 @@ class Program:
             row[column] = self.places[place, OFFSET]
             row[column + 1] = self.places[place, STRIDE]
         return row
-
-
-def arena_row(kind: int) -> np.ndarray:
-    """A region over a whole arena: SQUARE_SUMS or UPDATE."""
-    row = np.zeros(COLUMNS, np.int64)
-    row[KIND] = kind
-    return row

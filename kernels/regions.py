@@ -1,7 +1,7 @@
-"""Parallel regions: one compiled function that runs any row of a program.
+"""Regions: how a row of a program is split into tasks, and who runs them.
 
-A region is split into tasks, each of which owns what it writes. One `prange` serves all kinds,
-since each costs about a second to compile.
+A task owns what it writes, so that it matters neither when nor by whom it is run. One compiled
+function runs the tasks of all kinds.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import get_thread_id, prange, types
-from numba.core import cgutils
+from numba import types
 from numba.np.numpy_support import from_dtype
 
 from ._dense_tasks import (
@@ -23,7 +22,7 @@ from ._dense_tasks import (
     output_task,
     pack_task,
 )
-from ._jit import device_function, kernel, parallel_kernel
+from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
 from ._tiles import MR, NR
 from .gather import gather_task
@@ -44,7 +43,8 @@ from .program import (
     ROW_LOSSES,
     SQUARE_SUMS,
 )
-from .simd import advance, intrinsic, lane_count, pointer
+from .simd import advance, lane_count, pointer
+from .team import DONE, REGION, call_at, claim, publish, shared_add, shared_get, wait
 
 # Entries of `whole`, the whole numbers of a step (int64).
 (
@@ -59,8 +59,9 @@ from .simd import advance, intrinsic, lane_count, pointer
     STEP,
     ELEMENT,
     TASK_ADDRESS,
+    YIELD_ADDRESS,
     ADDRESS,
-) = range(12)
+) = range(13)
 WHOLE_SIZE = ADDRESS + 4  # the data's address, byte strides of rows and columns, dtype code
 
 # Entries of `real`, the real numbers of a step (float64); the optimiser's rule comes first.
@@ -118,7 +119,7 @@ def run_task(
             task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], columns, skip
         )
     elif kind == FORWARD:
-        forward_task(task, row, n_rows, parameters, work, out, columns, skip)
+        forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW], columns, skip)
     elif kind == DRAW:
         draw_task(
             task, row, n_rows, work, sums, whole[DRAWS] != 0, np.uint64(whole[SEED]),
@@ -158,81 +159,55 @@ def _square_sum(partial: Any, values: Any, task: Any) -> None:
     partial[task] = total
 
 
-def task_address(dtype: np.dtype | type) -> int:
-    """Compile `run_task` for arenas of this dtype, if need be, and return its address.
-
-    Regions call it by address: were it linked into each of the functions around it, LLVM would
-    optimise and translate all tasks six times, which takes 9 s of 21.
-    """
+def array_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
+    """Return the Numba types of a step's arrays, from `whole` to `order`."""
     whole, real = types.Array(types.int64, 1, "C"), types.Array(types.float64, 1, "C")
-    arena, lists = (
-        types.Array(from_dtype(np.dtype(dtype)), 1, "C"),
-        types.Array(types.int32, 1, "C"),
-    )
+    arena = types.Array(from_dtype(np.dtype(dtype)), 1, "C")
+    lists = types.Array(types.int32, 1, "C")
     sums = types.Array(types.float64, 2, "C")
-    arrays = (whole, whole, real, *[arena] * 6, lists, lists, sums, real, whole)
-    signature = (types.int64, *arrays, types.int64)
-    run_task.compile(signature)
-    compiled = run_task.overloads[signature]
-    return int(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name))
+    return (whole, real, *[arena] * 6, lists, lists, sums, real, whole)
 
 
-@intrinsic
-def _call_task(typingctx: Any, address: Any, arguments: Any) -> Any:
-    """Call the function at `address` with a tuple of arguments, as `run_task` is called."""
-    kinds = tuple(types.unliteral(kind) for kind in arguments)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        convention = context.call_conv
-        kind = convention.get_function_type(types.none, kinds)
-        function = builder.inttoptr(args[0], kind.as_pointer())
-        values = cgutils.unpack_tuple(builder, args[1])
-        convention.call_function(builder, function, types.none, kinds, values)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.BaseTuple.from_types(kinds)), lower
+def task_address(dtype: np.dtype | type) -> int:
+    """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
+    row = types.Array(types.int64, 1, "C")
+    return address_of(run_task, (types.int64, row, *array_types(dtype), types.int64))
 
 
-@parallel_kernel
-def run_region(
-    row, whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
-    partial, order,
-):  # fmt: skip
-    """Run one region.
+@device_function
+def _run(task: Any, row: Any, arrays: Any, member: Any) -> None:
+    whole = arrays[0]
+    call_at(whole[TASK_ADDRESS], (np.int64(task), row, *arrays, np.int64(member)))
 
-    Parameters
-    ----------
-    row : ndarray of int64, shape (COLUMNS,)
-        A row of a program.
-    whole : ndarray of int64, shape (WHOLE_SIZE,)
-    real : ndarray of float64, shape (REAL_SIZE,)
-        Numbers of the step.
-    parameters, moment1, moment2, gradient : ndarray
-        Arenas of one layout.
-    work, out : ndarray
-        The workspace, and the array that forward passes write to (often the workspace).
-    columns, lists : ndarray of int32
-        Lists of non-zero columns of each block of rows, and of non-zero rows of each tile.
-    sums : ndarray of float64, shape (2, B)
-        Reconstruction and KL per row.
-    partial : ndarray of float64
-        Partial sums of the gradient's squares.
-    order : ndarray of int64
-        The rows that `GATHER` takes.
-    """
+
+@device_function
+def work_off(team: Any, program: Any, arrays: Any, member: Any, n_members: Any) -> None:
+    """Run tasks until no range has any left: the member's own first, then the others'."""
+    n_done = 0
+    for turn in range(n_members):
+        owner = (member + turn) % n_members
+        task = claim(team, owner)
+        while task >= 0:
+            _run(task, program[shared_get(team, REGION)], arrays, member)
+            n_done += 1
+            task = claim(team, owner)
+    if n_done > 0:
+        shared_add(team, DONE, n_done)
+
+
+@device_function
+def run_region(team: Any, program: Any, region: Any, arrays: Any, n_members: Any) -> None:
+    """Run a row of a program as the leader of a team: whole, or with the team's help."""
+    row = program[region]
+    whole, parameters = arrays[0], arrays[2]
     width = NR * lane_count(pointer(parameters))
     n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size)
-    if _is_small(row, whole[N_ROWS], n_tasks):
+    if n_members == 1 or _is_small(row, whole[N_ROWS], n_tasks):
         for task in range(n_tasks):
-            arguments: Any = (
-                task, row, whole, real, parameters, moment1, moment2, gradient, work, out,
-                columns, lists, sums, partial, order, np.int64(0),
-            )  # fmt: skip
-            _call_task(whole[TASK_ADDRESS], arguments)
+            _run(task, row, arrays, 0)
         return
-    for task in prange(n_tasks):
-        arguments = (
-            np.int64(task), row, whole, real, parameters, moment1, moment2, gradient, work, out,
-            columns, lists, sums, partial, order, np.int64(get_thread_id()),
-        )  # fmt: skip
-        _call_task(whole[TASK_ADDRESS], arguments)
+    publish(team, region, n_tasks, n_members)
+    work_off(team, program, arrays, 0, n_members)
+    spins = 0
+    while shared_get(team, DONE) < n_tasks:
+        spins = wait(spins, whole[YIELD_ADDRESS])

@@ -1,8 +1,8 @@
 """Threads: how many, and on which of Numba's threading layers.
 
-`tbb` is wanted (safe to fork and to call from several Python threads, 1.5 us a region), then
-`omp`; `workqueue` is the last resort (80 us a region, and it aborts the process when two
-Python threads launch at once).
+`tbb` is wanted (safe to fork and to call from several Python threads), then `omp`; `workqueue`
+is the last resort (80 us a region, of which a training call has one, see `team`; and it aborts
+the process when two Python threads launch at once).
 """
 
 from __future__ import annotations

@@ -9,16 +9,16 @@ import numpy as np
 from ._jit import cache_folder
 from .layout import OPTIMIZERS, layer_table, new_arena
 from .random import STREAM_ORDER, permutation
-from .train import train_steps
+from .steps import run_steps
 from .workspace import Workspace
 
 
 def is_compiled() -> bool:
     """Tell whether training's machine code is in memory or in the cache on disk."""
-    if train_steps.signatures:
+    if run_steps.signatures:
         return True
     folder = cache_folder()
-    return folder is not None and any(folder.glob("**/train.train_steps-*.nbi"))
+    return folder is not None and any(folder.glob("**/steps.run_steps-*.nbi"))
 
 
 def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
@@ -41,4 +41,3 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
             np.array([0.9, 0.999, 1e-8, 0.0]), np.zeros(1), 0, 0, 1.0, 1.0, 0.0,
             np.zeros(4 + 2 * n_latent),
         )  # fmt: skip
-        work.run(work.program.encoding(), 1, parameters, order)

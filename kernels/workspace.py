@@ -5,23 +5,36 @@ from __future__ import annotations
 import numpy as np
 
 from .gather import source_of
-from .layout import LIKELIHOODS, N_IN, OFFSET, STRIDE, aligned_zeros, index_sizes, workspace_places
-from .program import SQUARE_SUMS, UPDATE, Program, arena_row
+from .layout import (
+    LIKELIHOODS,
+    N_IN,
+    OFFSET,
+    STRIDE,
+    aligned_zeros,
+    arena_size,
+    index_sizes,
+    workspace_places,
+)
+from .program import Program
+from .random import STREAM_NOISE
 from .regions import (
     ADDRESS,
     ARENA_BLOCK,
+    ELEMENT,
     LIKELIHOOD,
-    N_ROWS,
-    OPTIMIZER,
     REAL_SIZE,
     SEED,
+    STREAM,
     TASK_ADDRESS,
     WHOLE_SIZE,
-    run_region,
+    YIELD_ADDRESS,
     task_address,
 )
-from .threads import max_threads
-from .train import train_steps
+from .steps import member_address, run_steps
+from .team import new_team, yield_address
+from .threads import get_num_threads, max_threads
+
+_NOTHING = np.zeros(0)
 
 
 class Workspace:
@@ -42,8 +55,11 @@ class Workspace:
         self.whole = np.zeros(WHOLE_SIZE, np.int64)
         self.whole[LIKELIHOOD] = LIKELIHOODS[likelihood]
         self.whole[TASK_ADDRESS] = task_address(dtype)
+        self.whole[YIELD_ADDRESS] = yield_address()
         self.real = np.zeros(REAL_SIZE)
-        self._arena_rows = np.array([arena_row(SQUARE_SUMS), arena_row(UPDATE)])
+        self._address = member_address(dtype)
+        self._team = new_team(n_threads)
+        self._partial = np.zeros(-(-arena_size(table, dtype) // ARENA_BLOCK))
         self._training = self.program.training()
 
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
@@ -58,27 +74,32 @@ class Workspace:
         self.whole[SEED] = np.uint64(seed).view(np.int64)
 
     def run(
-        self, regions: np.ndarray, n_rows: int, parameters: np.ndarray, order: np.ndarray,
-        out: np.ndarray | None = None,
+        self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray, out: np.ndarray,
+        first_step: int = 0, n_steps: int = 1, first_draw: int = 0,
     ) -> None:  # fmt: skip
-        """Run regions that update nothing over `n_rows` rows; forward passes write to `out`."""
-        self.whole[N_ROWS] = n_rows
-        self.whole[OPTIMIZER] = -1
-        target = self.matrices if out is None else out
-        for row in regions:
-            run_region(
-                row, self.whole, self.real, parameters, parameters, parameters, parameters,
-                self.matrices, target, self.columns, self.lists, self.sums, self.sums[0], order,
-            )  # fmt: skip
+        """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
+        self._run(
+            program, len(program), (parameters,) * 4, out, order, first_step, n_steps, self.n_rows,
+            -1, _NOTHING, _NOTHING, 0, first_draw, 1.0, 1.0, 0.0, _NOTHING,
+        )  # fmt: skip
 
     def train(
         self, parameters: np.ndarray, moments: tuple[np.ndarray, np.ndarray],
         gradient: np.ndarray, order: np.ndarray, *numbers: object,
     ) -> None:  # fmt: skip
-        """Run `train_steps` with this workspace; `numbers` are its arguments from first_step."""
-        partial = np.zeros(-(-parameters.size // ARENA_BLOCK))
-        train_steps(
-            self._training, self._arena_rows, self.whole, self.real, parameters, *moments,
-            gradient, self.matrices, self.columns, self.lists, self.sums, partial, order,
-            *numbers,
+        """Run steps of training; `numbers` are the arguments of `run_steps` from first_step on."""
+        self.whole[STREAM] = STREAM_NOISE
+        self.whole[ELEMENT] = 0
+        arenas = parameters, *moments, gradient
+        self._run(self._training, len(self._training) - 2, arenas, self.matrices, order, *numbers)
+
+    def _run(
+        self, program: np.ndarray, n_regions: int, arenas: tuple[np.ndarray, ...],
+        out: np.ndarray, order: np.ndarray, *numbers: object,
+    ) -> None:  # fmt: skip
+        self._team.fill(0)
+        run_steps(
+            self._address, self._team, get_num_threads(), program, n_regions, self.whole,
+            self.real, *arenas, self.matrices, out, self.columns, self.lists, self.sums,
+            self._partial, order, *numbers,
         )  # fmt: skip

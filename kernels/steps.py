@@ -1,0 +1,202 @@
+"""Steps: a run of passes over batches behind one call.
+
+A step takes a batch through the rows of a program: gather, forward, and in training the latent
+noise, backward and the update of the parameters. Every architecture, activation, likelihood,
+optimiser and pass runs through this one compiled function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import prange, types
+
+from ._jit import address_of, device_function, kernel, parallel_kernel
+from ._latent_tasks import KL, RECONSTRUCTION
+from .optimizers import SCALE, step_rule
+from .program import DRAW, KIND, OUTPUTS, X
+from .regions import (
+    FIRST_ROW,
+    KL_SCALE,
+    N_ROWS,
+    OPTIMIZER,
+    OUTPUT_SCALE,
+    SKIP,
+    STEP,
+    YIELD_ADDRESS,
+    array_types,
+    run_region,
+    work_off,
+)
+from .simd import advance, cast, constant, get, lane_count, load, pointer, stack, store
+from .team import ARRIVED, FINISHED, call_at, has_tasks, shared_add, shared_get, shared_set, wait
+
+
+@device_function
+def _add_totals(
+    totals: Any, sums: Any, work: Any, draw: Any, n_rows: Any, reconstruction_weight: Any,
+    beta: Any,
+) -> None:  # fmt: skip
+    """Add a batch to the epoch's totals, in the order of its rows."""
+    reconstruction = 0.0
+    kl = 0.0
+    n_latent = draw[OUTPUTS] // 2
+    for b in range(n_rows):
+        reconstruction += sums[RECONSTRUCTION, b]
+        kl += sums[KL, b]
+    for z in range(n_latent):
+        mean = advance(pointer(work), draw[X] + z)
+        total = totals[4 + z]
+        square = totals[4 + n_latent + z]
+        for b in range(n_rows):
+            m = np.float64(get(mean, b * draw[X + 1]))
+            total += m
+            square += m * m
+        totals[4 + z] = total
+        totals[4 + n_latent + z] = square
+    totals[0] += reconstruction_weight * reconstruction + beta * kl
+    totals[1] += reconstruction
+    totals[2] += kl
+    totals[3] += n_rows
+
+
+@device_function
+def _all_finite(values: Any) -> Any:
+    base = pointer(values)
+    count = lane_count(base)
+    lanes = stack(base, 16)
+    total = constant(load(base, 0), 0.0)
+    for e in range(0, values.size, count):  # an arena is whole cache lines
+        value = load(base, e)
+        total = total + (value - value)
+    store(lanes, 0, total)
+    rest = cast(base, 0.0)
+    for j in range(count):
+        rest += get(lanes, j)
+    return rest == 0
+
+
+@device_function
+def _sum(values: Any) -> Any:
+    total = 0.0
+    for e in range(values.size):
+        total += values[e]
+    return total
+
+
+@kernel
+def run_member(
+    team, n_members, program, n_regions, whole, real, parameters, moment1, moment2, gradient, work,
+    out, columns, lists, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
+    learning_rates, update, first_draw, reconstruction_weight, beta, clip_norm, totals,
+):  # fmt: skip
+    """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
+    arrays = (
+        whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
+        partial, order,
+    )  # fmt: skip
+    member = shared_add(team, ARRIVED, 1)
+    if member > 0:
+        spins = 0
+        while shared_get(team, FINISHED) == 0:
+            if has_tasks(team, member):
+                work_off(team, program, arrays, member, n_members)
+                spins = 0
+            else:
+                spins = wait(spins, whole[YIELD_ADDRESS])
+        return
+    # Skipping zeros would hide an infinite weight behind a zero pixel.
+    if whole[SKIP] != 0 and not _all_finite(parameters):
+        whole[SKIP] = 0
+    clips = optimizer >= 0 and clip_norm > 0.0
+    for s in range(n_steps):
+        whole[FIRST_ROW] = (first_step + s) * batch_size
+        n_rows = min(batch_size, len(order) - whole[FIRST_ROW])
+        whole[N_ROWS] = n_rows
+        whole[STEP] = first_draw + s
+        whole[OPTIMIZER] = -1 if clips else optimizer
+        real[OUTPUT_SCALE] = reconstruction_weight / n_rows
+        real[KL_SCALE] = beta / n_rows
+        if optimizer >= 0:
+            step_rule(real, optimizer, hyper, learning_rates[s], update + s + 1, 1.0)
+        for i in range(n_regions):
+            run_region(team, program, i, arrays, n_members)
+        if clips:
+            run_region(team, program, n_regions, arrays, n_members)
+            norm = np.sqrt(_sum(partial))
+            if norm > clip_norm:
+                real[SCALE] = clip_norm / norm
+            whole[OPTIMIZER] = optimizer
+            run_region(team, program, n_regions + 1, arrays, n_members)
+        for i in range(n_regions):
+            if program[i, KIND] == DRAW and totals.size > 0:
+                _add_totals(totals, sums, work, program[i], n_rows, reconstruction_weight, beta)
+    shared_set(team, FINISHED, 1)
+
+
+def member_address(dtype: np.dtype | type) -> int:
+    """Compile `run_member` for arenas of this dtype, if need be, and return its address."""
+    word, real = types.int64, types.float64
+    words, reals = types.Array(word, 1, "C"), types.Array(real, 1, "C")
+    table = types.Array(word, 2, "C")
+    numbers = (word, word, word, word, reals, reals, word, word, real, real, real, reals)
+    return address_of(run_member, (words, word, table, word, *array_types(dtype), *numbers))
+
+
+@parallel_kernel
+def run_steps(address, team, n_members, *job):
+    """Run steps first_step .. first_step + n_steps - 1 of a pass over `order`.
+
+    Step s takes the rows order[s * batch_size : (s + 1) * batch_size] of the data. What is
+    minimised is the batch mean of reconstruction_weight * reconstruction + beta * KL, the
+    estimator of Kingma & Welling (2013), equation 10, with one draw per row.
+
+    Parameters
+    ----------
+    address : int
+        `member_address` of the arenas' dtype.
+    team : ndarray of int64
+        `new_team` of at least n_members, all zero.
+    n_members : int
+        Threads that take part.
+    program : ndarray of int64, shape (n_regions + 2, COLUMNS)
+        The regions of one batch, then SQUARE_SUMS and UPDATE for clipping.
+    n_regions : int
+    whole : ndarray of int64, shape (WHOLE_SIZE,)
+    real : ndarray of float64, shape (REAL_SIZE,)
+        Numbers of the step. The addresses, the data's strides, the likelihood, the seed and
+        stream of the noise, SKIP, DRAWS and ELEMENT are set by the caller.
+    parameters, moment1, moment2, gradient : ndarray
+        Arenas of one layout; `gradient` is written only where the gradient is stored.
+    work : ndarray
+        The workspace.
+    out : ndarray
+        What rows with TO_OUT write to, at the row of `order` that the batch starts at.
+    columns, lists : ndarray of int32
+        Lists of non-zero columns of each block of rows, and of non-zero rows of each tile.
+    sums : ndarray of float64, shape (2, B)
+        Reconstruction and KL per row of the last batch.
+    partial : ndarray of float64
+        Partial sums of the gradient's squares.
+    order : ndarray of int64
+        Rows of the data.
+    first_step, n_steps, batch_size : int
+    optimizer : int
+        A code of `OPTIMIZERS`; with -1 the gradient of each batch is stored, nothing updated.
+    hyper : ndarray of float64, shape (4,)
+    learning_rates : ndarray of float64, shape (n_steps,)
+    update : int
+        Updates done before with these moments; it sets Adam's bias correction.
+    first_draw : int
+        Number of the first batch's noise: (seed, stream, first_draw + i).
+    reconstruction_weight, beta : float
+    clip_norm : float
+        Largest norm of the whole gradient; 0 for no limit. With a limit the gradient is stored
+        and applied in a separate pass.
+    totals : ndarray of float64, shape (4 + 2 Z,) or (0,)
+        Added to, unless empty: weighted loss, reconstruction, KL (sums over rows), rows, and the
+        sums of the posterior mean and of its square.
+    """
+    for _ in prange(n_members):
+        call_at(address, (team, n_members, *job))

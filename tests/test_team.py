@@ -1,0 +1,121 @@
+"""Teams: every task is done once, whoever comes, and nobody waits for those who do not come."""
+
+from __future__ import annotations
+
+import threading
+
+import numba
+import numpy as np
+import pytest
+
+from fastvae import kernels
+from fastvae.kernels import steps, team, workspace
+
+# What only kernels can call, for calls from here.
+publish = numba.njit(lambda *arguments: team.publish(*arguments))
+claim = numba.njit(lambda words, member: team.claim(words, member))
+has_tasks = numba.njit(lambda words, member: team.has_tasks(words, member))
+wait = numba.njit(lambda spins, address: team.wait(spins, address))
+
+LAYERS = [(29, 17, "relu"), (17, 6, "identity"), (3, 17, "relu"), (17, 29, "sigmoid")]
+
+
+@pytest.mark.parametrize(("n_tasks", "n_members"), [(10, 3), (2, 4), (7, 1)])
+def test_every_task_is_claimed_once_and_ranges_are_even(n_tasks, n_members):
+    words = team.new_team(n_members)
+    publish(words, 5, n_tasks, n_members)
+    assert words[team.REGION] == 5
+    claimed = []
+    for member in range(n_members):
+        own = []
+        while (task := claim(words, member)) >= 0:
+            own.append(task)
+        assert n_tasks // n_members <= len(own) <= -(-n_tasks // n_members)
+        assert not has_tasks(words, member)
+        claimed += own
+    assert claimed == list(range(n_tasks))
+
+
+@numba.njit(nogil=True)
+def count_claims(words, counts):
+    task = team.claim(words, 0)
+    while task >= 0:
+        counts[task] += 1
+        task = team.claim(words, 0)
+
+
+def test_claims_of_many_threads_do_not_collide():
+    words, n_tasks = team.new_team(1), 1_000_000
+    count_claims(words, np.zeros(1, np.int64))  # compiled before the threads start
+    publish(words, 0, n_tasks, 1)
+    counts = np.zeros((4, n_tasks), np.int64)
+    run_threads([(count_claims, (words, own)) for own in counts])
+    np.testing.assert_array_equal(counts.sum(axis=0), 1)
+
+
+def run_threads(calls):
+    threads = [threading.Thread(target=function, args=arguments) for function, arguments in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def train(monkeypatch, n_members, run_steps):
+    """Three steps of training by a team of n_members; return the parameters and shared words."""
+    monkeypatch.setattr(workspace, "run_steps", run_steps)
+    monkeypatch.setattr(workspace, "get_num_threads", lambda: n_members)
+    monkeypatch.setattr(workspace, "max_threads", lambda: n_members)
+    table = kernels.layer_table(LAYERS, np.float32)
+    rng = np.random.default_rng(0)
+    parameters, moment1, moment2 = (kernels.new_arena(table, np.float32) for _ in range(3))
+    for layer, (n_in, n_out, _) in enumerate(LAYERS):
+        weight = rng.normal(size=(n_out, n_in)).astype(np.float32) / 4
+        kernels.write_dense(table, parameters, layer, weight, np.zeros(n_out, np.float32))
+    batch = 1500
+    rows = rng.integers(0, 256, (3 * batch, 29)).astype(np.uint8)
+    work = workspace.Workspace(table, 1, "bernoulli", batch, np.dtype(np.float32))
+    work.take(rows)
+    work.whole[kernels.DRAWS] = True
+    work.train(
+        parameters, (moment1, moment2), moment1, np.arange(len(rows)), 0, 3, batch,
+        kernels.OPTIMIZERS["adam"], np.array([0.9, 0.999, 1e-8, 0.0]), np.full(3, 1e-2), 0, 0,
+        1.0, 1.0, 0.0, np.zeros(4 + 6),
+    )  # fmt: skip
+    return parameters, work._team
+
+
+def call_member(times):
+    """Stands in for `run_steps`: one thread plays `times` members, one after another."""
+
+    def run(address, shared, n_members, *job):
+        for _ in range(times):
+            steps.run_member(shared, n_members, *job)
+
+    return run
+
+
+@pytest.mark.parametrize("arrivals", [1, 3])
+def test_the_leader_needs_nobody_and_late_members_do_nothing(monkeypatch, arrivals):
+    alone, words = train(monkeypatch, 3, call_member(arrivals))
+    assert words[team.ARRIVED] == arrivals
+    assert words[team.FINISHED] == 1
+    assert words[team.REGION] > 0  # it published tasks, and did not do all in the short way
+    usual, _ = train(monkeypatch, 1, steps.run_steps)
+    np.testing.assert_array_equal(alone, usual)
+
+
+def test_a_team_larger_than_the_machine_gives_the_same_bits(monkeypatch):
+    usual, _ = train(monkeypatch, 1, steps.run_steps)
+
+    def run(address, shared, n_members, *job):
+        run_threads([(steps.run_member, (shared, n_members, *job))] * n_members)
+
+    many, words = train(monkeypatch, 7, run)
+    assert words[team.ARRIVED] == 7
+    np.testing.assert_array_equal(many, usual)
+
+
+def test_the_processor_is_offered_by_a_function_of_the_system():
+    assert team.yield_address() != 0
+    assert wait(10**6, team.yield_address()) == 10**6 + 1
