@@ -14,6 +14,7 @@ from numba import prange, types
 
 from ._jit import address_of, device_function, kernel, parallel_kernel
 from ._latent_tasks import KL, RECONSTRUCTION
+from ._subnormals import flush_subnormals, restore_mode
 from .optimizers import SCALE, step_rule
 from .program import DRAW, KIND, OUTPUTS, X
 from .regions import (
@@ -85,27 +86,24 @@ def _sum(values: Any) -> Any:
     return total
 
 
-@kernel
-def run_member(
-    team, n_members, program, n_regions, whole, real, parameters, moment1, moment2, gradient, work,
-    out, columns, lists, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
-    learning_rates, update, first_draw, reconstruction_weight, beta, clip_norm, totals,
-):  # fmt: skip
-    """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
-    arrays = (
-        whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
-        partial, order,
-    )  # fmt: skip
-    member = shared_add(team, ARRIVED, 1)
-    if member > 0:
-        spins = 0
-        while shared_get(team, FINISHED) == 0:
-            if has_tasks(team, member):
-                work_off(team, program, arrays, member, n_members)
-                spins = 0
-            else:
-                spins = wait(spins, whole[YIELD_ADDRESS])
-        return
+@device_function
+def _follow(team: Any, n_members: Any, program: Any, arrays: Any, member: Any) -> None:
+    spins = 0
+    while shared_get(team, FINISHED) == 0:
+        if has_tasks(team, member):
+            work_off(team, program, arrays, member, n_members)
+            spins = 0
+        else:
+            spins = wait(spins, arrays[0][YIELD_ADDRESS])
+
+
+@device_function
+def _lead(
+    team: Any, n_members: Any, program: Any, n_regions: Any, arrays: Any, first_step: Any,
+    n_steps: Any, batch_size: Any, optimizer: Any, hyper: Any, learning_rates: Any, update: Any,
+    first_draw: Any, reconstruction_weight: Any, beta: Any, clip_norm: Any, totals: Any,
+) -> None:  # fmt: skip
+    whole, real, parameters, _, _, _, work, _, _, _, sums, partial, order = arrays
     # Skipping zeros would hide an infinite weight behind a zero pixel.
     if whole[SKIP] != 0 and not _all_finite(parameters):
         whole[SKIP] = 0
@@ -132,7 +130,31 @@ def run_member(
         for i in range(n_regions):
             if program[i, KIND] == DRAW and totals.size > 0:
                 _add_totals(totals, sums, work, program[i], n_rows, reconstruction_weight, beta)
-    shared_set(team, FINISHED, 1)
+
+
+@kernel
+def run_member(
+    team, n_members, program, n_regions, whole, real, parameters, moment1, moment2, gradient, work,
+    out, columns, lists, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
+    learning_rates, update, first_draw, reconstruction_weight, beta, clip_norm, totals,
+):  # fmt: skip
+    """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
+    arrays = (
+        whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
+        partial, order,
+    )  # fmt: skip
+    mode = flush_subnormals()
+    member = shared_add(team, ARRIVED, 1)
+    if member == 0:
+        _lead(
+            team, n_members, program, n_regions, arrays, first_step, n_steps, batch_size,
+            optimizer, hyper, learning_rates, update, first_draw, reconstruction_weight, beta,
+            clip_norm, totals,
+        )  # fmt: skip
+        shared_set(team, FINISHED, 1)
+    else:
+        _follow(team, n_members, program, arrays, member)
+    restore_mode(mode)
 
 
 def member_address(dtype: np.dtype | type) -> int:

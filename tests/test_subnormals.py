@@ -1,0 +1,48 @@
+"""Subnormal numbers: flushed while a network trains, as usual afterwards."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+
+from fastvae import VAE, kernels
+from fastvae.kernels import _subnormals
+
+SUBNORMAL = {np.float32: 1e-39, np.float64: 1e-310}
+
+
+@numba.njit
+def halves(values, flush):
+    """values / 2, with or without flushing; the mode is restored."""
+    before = _subnormals.flush_subnormals() if flush else 0
+    result = values * np.float32(0.5)
+    if flush:
+        _subnormals.restore_mode(before)
+    return result
+
+
+def test_the_mode_is_set_and_put_back():
+    values = np.full(100, SUBNORMAL[np.float32], np.float32)
+    assert (halves(values, False) > 0).all()
+    assert (halves(values, True) == 0).all()
+    assert (halves(values, False) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", SUBNORMAL)
+def test_moments_of_dead_inputs_end_at_zero(dtype):
+    network = VAE.from_sizes(29, (17,), 3, dtype=dtype).network
+    moments = (network.new_arena(), network.new_arena())
+    moments[0][:] = SUBNORMAL[dtype]
+    rows = np.zeros((16, 29), np.uint8)  # so the first layer's weights have no gradient
+    network.train(
+        rows, np.arange(16), 0, 1, 16, optimizer=kernels.OPTIMIZERS["adam"],
+        hyper=np.array([0.9, 0.999, 1e-8, 0.0]), learning_rates=np.array([1e-3]), moments=moments,
+        update=0, first_draw=0, seed=0, reconstruction_weight=1.0, beta=1.0, clip_norm=0.0,
+        skip_zeros=False, totals=np.zeros(10),
+    )  # fmt: skip
+    weight, _ = kernels.read_dense(network.table, moments[0], 0)
+    assert (weight == 0).all()
+    _, bias = kernels.read_dense(network.table, moments[0], 3)
+    assert (np.abs(bias) > 1e-6).any()
+    assert np.float64(SUBNORMAL[np.float64]) * 0.5 > 0  # this thread's mode is as before
