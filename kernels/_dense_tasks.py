@@ -13,6 +13,8 @@ import numpy as np
 
 from ._jit import device_function
 from ._tiles import (
+    CHUNK_ROWS,
+    CHUNK_TILES,
     MR,
     NR,
     TILE_FLOATS,
@@ -20,6 +22,7 @@ from ._tiles import (
     columns_product_at,
     rows_product,
     rows_product_at,
+    tile_start,
 )
 from .activations import activate, activation_slope
 from .latent import store_some
@@ -60,9 +63,6 @@ LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
 BLOCK = 128
 """Contracted indices taken at a time: with 64-byte panel rows, 8 KB of the first-level cache."""
-CHUNK_TILES = 24
-CHUNK_ROWS = CHUNK_TILES * MR
-"""Rows in one task of a product with a panel of weights."""
 TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
 PANELS_AHEAD = 4
@@ -89,14 +89,16 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
     cache; the next block, or the next panel, which follows in memory, is asked for meanwhile.
     """
     width = NR * lane_count(tiles)
-    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
+    n_tiles = (n_rows + MR - 1) // MR
+    ahead = BLOCK * width // n_tiles + LINE
     for start in range(0, n_in, BLOCK):
         length = min(BLOCK, n_in - start)
-        for b in range(0, n_rows, MR):
-            _prefetch_span(weights, (start + BLOCK) * width + (b // MR) * ahead, ahead)
+        for t in range(n_tiles):
+            _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
+            b = tile_start(t, n_rows)
             rows_product(
                 advance(tiles, b * width), advance(x, b * stride + start), stride,
-                min(MR, n_rows - b) - 1, advance(weights, start * width), width, length,
+                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
                 start > 0,
             )  # fmt: skip
 
@@ -105,20 +107,23 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
 def _multiply_listed(
     tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any, columns: Any
 ) -> None:
-    """As _multiply, but only the columns that `columns` lists for each block of MR rows."""
+    """As _multiply, but only the columns that `columns` lists for each tile of rows."""
     width = NR * lane_count(tiles)
-    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
+    n_tiles = (n_rows + MR - 1) // MR
+    ahead = BLOCK * width // n_tiles + LINE
     for start in range(0, n_in, BLOCK):
-        for b in range(0, n_rows, MR):
-            _prefetch_span(weights, (start + BLOCK) * width + (b // MR) * ahead, ahead)
-            listed = advance(columns, (b // MR) * (n_in + 1))
+        for t in range(n_tiles):
+            _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
+            listed = advance(columns, t * (n_in + 1))
             length = np.int64(get(listed, 0))
             listed = advance(listed, 1)
             begin = _listed_before(listed, length, start)
             n = _listed_before(listed, length, start + BLOCK) - begin
+            b = tile_start(t, n_rows)
             rows_product_at(
                 advance(tiles, b * width), advance(x, b * stride), stride,
-                min(MR, n_rows - b) - 1, weights, width, advance(listed, begin), n, start > 0,
+                tile_start(t + 1, n_rows) - b, weights, width, advance(listed, begin), n,
+                start > 0,
             )  # fmt: skip
 
 
@@ -144,12 +149,12 @@ def forward_task(
     """y = activation(x W^T + b), some rows of one panel of y.
 
     y is in the workspace, or the rows of `out` from `first_row` on. With `skip`, `columns` lists
-    for each block of MR rows the columns of x that are not all zero, and only these are
+    for each tile of rows the columns of x that are not all zero, and only these are
     multiplied.
     """
     base = pointer(parameters)
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, 16)
+    spare = stack(base, _ROW_FLOATS)
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
@@ -171,9 +176,8 @@ def forward_task(
         y_base = advance(pointer(out), first_row * row[Y + 1])
     for r in range(rows):
         y = advance(y_base, (first + r) * row[Y + 1] + panel * width)
-        for v in range(0, width, count):
-            value = activate(load(tiles, r * width + v) + load(bias, v), row[FUNCTION])
-            store_some(y, v, value, n_valid - v, spare)
+        value = activate(load_row(tiles, r * width) + load_row(bias, 0), row[FUNCTION])
+        store_some(y, 0, value, n_valid, spare)
 
 
 @device_function
@@ -256,7 +260,7 @@ def backward_input_task(
     base = pointer(parameters)
     buffers = pointer(work)
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, 16)
+    spare = stack(base, _ROW_FLOATS)
     count = lane_count(base)
     width = NR * count
     n_out = row[OUTPUTS]
@@ -275,10 +279,8 @@ def backward_input_task(
         for r in range(rows):
             h = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + begin)
             dx = advance(buffers, row[Y] + (first + r) * row[Y + 1] + begin)
-            for v in range(0, width, count):
-                slope = activation_slope(load(h, v), row[FUNCTION])
-                value = load(tiles, r * width + v) * slope
-                store_some(dx, v, value, n_valid - v, spare)
+            value = load_row(tiles, r * width) * activation_slope(load_row(h, 0), row[FUNCTION])
+            store_some(dx, 0, value, n_valid, spare)
 
 
 @device_function

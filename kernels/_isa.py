@@ -24,18 +24,21 @@ class InstructionSet(NamedTuple):
     """Rows of the register tile of a matrix product."""
     tile_vectors: int
     """Vectors per row of the tile; `tile_rows * tile_vectors` accumulators stay in registers."""
+    short_rows: int
+    """Rows of the tile that the last rows are taken in, where the larger one would be padded."""
     fused: bool
     """Whether the hardware has fused multiply-add; without it, a product is rounded first."""
 
 
 # A tile needs tile_rows * tile_vectors accumulators and tile_vectors + 1 operands in registers
-# (32 with AVX-512 and NEON, 16 otherwise), at least 8 accumulators to hide the latency of fma,
-# and a width that is a multiple of 8 elements in float64 too (losses are summed in groups of 8).
+# (32 with AVX-512 and NEON, 16 otherwise), at least 8 accumulators to hide the latency of fma
+# (the short tile too, or it gains nothing), and a width that is a multiple of 8 elements in
+# float64 too (losses are summed in groups of 8).
 INSTRUCTION_SETS = {
-    "avx512": InstructionSet("avx512", 64, 8, 2, True),
-    "avx2": InstructionSet("avx2", 32, 6, 2, True),
-    "neon": InstructionSet("neon", 16, 4, 4, True),
-    "generic": InstructionSet("generic", 16, 2, 4, False),
+    "avx512": InstructionSet("avx512", 64, 8, 2, 4, True),
+    "avx2": InstructionSet("avx2", 32, 6, 2, 4, True),
+    "neon": InstructionSet("neon", 16, 4, 4, 2, True),
+    "generic": InstructionSet("generic", 16, 2, 4, 2, False),
 }
 _SMALLER = {
     "avx512": ("avx512", "avx2", "generic"),

@@ -17,6 +17,7 @@ from llvmlite import ir
 from numba import types
 
 from ._isa import ISA
+from ._jit import device_function
 from .simd import (
     element_alignment,
     emit_fma,
@@ -30,9 +31,29 @@ from .simd import (
 _REGISTER_CLASS = {"avx512": "v", "avx2": "x", "neon": "w"}.get(ISA.name)
 
 MR = ISA.tile_rows
+SHORT = ISA.short_rows
 NR = ISA.tile_vectors
 TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
 """Elements of a tile in float32; a float64 tile has half as many."""
+CHUNK_TILES = 24
+CHUNK_ROWS = CHUNK_TILES * MR
+"""Rows in one task of a product with a panel of weights."""
+
+
+@device_function
+def tile_start(tile: Any, n_rows: Any) -> Any:
+    """The first row of a chunk's tile; of `n_rows` rows, in ceil(n_rows / MR) tiles.
+
+    The last one or two tiles are short where that pads less: 20 rows are 6 + 6 + 4 + 4.
+    """
+    n_tiles = (n_rows + MR - 1) // MR
+    rest = n_rows % MR
+    n_short = 0
+    if 0 < rest <= SHORT:
+        n_short = 2 if rest <= 2 * SHORT - MR and n_tiles > 1 else 1
+    if SHORT == MR or tile <= n_tiles - n_short:
+        return min(tile * MR, n_rows)
+    return min((n_tiles - n_short) * MR + (tile - n_tiles + n_short) * SHORT, n_rows)
 
 
 def _emit_product(
@@ -46,6 +67,7 @@ def _emit_product(
     """
     element = tile.type.pointee
     word = length.type
+    count = len(a_rows) * NR
     vector = vector_of(types.float32 if isinstance(element, ir.FloatType) else types.float64)
     align = element_alignment(vector.llvm)
     zero = word(0)
@@ -61,7 +83,7 @@ def _emit_product(
     done = builder.append_basic_block("product.done")
     builder.cbranch(resume, again, entry)
     builder.position_at_end(again)
-    partial = [builder.load(place_of(i), align=align) for i in range(MR * NR)]
+    partial = [builder.load(place_of(i), align=align) for i in range(count)]
     builder.branch(entry)
     builder.position_at_end(entry)
     starts = []
@@ -75,7 +97,7 @@ def _emit_product(
     builder.position_at_end(loop)
     step = builder.phi(word)
     step.add_incoming(zero, entry)
-    sums = [builder.phi(vector.llvm) for _ in range(MR * NR)]
+    sums = [builder.phi(vector.llvm) for _ in range(count)]
     for phi, start in zip(sums, starts, strict=True):
         phi.add_incoming(start, entry)
     k = step if indices is None else builder.sext(builder.load(builder.gep(indices, [step])), word)
@@ -87,7 +109,7 @@ def _emit_product(
         operands.append(builder.load(place, align=align))
     offset_a = k if a_step is None else builder.mul(step, word(a_step))
     updated = []
-    for r in range(MR):
+    for r in range(len(a_rows)):
         factor = builder.load(builder.gep(a_rows[r], [offset_a]))
         factors = emit_splat(builder, factor, vector.lanes)
         row = sums[r * NR : (r + 1) * NR]
@@ -104,7 +126,7 @@ def _emit_product(
     builder.cbranch(builder.icmp_signed("<", following, length), loop, done)
 
     builder.position_at_end(done)
-    for i in range(MR * NR):
+    for i in range(count):
         final = builder.phi(vector.llvm)
         final.add_incoming(starts[i], entry)
         final.add_incoming(updated[i], loop)
@@ -126,10 +148,10 @@ def _emit_fence(builder: Any, value: Any) -> Any:
     return builder.asm(kind, "", constraints, [value], side_effect=True)
 
 
-def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any) -> list[Any]:
-    """Emit pointers to MR rows of `a`; rows past `last_row` repeat it (and are not used)."""
+def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any, n_rows: int) -> list[Any]:
+    """Emit pointers to n_rows rows of `a`; rows past `last_row` repeat it (and are not used)."""
     rows = []
-    for r in range(MR):
+    for r in range(n_rows):
         number = last_row.type(r)
         within = builder.icmp_signed("<", number, last_row)
         rows.append(builder.gep(a, [builder.mul(builder.select(within, number, last_row), stride)]))
@@ -140,42 +162,78 @@ def _pointers(*arguments: Any) -> bool:
     return all(isinstance(argument, types.CPointer) for argument in arguments)
 
 
-@intrinsic
+def _rows_product(n_rows: int, doc: str) -> Any:
+    def typed(
+        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
+        length: Any, resume: Any,
+    ) -> Any:  # fmt: skip
+        if not (_pointers(tile, a, b) and tile == a == b):
+            return None
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
+            rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
+            _emit_product(builder, tile_, rows, None, b_, b_step_, None, length_, resume_)
+            return context.get_dummy_value()
+
+        word = types.intp
+        return types.void(tile, a, word, word, b, word, word, types.boolean), lower
+
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+def _rows_product_at(n_rows: int, doc: str) -> Any:
+    def typed(
+        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
+        indices: Any, length: Any, resume: Any,
+    ) -> Any:  # fmt: skip
+        if not (_pointers(tile, a, b, indices) and tile == a == b):
+            return None
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_, resume_ = args
+            rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
+            _emit_product(builder, tile_, rows, None, b_, b_step_, indices_, length_, resume_)
+            return context.get_dummy_value()
+
+        word = types.intp
+        return types.void(tile, a, word, word, b, word, indices, word, types.boolean), lower
+
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+_full_product = _rows_product(MR, "The product of a tile of MR rows.")
+_short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
+_full_product_at = _rows_product_at(MR, "The listed product of a tile of MR rows.")
+_short_product_at = _rows_product_at(SHORT, "The listed product of a tile of SHORT rows.")
+
+
+@device_function
 def rows_product(
-    typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-    length: Any, resume: Any,
-) -> Any:  # fmt: skip
-    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c]."""
-    if not (_pointers(tile, a, b) and tile == a == b):
-        return None
+    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, length: Any, resume: Any
+) -> None:
+    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c], r < n_rows.
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
-        rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
-        _emit_product(builder, tile_, rows, None, b_, b_step_, None, length_, resume_)
-        return context.get_dummy_value()
-
-    word = types.intp
-    return types.void(tile, a, word, word, b, word, word, types.boolean), lower
+    n_rows is 1 to MR; what the tile holds past it is not defined.
+    """
+    if n_rows <= SHORT:
+        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
+    else:
+        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
 
 
-@intrinsic
+@device_function
 def rows_product_at(
-    typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-    indices: Any, length: Any, resume: Any,
-) -> Any:  # fmt: skip
+    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, indices: Any, length: Any,
+    resume: Any,
+) -> None:  # fmt: skip
     """As rows_product, but k runs over the first `length` of `indices` (int32, ascending)."""
-    if not (_pointers(tile, a, b, indices) and tile == a == b):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_, resume_ = args
-        rows = _emit_row_pointers(builder, a_, a_stride_, last_row_)
-        _emit_product(builder, tile_, rows, None, b_, b_step_, indices_, length_, resume_)
-        return context.get_dummy_value()
-
-    word = types.intp
-    return types.void(tile, a, word, word, b, word, indices, word, types.boolean), lower
+    if n_rows <= SHORT:
+        _short_product_at(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
+    else:
+        _full_product_at(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
 
 
 def _emit_neighbours(builder: Any, a: Any, word: Any) -> list[Any]:

@@ -56,7 +56,7 @@ def _forward_panel(panel: Any, out: Any, x: Any, weight: Any, bias: Any, activat
     for row in range(0, n_rows, MR):
         rows = min(MR, n_rows - row)
         source = advance(base, row * n_in)
-        rows_product(tile, source, n_in, rows - 1, pointer(packed), width, n_in, False)
+        rows_product(tile, source, n_in, rows, pointer(packed), width, n_in, False)
         for r in range(rows):
             for v in range(0, n, count):
                 b = load_some(pointer(bias), first + v, n - v, spare)
@@ -78,7 +78,7 @@ def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
     for row in range(0, n_rows, MR):
         rows = min(MR, n_rows - row)
         source = advance(base, row * n_out)
-        rows_product(tile, source, n_out, rows - 1, pointer(packed), width, n_out, False)
+        rows_product(tile, source, n_out, rows, pointer(packed), width, n_out, False)
         _store_tile(advance(pointer(dx), row * n_in + first), n_in, tile, rows, n)
 
 

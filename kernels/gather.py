@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ._isa import ISA
 from ._jit import device_function, parallel_kernel
+from ._tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
 from .program import FIRST_LAYER, INPUTS, Y
 from .simd import (
     advance,
@@ -34,7 +34,6 @@ from .simd import (
     uint8_at,
 )
 
-MR = ISA.tile_rows
 SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
 """The dtypes that gather reads, with their codes."""
 
@@ -92,18 +91,20 @@ def list_columns(listed: Any, x: Any, stride: Any, n_rows: Any, n: Any) -> None:
 
 @device_function
 def gather_task(
-    block: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
+    task: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
     columns: Any, skip: Any,
 ) -> None:  # fmt: skip
-    """Rows order[first_row + b] of the data into rows b of a matrix, for a block of MR rows.
+    """Rows order[first_row + b] of the data into rows b of a matrix, for a tile of rows.
 
-    With `skip`, the non-zero columns of the block are listed.
+    With `skip`, the non-zero columns of the tile are listed.
     """
     n = row[INPUTS]
-    first = block * MR
-    last = min(first + MR, n_rows)
+    chunk = (task // CHUNK_TILES) * CHUNK_ROWS
+    n_chunk = min(CHUNK_ROWS, n_rows - chunk)
+    first = chunk + tile_start(task % CHUNK_TILES, n_chunk)
+    last = chunk + tile_start(task % CHUNK_TILES + 1, n_chunk)
     for b in range(last, min(last + MR, n_rows)):
-        # The next block's rows lie anywhere in memory: no hardware foresees them.
+        # The next tile's rows lie anywhere in memory: no hardware foresees them.
         ahead = uint8_at(source[0] + order[first_row + b] * source[1])
         for byte in range(0, n * source[2], 64):
             prefetch(ahead, byte)
@@ -112,7 +113,7 @@ def gather_task(
         place = advance(pointer(work), row[Y] + b * row[Y + 1])
         gather_row(place, n, address, source[2], source[3])
     if skip and row[FIRST_LAYER]:
-        listed = advance(pointer(columns), block * (n + 1))
+        listed = advance(pointer(columns), task * (n + 1))
         matrix = advance(pointer(work), row[Y] + first * row[Y + 1])
         list_columns(listed, matrix, row[Y + 1], last - first, n)
 

@@ -13,7 +13,6 @@ from numba import types
 from numba.np.numpy_support import from_dtype
 
 from ._dense_tasks import (
-    CHUNK_ROWS,
     PACK_TILES,
     TASK_TILES,
     backward_input_task,
@@ -24,7 +23,7 @@ from ._dense_tasks import (
 )
 from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
-from ._tiles import MR, NR
+from ._tiles import CHUNK_ROWS, MR, NR
 from .gather import gather_task
 from .optimizers import RULE_SIZE, update_span
 from .program import (

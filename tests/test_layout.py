@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 from kernel_checks import Array, DType, each_dtype, generator
 
 from fastvae import kernels
+from fastvae.kernels import _tiles
 
 LAYERS = [
     [(1, 1, "identity")],
@@ -127,3 +129,22 @@ def test_layers_start_on_cache_lines(dtype: DType, layers: list[tuple[int, int, 
     offsets = table[:, 3:5] * arena.itemsize
     np.testing.assert_array_equal(offsets % 64, 0)
     assert offsets.max() < arena.nbytes
+
+
+@numba.njit
+def starts(n_rows):
+    n_tiles = (n_rows + _tiles.MR - 1) // _tiles.MR
+    return [_tiles.tile_start(tile, n_rows) for tile in range(n_tiles + 1)]
+
+
+def test_tiles_cover_the_rows_with_the_least_padding():
+    """Against all ways to make up a number of rows from whole and short tiles."""
+    whole, short = _tiles.MR, _tiles.SHORT
+    for n_rows in range(1, 4 * whole + 1):
+        edges = starts(n_rows)
+        sizes = np.diff(edges)
+        assert edges[0] == 0 and edges[-1] == n_rows
+        assert sizes.min() >= 1 and sizes.max() <= whole
+        taken = sum(short if size <= short else whole for size in sizes)
+        possible = [a * whole + b * short for a in range(6) for b in range(3)]
+        assert taken == min(rows for rows in possible if rows >= n_rows)
