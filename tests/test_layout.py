@@ -143,8 +143,8 @@ def test_tiles_cover_the_rows_with_the_least_padding():
     for n_rows in range(1, 4 * whole + 1):
         edges = starts(n_rows)
         sizes = np.diff(edges)
-        assert edges[0] == 0 and edges[-1] == n_rows
-        assert sizes.min() >= 1 and sizes.max() <= whole
+        assert (edges[0], edges[-1]) == (0, n_rows)
+        assert set(sizes) <= set(range(1, whole + 1))
         taken = sum(short if size <= short else whole for size in sizes)
         possible = [a * whole + b * short for a in range(6) for b in range(3)]
         assert taken == min(rows for rows in possible if rows >= n_rows)
