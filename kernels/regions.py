@@ -68,8 +68,10 @@ OUTPUT_SCALE = RULE_SIZE
 KL_SCALE = RULE_SIZE + 1
 REAL_SIZE = RULE_SIZE + 2
 
-SMALL_PRODUCTS = 40_000
-"""Multiplications of a region that one thread does while others would still be waking."""
+SMALL_PRODUCTS = 10_000
+"""Multiplications of a region that its leader does while a team would still agree on it."""
+UPDATE_ROWS = 8
+"""Rows of a batch that cost as much as the update of the weights."""
 
 ARENA_BLOCK = 4096
 """Elements of an arena in one task, and in one partial sum of its squares."""
@@ -100,7 +102,9 @@ def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any) -> Any:
 
 @device_function
 def _is_small(row: Any, n_rows: Any, n_tasks: Any) -> Any:
-    """Whether a region takes less time than waking the other threads (2 to 4 us)."""
+    """Whether a region takes less time alone than with a team (0.5 us to start and to end)."""
+    if row[KIND] == BACKWARD_WEIGHT:
+        n_rows += UPDATE_ROWS
     products = n_rows * row[INPUTS] * max(row[OUTPUTS], 1)
     return n_tasks == 1 or (row[KIND] <= BACKWARD_WEIGHT and products < SMALL_PRODUCTS)
 
