@@ -200,17 +200,15 @@ def work_off(team: Any, program: Any, arrays: Any, member: Any, n_members: Any) 
 
 @device_function
 def run_region(team: Any, program: Any, region: Any, arrays: Any, n_members: Any) -> None:
-    """Run a row of a program as the leader of a team: whole, or with the team's help."""
+    """Run a row of a program as the leader of a team: alone, or with the team's help."""
     row = program[region]
     whole, parameters = arrays[0], arrays[2]
     width = NR * lane_count(pointer(parameters))
     n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size)
-    if n_members == 1 or _is_small(row, whole[N_ROWS], n_tasks):
-        for task in range(n_tasks):
-            _run(task, row, arrays, 0)
-        return
-    publish(team, region, n_tasks, n_members)
-    work_off(team, program, arrays, 0, n_members)
+    # One way for all, since each place that calls tasks costs half a second of compiling.
+    n_helping = 1 if _is_small(row, whole[N_ROWS], n_tasks) else n_members
+    publish(team, region, n_tasks, n_helping)
+    work_off(team, program, arrays, 0, n_helping)
     spins = 0
     while shared_get(team, DONE) < n_tasks:
         spins = wait(spins, whole[YIELD_ADDRESS])

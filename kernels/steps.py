@@ -118,15 +118,13 @@ def _lead(
         real[KL_SCALE] = beta / n_rows
         if optimizer >= 0:
             step_rule(real, optimizer, hyper, learning_rates[s], update + s + 1, 1.0)
-        for i in range(n_regions):
+        for i in range(n_regions + 2 if clips else n_regions):
+            if i > n_regions:  # between the gradient's norm and the update
+                norm = np.sqrt(_sum(partial))
+                if norm > clip_norm:
+                    real[SCALE] = clip_norm / norm
+                whole[OPTIMIZER] = optimizer
             run_region(team, program, i, arrays, n_members)
-        if clips:
-            run_region(team, program, n_regions, arrays, n_members)
-            norm = np.sqrt(_sum(partial))
-            if norm > clip_norm:
-                real[SCALE] = clip_norm / norm
-            whole[OPTIMIZER] = optimizer
-            run_region(team, program, n_regions + 1, arrays, n_members)
         for i in range(n_regions):
             if program[i, KIND] == DRAW and totals.size > 0:
                 _add_totals(totals, sums, work, program[i], n_rows, reconstruction_weight, beta)

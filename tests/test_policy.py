@@ -137,13 +137,11 @@ def public_functions() -> dict[str, Any]:
     }
 
 
-# What is public and no kernel: passes over a packed network, which are tested against the kernels;
-# its storage; threads, compiler and machine.
-PASSES = {"gather_rows", "latent_forward", "layer_forward", "output_backward", "row_losses"}
+# What is public and no kernel: storage of a packed network; threads, compiler and machine.
 STORAGE = {"layer_table", "new_arena", "read_dense", "source_of", "tile_rows", "write_dense"}
 MACHINE = {"cache_folder", "is_compiled", "isa", "warmup"}
 THREADS = {"get_num_threads", "max_threads", "set_num_threads", "threading_layer"}
-NOT_KERNELS = {"train_steps"} | PASSES | STORAGE | MACHINE | THREADS
+NOT_KERNELS = STORAGE | MACHINE | THREADS
 
 
 def test_every_public_kernel_has_a_reference_of_the_same_signature() -> None:
