@@ -75,16 +75,18 @@ class Network:
     def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z)."""
         work = self._workspace()
-        heads = self._pass(work.program.encoding_to_out(), X, 2 * self.n_latent)
+        program = work.program.encoding_to_out()
+        heads = self._pass(program, X, 2 * self.n_latent, self._skips(X))
         return heads[:, : self.n_latent].copy(), heads[:, self.n_latent :].copy()
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._pass(self._workspace().program.decoding(), Z, self.n_features)
+        return self._pass(self._workspace().program.decoding(), Z, self.n_features, False)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
-        return self._pass(self._workspace().program.reconstruction(), X, self.n_features)
+        program = self._workspace().program.reconstruction()
+        return self._pass(program, X, self.n_features, self._skips(X))
 
     def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return reconstruction and KL per row in nats, float64 of shape (n,).
@@ -119,12 +121,14 @@ class Network:
     def _new_workspace(self, n_rows: int) -> k.Workspace:
         return k.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
 
-    def _pass(self, program: np.ndarray, data: np.ndarray, n_columns: int) -> np.ndarray:
+    def _pass(
+        self, program: np.ndarray, data: np.ndarray, n_columns: int, skip_zeros: bool
+    ) -> np.ndarray:
         """Run a program over all rows of `data`; return what it writes, shape (n, n_columns)."""
         out = np.empty((len(data), n_columns), self.dtype)
         work = self._workspace()
         work.take(data)
-        work.whole[k.SKIP] = self._skips(data)
+        work.whole[k.SKIP] = skip_zeros
         order = np.arange(len(data))
         n_chunks = -(-len(data) // work.n_rows)
         run_length = self.steps_per_call(work.n_rows)
@@ -220,5 +224,5 @@ class Network:
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
         tile = k.tile_rows()
         filled = np.asarray(X[rows]) != 0
-        tiles = [filled[i : i + tile].any(axis=0).mean() for i in range(0, len(rows), tile)]
-        return bool(np.mean(tiles) < _PAYS_BELOW)
+        in_common = np.logical_or.reduceat(filled, np.arange(0, len(rows), tile), axis=0)
+        return bool(in_common.mean() < _PAYS_BELOW)

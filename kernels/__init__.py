@@ -22,21 +22,12 @@ from .latent import (
     reparameterise_backward,
 )
 from .layout import (
-    ACTIVATION,
     ACTIVATIONS,
-    ACTIVE,
-    BIAS,
-    INPUT,
-    LATENT,
     LIKELIHOODS,
-    LOSS,
     N_IN,
     N_OUT,
     NOISE,
-    OFFSET,
     OPTIMIZERS,
-    STRIDE,
-    WEIGHT,
     layer_table,
     new_arena,
     read_dense,
@@ -59,33 +50,25 @@ from .random import (
     philox4x32,
     uniform,
 )
-from .regions import DRAWS, ELEMENT, SKIP, STEP, STREAM
+from .regions import DRAWS, ELEMENT, SKIP, STREAM
 from .threads import get_num_threads, max_threads, set_num_threads, threading_layer
 from .warmup import is_compiled, warmup
 from .workspace import Workspace
 
 __all__ = [
-    "ACTIVATION",
     "ACTIVATIONS",
-    "ACTIVE",
-    "BIAS",
     "DRAWS",
     "ELEMENT",
-    "INPUT",
     "KL",
-    "LATENT",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
-    "LOSS",
     "NOISE",
     "N_IN",
     "N_OUT",
-    "OFFSET",
     "OPTIMIZERS",
     "RECONSTRUCTION",
     "SKIP",
-    "STEP",
     "STREAM",
     "STREAM_DATASET",
     "STREAM_DIGITS",
@@ -95,8 +78,6 @@ __all__ = [
     "STREAM_ORDER",
     "STREAM_PRIOR",
     "STREAM_WEIGHTS",
-    "STRIDE",
-    "WEIGHT",
     "Workspace",
     "activation_backward",
     "activation_forward",

@@ -19,14 +19,27 @@ from ._tiles import (
     NR,
     TILE_FLOATS,
     columns_product,
-    columns_product_at,
     rows_product,
-    rows_product_at,
     tile_start,
 )
 from .activations import activate, activation_slope
 from .latent import store_some
 from .losses import bernoulli_terms, gaussian_terms
+from .memory import (
+    advance,
+    cast,
+    get,
+    lane_count,
+    load,
+    load_row,
+    pointer,
+    prefetch,
+    put,
+    stack,
+    store,
+    sum_eight,
+    transpose_square,
+)
 from .optimizers import update_span
 from .program import (
     AUX,
@@ -41,23 +54,7 @@ from .program import (
     X,
     Y,
 )
-from .simd import (
-    advance,
-    cast,
-    constant,
-    get,
-    lane_count,
-    load,
-    load_row,
-    nonzero_bits,
-    pointer,
-    prefetch,
-    put,
-    stack,
-    store,
-    sum_eight,
-    transpose_square,
-)
+from .simd import constant, nonzero_bits
 
 LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
@@ -98,8 +95,8 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
             b = tile_start(t, n_rows)
             rows_product(
                 advance(tiles, b * width), advance(x, b * stride + start), stride,
-                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
-                start > 0,
+                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, None,
+                length, start > 0,
             )  # fmt: skip
 
 
@@ -120,7 +117,7 @@ def _multiply_listed(
             begin = _listed_before(listed, length, start)
             n = _listed_before(listed, length, start + BLOCK) - begin
             b = tile_start(t, n_rows)
-            rows_product_at(
+            rows_product(
                 advance(tiles, b * width), advance(x, b * stride), stride,
                 tile_start(t + 1, n_rows) - b, weights, width, advance(listed, begin), n,
                 start > 0,
@@ -351,14 +348,14 @@ def backward_weight_task(
                 listed = advance(listed, 1)
                 begin = _listed_before(listed, length, start)
                 n = _listed_before(listed, length, end) - begin
-                columns_product_at(
+                columns_product(
                     tile, advance(packed, begin * MR), dy, row[AUX + 1],
                     advance(listed, begin), n, start > 0,
                 )  # fmt: skip
             else:
                 columns_product(
                     tile, advance(packed, start * MR), advance(dy, start * row[AUX + 1]),
-                    row[AUX + 1], end - start, start > 0,
+                    row[AUX + 1], None, end - start, start > 0,
                 )  # fmt: skip
             if end == n_rows:
                 place = row[ROW_WEIGHT] + (panel * n_in + i) * width

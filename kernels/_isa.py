@@ -48,9 +48,17 @@ _SMALLER = {
 }
 
 
+def processor_family() -> str:
+    """Return x86, arm (64 bit) or other."""
+    machine = platform.machine().lower()
+    if machine in ("x86_64", "amd64"):
+        return "x86"
+    return "arm" if machine in ("aarch64", "arm64") else "other"
+
+
 def _host_instruction_set() -> str:
     features = llvm.get_host_cpu_features()
-    if platform.machine().lower() in ("aarch64", "arm64"):
+    if processor_family() == "arm":
         return "neon"
     if all(features.get(f, False) for f in ("avx512f", "avx512vl", "avx512bw", "avx512dq")):
         return "avx512"

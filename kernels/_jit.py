@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,5 @@ def device_function(function: Callable[..., Any]) -> Any:
 def address_of(compiled: Any, argument_types: tuple[Any, ...]) -> int:
     """Compile a kernel for these Numba types, if need be, and return its machine code's address."""
     compiled.compile(argument_types)
-    library, description = (
-        compiled.overloads[argument_types].library,
-        compiled.overloads[argument_types].fndesc,
-    )
-    return int(library.get_pointer_to_function(description.llvm_func_name))
+    code, description = attrgetter("library", "fndesc")(compiled.overloads[argument_types])
+    return int(code.get_pointer_to_function(description.llvm_func_name))

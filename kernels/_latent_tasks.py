@@ -10,9 +10,10 @@ from typing import Any
 from ._jit import device_function
 from .latent import draw, draw_slope, kl_slope, load_some, row_kl, store_some
 from .losses import sum_groups
+from .memory import advance, cast, lane_count, pointer, stack
 from .program import AUX, EXTRA, OUTPUTS, X, Y
 from .random import normal_range
-from .simd import advance, cast, fma, lane_count, pointer, splat, stack
+from .simd import fma, splat
 
 TASK_ROWS = 8
 """Rows of one task."""

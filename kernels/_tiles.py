@@ -18,14 +18,8 @@ from numba import types
 
 from ._isa import ISA
 from ._jit import device_function
-from .simd import (
-    element_alignment,
-    emit_fma,
-    emit_splat,
-    emit_vector_pointer,
-    intrinsic,
-    vector_of,
-)
+from .memory import element_alignment, emit_vector_pointer
+from .simd import emit_fma, emit_splat, intrinsic, vector_of
 
 # The inline-assembly constraint that means any vector register.
 _REGISTER_CLASS = {"avx512": "v", "avx2": "x", "neon": "w"}.get(ISA.name)
@@ -162,39 +156,23 @@ def _pointers(*arguments: Any) -> bool:
     return all(isinstance(argument, types.CPointer) for argument in arguments)
 
 
+def _optional(indices: Any, value: Any) -> Any:
+    return value if isinstance(indices, types.CPointer) else None
+
+
 def _rows_product(n_rows: int, doc: str) -> Any:
     def typed(
         typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-        length: Any, resume: Any,
+        indices: Any, length: Any, resume: Any,
     ) -> Any:  # fmt: skip
         if not (_pointers(tile, a, b) and tile == a == b):
             return None
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
-            rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
-            _emit_product(builder, tile_, rows, None, b_, b_step_, None, length_, resume_)
-            return context.get_dummy_value()
-
-        word = types.intp
-        return types.void(tile, a, word, word, b, word, word, types.boolean), lower
-
-    typed.__doc__ = doc
-    return intrinsic(typed)
-
-
-def _rows_product_at(n_rows: int, doc: str) -> Any:
-    def typed(
-        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-        indices: Any, length: Any, resume: Any,
-    ) -> Any:  # fmt: skip
-        if not (_pointers(tile, a, b, indices) and tile == a == b):
-            return None
-
-        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_, resume_ = args
             rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
-            _emit_product(builder, tile_, rows, None, b_, b_step_, indices_, length_, resume_)
+            listed = _optional(indices, indices_)
+            _emit_product(builder, tile_, rows, None, b_, b_step_, listed, length_, resume_)
             return context.get_dummy_value()
 
         word = types.intp
@@ -206,71 +184,40 @@ def _rows_product_at(n_rows: int, doc: str) -> Any:
 
 _full_product = _rows_product(MR, "The product of a tile of MR rows.")
 _short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
-_full_product_at = _rows_product_at(MR, "The listed product of a tile of MR rows.")
-_short_product_at = _rows_product_at(SHORT, "The listed product of a tile of SHORT rows.")
 
 
 @device_function
 def rows_product(
-    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, length: Any, resume: Any
-) -> None:
-    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c], r < n_rows.
-
-    n_rows is 1 to MR; what the tile holds past it is not defined.
-    """
-    if n_rows <= SHORT:
-        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
-    else:
-        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
-
-
-@device_function
-def rows_product_at(
     tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, indices: Any, length: Any,
     resume: Any,
 ) -> None:  # fmt: skip
-    """As rows_product, but k runs over the first `length` of `indices` (int32, ascending)."""
+    """tile[r, c] (+)= sum over k of a[r * a_stride + k] * b[k * b_step + c], r < n_rows <= MR.
+
+    k runs over the first `length` of `indices` (a pointer to int32, ascending), or with None over
+    range(length). What the tile holds past n_rows is not defined.
+    """
     if n_rows <= SHORT:
-        _short_product_at(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
+        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
     else:
-        _full_product_at(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
-
-
-def _emit_neighbours(builder: Any, a: Any, word: Any) -> list[Any]:
-    return [builder.gep(a, [word(r)]) for r in range(MR)]
+        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
 
 
 @intrinsic
 def columns_product(
-    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, length: Any, resume: Any
+    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, indices: Any, length: Any, resume: Any
 ) -> Any:
-    """tile[r, c] (+)= sum over k < length of a[k * MR + r] * b[k * b_step + c]."""
+    """tile[r, c] (+)= sum over s < length of a[s * MR + r] * b[k * b_step + c], r < MR.
+
+    k is indices[s] (a pointer to int32, ascending), or with None s itself.
+    """
     if not (_pointers(tile, a, b) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, b_, b_step_, length_, resume_ = args
-        rows = _emit_neighbours(builder, a_, length_.type)
-        _emit_product(builder, tile_, rows, MR, b_, b_step_, None, length_, resume_)
-        return context.get_dummy_value()
-
-    word = types.intp
-    return types.void(tile, a, b, word, word, types.boolean), lower
-
-
-@intrinsic
-def columns_product_at(
-    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, indices: Any, length: Any,
-    resume: Any,
-) -> Any:  # fmt: skip
-    """tile[r, c] (+)= sum over s < length of a[s * MR + r] * b[indices[s] * b_step + c]."""
-    if not (_pointers(tile, a, b, indices) and tile == a == b):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         tile_, a_, b_, b_step_, indices_, length_, resume_ = args
-        rows = _emit_neighbours(builder, a_, length_.type)
-        _emit_product(builder, tile_, rows, MR, b_, b_step_, indices_, length_, resume_)
+        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
+        listed = _optional(indices, indices_)
+        _emit_product(builder, tile_, rows, MR, b_, b_step_, listed, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp

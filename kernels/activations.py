@@ -9,7 +9,8 @@ from numba import prange
 
 from . import vmath
 from ._jit import device_function, parallel_kernel
-from .simd import constant, get, lane_count, load, pointer, put, select, stack, store
+from .memory import get, lane_count, load, pointer, put, stack, store
+from .simd import constant, select
 
 LEAKY_SLOPE = 0.01
 _BLOCK = 4096  # elements per parallel task; a multiple of every vector width

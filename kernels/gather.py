@@ -14,25 +14,23 @@ from numba import prange
 
 from ._jit import device_function, parallel_kernel
 from ._tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
-from .program import FIRST_LAYER, INPUTS, Y
-from .simd import (
+from .memory import (
     advance,
     cast,
-    constant,
     float32_at,
     float64_at,
     get_offset,
     lane_count,
     load,
     load_converted,
-    nonzero_bits,
     pointer,
     prefetch,
     put,
     store,
-    trailing_zeros,
     uint8_at,
 )
+from .program import FIRST_LAYER, INPUTS, Y
+from .simd import constant, nonzero_bits, trailing_zeros
 
 SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
 """The dtypes that gather reads, with their codes."""

@@ -13,22 +13,8 @@ from numba import prange
 
 from . import vmath
 from ._jit import device_function, parallel_kernel
-from .simd import (
-    advance,
-    cast,
-    constant,
-    fma,
-    get,
-    lane_count,
-    load,
-    pointer,
-    put,
-    select,
-    splat,
-    stack,
-    store,
-    sum_eight,
-)
+from .memory import advance, cast, get, lane_count, load, pointer, put, stack, store, sum_eight
+from .simd import constant, fma, select, splat
 
 LOG_VAR_MIN = -30.0
 LOG_VAR_MAX = 20.0

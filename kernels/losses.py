@@ -15,21 +15,8 @@ from numba import prange
 from . import vmath
 from ._jit import device_function, parallel_kernel
 from .latent import load_some, store_some
-from .simd import (
-    absolute,
-    advance,
-    cast,
-    constant,
-    fma,
-    lane_count,
-    pointer,
-    put,
-    select,
-    splat,
-    stack,
-    store,
-    sum_eight,
-)
+from .memory import advance, cast, lane_count, pointer, put, stack, store, sum_eight
+from .simd import absolute, constant, fma, select, splat
 
 
 @device_function

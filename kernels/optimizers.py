@@ -1,7 +1,7 @@
 """Parameter updates: SGD with momentum, RMSprop and Adam.
 
 One update per optimiser, of one vector; it serves the tiles of the weight gradient
-(`_layers`) and the separate pass over a whole arena alike, so that both give the same bits.
+(`_dense_tasks`) and the separate pass over a whole arena alike, so that both give the same bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import numpy as np
 from numba import prange
 
 from ._jit import device_function, kernel, parallel_kernel
-from .simd import advance, cast, constant, fma, lane_count, load, pointer, splat, square_root, store
+from .memory import advance, cast, lane_count, load, pointer, store
+from .simd import constant, fma, splat, square_root
 
 # Entries of `rule`, the numbers of one step (float64).
 RATE, DECAY_1, DECAY_2, EPSILON, CORRECTION_2, SCALE = range(6)

@@ -16,20 +16,8 @@ from numba import prange, types
 
 from . import vmath
 from ._jit import device_function, kernel, parallel_kernel
-from .simd import (
-    VECTOR_FLAGS,
-    constant,
-    emit_splat,
-    get,
-    intrinsic,
-    lane_count,
-    pointer,
-    put,
-    square_root,
-    stack,
-    store,
-    vector_of,
-)
+from .memory import get, lane_count, pointer, put, stack, store
+from .simd import VECTOR_FLAGS, constant, emit_splat, intrinsic, square_root, vector_of
 
 STREAM_WEIGHTS = 0
 STREAM_ORDER = 1

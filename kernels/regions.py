@@ -25,6 +25,7 @@ from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
 from ._tiles import CHUNK_ROWS, MR, NR
 from .gather import gather_task
+from .memory import advance, lane_count, pointer
 from .optimizers import RULE_SIZE, update_span
 from .program import (
     BACKWARD_INPUT,
@@ -42,7 +43,6 @@ from .program import (
     ROW_LOSSES,
     SQUARE_SUMS,
 )
-from .simd import advance, lane_count, pointer
 from .team import DONE, REGION, call_at, claim, publish, shared_add, shared_get, wait
 
 # Entries of `whole`, the whole numbers of a step (int64).

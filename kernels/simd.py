@@ -1,10 +1,9 @@
-"""Explicit vectors for Numba code: a vector type, its operators, pointers, and memory access.
+"""Explicit vectors for Numba code: a vector type, its operators and its arithmetic.
 
-A `Vector` is one register of elements of a base type. Kernels written with it stay plain
-Python: `fma(a, b, c)`, `select(x > zero, x, y)`, `x * x + y`. The number of lanes follows from
-the base type and the instruction set (`_isa`), so the same source serves AVX-512, AVX2, NEON
-and the generic case. Everything that LLVM must be told in its own words stands in this file
-and in `tiles.py`.
+A `Vector` is one register of elements of a base type, or a few that are worked on side by side.
+Kernels written with it stay plain Python: `fma(a, b, c)`, `select(x > zero, x, y)`, `x * x + y`.
+The number of lanes follows from the base type and the instruction set (`_isa`), so the same
+source serves AVX-512, AVX2, NEON and the generic case. `memory` loads and stores vectors.
 
 Operators carry only the fast-math flag `nsz`: products and sums are never contracted behind a
 kernel's back, so that the same formula gives the same bits wherever it is inlined; a fused
@@ -29,7 +28,7 @@ from ._isa import ISA, lanes
 
 VECTOR_FLAGS = ("nsz",)
 
-_LLVM_BASE = {
+LLVM_BASE = {
     types.boolean: ir.IntType(1),
     types.int32: ir.IntType(32),
     types.uint32: ir.IntType(32),
@@ -57,7 +56,7 @@ class Vector(types.Type):
 
     @property
     def llvm(self) -> ir.VectorType:
-        return ir.VectorType(_LLVM_BASE[self.base], self.lanes)
+        return ir.VectorType(LLVM_BASE[self.base], self.lanes)
 
     def with_base(self, base: types.Type) -> Vector:
         return Vector(base, self.lanes)
@@ -217,7 +216,7 @@ def nonzero_bits(typingctx: Any, a: Any) -> Any:
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        zero = ir.Constant(args[0].type, [_LLVM_BASE[a.base](0.0)] * a.lanes)
+        zero = ir.Constant(args[0].type, [LLVM_BASE[a.base](0.0)] * a.lanes)
         different = builder.fcmp_unordered("!=", args[0], zero, flags=VECTOR_FLAGS)
         bits = builder.bitcast(different, ir.IntType(a.lanes))
         return builder.zext(bits, ir.IntType(64))
@@ -240,7 +239,7 @@ def trailing_zeros(typingctx: Any, bits: Any) -> Any:
 @intrinsic
 def splat(typingctx: Any, x: Any) -> Any:
     """A vector with the scalar `x` in every lane."""
-    if x not in _LLVM_BASE:
+    if x not in LLVM_BASE:
         return None
     vector = vector_of(x)
 
@@ -322,307 +321,3 @@ def to_float(typingctx: Any, a: Any) -> Any:
         return builder.sitofp(args[0], result.llvm)
 
     return result(a), lower
-
-
-# --- memory ------------------------------------------------------------------------------
-
-
-@intrinsic
-def pointer(typingctx: Any, array: Any) -> Any:
-    """A raw pointer to the first element of an array; read-only arrays are accepted."""
-    if not isinstance(array, types.Array):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.make_array(sig.args[0])(context, builder, args[0]).data
-
-    return types.CPointer(array.dtype)(array), lower
-
-
-def _pointer_from_address(base: types.Type, doc: str) -> Any:
-    def typed(typingctx: Any, address: Any) -> Any:
-        result = types.CPointer(base)
-
-        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], context.get_value_type(result))
-
-        return result(types.intp), lower
-
-    typed.__name__ = f"{base}_at"
-    typed.__doc__ = doc
-    return intrinsic(typed)
-
-
-uint8_at = _pointer_from_address(types.uint8, "A pointer to uint8 at an integer address.")
-float32_at = _pointer_from_address(types.float32, "A pointer to float32 at an integer address.")
-float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an integer address.")
-
-
-@intrinsic
-def get_offset(typingctx: Any, base: Any, offset: Any) -> Any:
-    """The scalar `offset` bytes after `base`, of the type that it points to; at any alignment."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        start = builder.bitcast(args[0], ir.IntType(8).as_pointer())
-        place = builder.bitcast(builder.gep(start, [args[1]]), args[0].type)
-        return builder.load(place, align=1)
-
-    return base.dtype(base, types.intp), lower
-
-
-@intrinsic
-def advance(typingctx: Any, base: Any, count: Any) -> Any:
-    """The pointer `count` elements after `base`."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.gep(args[0], [args[1]])
-
-    return base(base, types.intp), lower
-
-
-@intrinsic
-def get(typingctx: Any, base: Any, index: Any) -> Any:
-    """The scalar at `base[index]`."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.load(builder.gep(args[0], [args[1]]))
-
-    return base.dtype(base, types.intp), lower
-
-
-@intrinsic
-def put(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """Store the scalar `value` at `base[index]`."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        builder.store(args[2], builder.gep(args[0], [args[1]]))
-        return context.get_dummy_value()
-
-    return types.void(base, types.intp, base.dtype), lower
-
-
-def emit_vector_pointer(builder: Any, base: Any, index: Any, vector: ir.VectorType) -> Any:
-    """Emit the address of a vector that starts at element `index` of `base`."""
-    return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
-
-
-def element_alignment(vector: ir.VectorType) -> int:
-    """Alignment to state for unaligned access; LLVM would assume that of the whole vector."""
-    return 8 if "double" in str(vector.element) or "64" in str(vector.element) else 4
-
-
-@intrinsic
-def load(typingctx: Any, base: Any, index: Any) -> Any:
-    """The vector that starts at `base[index]`; no alignment needed."""
-    if not (isinstance(base, types.CPointer) and base.dtype in _LLVM_BASE):
-        return None
-    vector = vector_of(base.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = emit_vector_pointer(builder, args[0], args[1], vector.llvm)
-        return builder.load(place, align=element_alignment(vector.llvm))
-
-    return vector(base, types.intp), lower
-
-
-@intrinsic
-def load_row(typingctx: Any, base: Any, index: Any) -> Any:
-    """The row of a register tile that starts at `base[index]`, as one long vector.
-
-    Formulas limited by latency are faster on it: the registers that it is made of are worked on
-    side by side.
-    """
-    if not (isinstance(base, types.CPointer) and base.dtype in _LLVM_BASE):
-        return None
-    one = vector_of(base.dtype)
-    vector = Vector(base.dtype, ISA.tile_vectors * one.lanes)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = emit_vector_pointer(builder, args[0], args[1], vector.llvm)
-        return builder.load(place, align=element_alignment(vector.llvm))
-
-    return vector(base, types.intp), lower
-
-
-@intrinsic
-def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
-    """The elements from `base[index]` on (uint8 or floats), as a vector for the pointer `like`."""
-    if not (isinstance(base, types.CPointer) and isinstance(like, types.CPointer)):
-        return None
-    vector = vector_of(like.dtype)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        source = ir.VectorType(args[0].type.pointee, vector.lanes)
-        place = emit_vector_pointer(builder, args[0], args[1], source)
-        value = builder.load(place, align=1)  # packed records are not aligned
-        if base.dtype == like.dtype:
-            return value
-        if isinstance(base.dtype, types.Integer):
-            return builder.uitofp(value, vector.llvm)
-        if base.dtype.bitwidth < like.dtype.bitwidth:
-            return builder.fpext(value, vector.llvm)
-        return builder.fptrunc(value, vector.llvm)
-
-    return vector(base, types.intp, like), lower
-
-
-@intrinsic
-def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """Store a vector at `base[index]` and after; no alignment needed."""
-    if not (isinstance(base, types.CPointer) and isinstance(value, Vector)):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
-        builder.store(args[2], place, align=element_alignment(value.llvm))
-        return context.get_dummy_value()
-
-    return types.void(base, types.intp, value), lower
-
-
-@intrinsic
-def stack(typingctx: Any, like: Any, count: Any) -> Any:
-    """A buffer of `count` (a literal) elements on the stack of the calling function.
-
-    It is one place per call of that function, not one per iteration of a loop in it.
-    """
-    if not (isinstance(like, types.CPointer) and isinstance(count, types.IntegerLiteral)):
-        return None
-    size = count.literal_value
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        element = args[0].type.pointee
-        with builder.goto_entry_block():
-            buffer = builder.alloca(ir.ArrayType(element, size))
-            buffer.align = 64
-        return builder.bitcast(buffer, element.as_pointer())
-
-    return like(like, count), lower
-
-
-@intrinsic
-def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
-    """Ask for the cache line of `base[index]`, which will be written, ahead of its use."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte = ir.IntType(8).as_pointer()
-        word = ir.IntType(32)
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
-        function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
-        builder.call(function, [place, word(0), word(3), word(1)])
-        return context.get_dummy_value()
-
-    return types.void(base, types.intp), lower
-
-
-@intrinsic
-def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
-    """The sum of the 8 elements at `base[index]` by one fixed tree, whatever the vector width:
-    ((0+4)+(2+6)) + ((1+5)+(3+7))."""
-    if not isinstance(base, types.CPointer):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vector = ir.VectorType(args[0].type.pointee, 8)
-        place = emit_vector_pointer(builder, args[0], args[1], vector)
-        values = builder.load(place, align=element_alignment(vector))
-        index_type = ir.IntType(32)
-        for half in (4, 2, 1):
-            halves = [
-                builder.shuffle_vector(
-                    values,
-                    ir.Constant(values.type, ir.Undefined),
-                    ir.Constant(ir.VectorType(index_type, half), list(range(start, start + half))),
-                )
-                for start in (0, half)
-            ]
-            values = builder.fadd(*halves, flags=VECTOR_FLAGS)
-        return builder.extract_element(values, index_type(0))
-
-    return base.dtype(base, types.intp), lower
-
-
-@intrinsic
-def transpose_square(
-    typingctx: Any, out: Any, out_stride: Any, source: Any, source_stride: Any
-) -> Any:
-    """Transpose a square of lanes x lanes elements from `source` to `out` (row strides given).
-
-    Eklundh's algorithm: log2(lanes) rounds, each of which exchanges blocks between row pairs.
-    """
-    if not (isinstance(out, types.CPointer) and out == source):
-        return None
-    vector = vector_of(out.dtype)
-    count = vector.lanes
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        out_base, out_step, source_base, source_step = args
-        word = ir.IntType(32)
-        align = element_alignment(vector.llvm)
-        rows = []
-        for r in range(count):
-            index = builder.mul(source_step, source_step.type(r))
-            place = emit_vector_pointer(builder, source_base, index, vector.llvm)
-            rows.append(builder.load(place, align=align))
-        distance = count // 2
-        while distance:
-            upper = [j if not j & distance else count + j - distance for j in range(count)]
-            lower_ = [j + distance if not j & distance else count + j for j in range(count)]
-            mask_type = ir.VectorType(word, count)
-            for r in range(count):
-                if not r & distance:
-                    a, b = rows[r], rows[r + distance]
-                    rows[r] = builder.shuffle_vector(a, b, ir.Constant(mask_type, upper))
-                    rows[r + distance] = builder.shuffle_vector(
-                        a, b, ir.Constant(mask_type, lower_)
-                    )
-            distance //= 2
-        for r in range(count):
-            index = builder.mul(out_step, out_step.type(r))
-            place = emit_vector_pointer(builder, out_base, index, vector.llvm)
-            builder.store(rows[r], place, align=align)
-        return context.get_dummy_value()
-
-    return types.void(out, types.intp, source, types.intp), lower
-
-
-# --- constants of a base type ---------------------------------------------------------------
-
-
-@intrinsic
-def lane_count(typingctx: Any, base: Any) -> Any:
-    """The lanes of a vector, or of one vector of what the pointer `base` points to; a constant."""
-    if isinstance(base, Vector):
-        count = base.lanes
-    elif isinstance(base, types.CPointer):
-        count = vector_of(base.dtype).lanes
-    else:
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.get_constant(types.intp, count)
-
-    return types.intp(base), lower
-
-
-@intrinsic
-def cast(typingctx: Any, base: Any, x: Any) -> Any:
-    """The scalar `x` converted to the type that `base` points to."""
-    if not (isinstance(base, types.CPointer) and isinstance(x, types.Number)):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.cast(builder, args[1], x, base.dtype)
-
-    return base.dtype(base, x), lower

@@ -15,6 +15,7 @@ from numba import prange, types
 from ._jit import address_of, device_function, kernel, parallel_kernel
 from ._latent_tasks import KL, RECONSTRUCTION
 from ._subnormals import flush_subnormals, restore_mode
+from .memory import advance, cast, get, lane_count, load, pointer, stack, store
 from .optimizers import SCALE, step_rule
 from .program import DRAW, KIND, OUTPUTS, X
 from .regions import (
@@ -30,7 +31,7 @@ from .regions import (
     run_region,
     work_off,
 )
-from .simd import advance, cast, constant, get, lane_count, load, pointer, stack, store
+from .simd import constant
 from .team import ARRIVED, FINISHED, call_at, has_tasks, shared_add, shared_get, shared_set, wait
 
 
@@ -177,11 +178,11 @@ def run_steps(address, team, n_members, *job):
     address : int
         `member_address` of the arenas' dtype.
     team : ndarray of int64
-        `new_team` of at least n_members, all zero.
+        A new team (`new_team`) of n_members.
     n_members : int
         Threads that take part.
-    program : ndarray of int64, shape (n_regions + 2, COLUMNS)
-        The regions of one batch, then SQUARE_SUMS and UPDATE for clipping.
+    program : ndarray of int64, shape (n_regions, COLUMNS) or, for clipping, n_regions + 2 rows
+        The regions of one batch, then SQUARE_SUMS and UPDATE.
     n_regions : int
     whole : ndarray of int64, shape (WHOLE_SIZE,)
     real : ndarray of float64, shape (REAL_SIZE,)

@@ -17,7 +17,6 @@ longer than the call lasts.
 from __future__ import annotations
 
 import ctypes
-import platform
 import sys
 from typing import Any
 
@@ -26,6 +25,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from ._isa import processor_family
 from ._jit import device_function
 from .simd import intrinsic
 
@@ -96,16 +96,16 @@ def shared_add(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
 @intrinsic
 def _pause(typingctx: Any) -> Any:
     """Tell the processor that this thread spins."""
-    machine = platform.machine().lower()
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         word = ir.IntType(32)
-        if machine in ("x86_64", "amd64"):
-            name, operands = "llvm.x86.sse2.pause", []
-        elif machine in ("aarch64", "arm64"):
-            name, operands = "llvm.aarch64.hint", [word(1)]  # yield
-        else:
+        instruction = {
+            "x86": ("llvm.x86.sse2.pause", []),
+            "arm": ("llvm.aarch64.hint", [word(1)]),  # yield
+        }
+        if processor_family() not in instruction:
             return context.get_dummy_value()
+        name, operands = instruction[processor_family()]
         kind = ir.FunctionType(ir.VoidType(), [word] * len(operands))
         builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
         return context.get_dummy_value()

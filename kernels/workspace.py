@@ -58,7 +58,6 @@ class Workspace:
         self.whole[YIELD_ADDRESS] = yield_address()
         self.real = np.zeros(REAL_SIZE)
         self._address = member_address(dtype)
-        self._team = new_team(n_threads)
         self._partial = np.zeros(-(-arena_size(table, dtype) // ARENA_BLOCK))
         self._training = self.program.training()
 
@@ -97,9 +96,9 @@ class Workspace:
         self, program: np.ndarray, n_regions: int, arenas: tuple[np.ndarray, ...],
         out: np.ndarray, order: np.ndarray, *numbers: object,
     ) -> None:  # fmt: skip
-        self._team.fill(0)
+        n_members = get_num_threads()
         run_steps(
-            self._address, self._team, get_num_threads(), program, n_regions, self.whole,
+            self._address, new_team(n_members), n_members, program, n_regions, self.whole,
             self.real, *arenas, self.matrices, out, self.columns, self.lists, self.sums,
             self._partial, order, *numbers,
         )  # fmt: skip

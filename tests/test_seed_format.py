@@ -149,6 +149,7 @@ def test_bad_seed_folders(seed_folder, file, content, message):
     ],
 )
 def test_bad_seed_arrays(seed_folder, array, message):
+    # Pickling is for making the bad file only; reading must refuse it.
     np.save(seed_folder / "encoder_layer0" / "weight.npy", array, allow_pickle=True)
     check_refused(seed_folder, message)
 
@@ -185,6 +186,7 @@ def test_a_pickle_in_place_of_an_array_is_not_run(seed_folder, tmp_path):
     file = seed_folder / "sampler_mean" / "weight.npy"
     file.write_bytes(pickle.dumps(Bomb()))
     check_refused(seed_folder, "sampler_mean/weight.npy is no plain NumPy array file")
+    # The same within an array file, which only writing with pickles can make.
     np.save(file, np.array([[Bomb()]], object), allow_pickle=True)
     check_refused(seed_folder, "sampler_mean/weight.npy is no plain NumPy array file")
     assert not (tmp_path / "exploded").exists()

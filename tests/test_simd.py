@@ -11,30 +11,32 @@ from kernel_checks import Array, DType, compiled, each_dtype, generator
 from numba import types
 
 from fastvae.kernels._isa import INSTRUCTION_SETS, ISA, lanes
-from fastvae.kernels.simd import (
-    absolute,
+from fastvae.kernels.memory import (
     advance,
-    as_float,
-    as_integer,
     cast,
-    constant,
-    fma,
     get,
     lane_count,
     load,
     pointer,
     prefetch,
     put,
+    stack,
+    store,
+    sum_eight,
+    transpose_square,
+)
+from fastvae.kernels.simd import (
+    absolute,
+    as_float,
+    as_integer,
+    constant,
+    fma,
     round_even,
     select,
     splat,
     square_root,
-    stack,
-    store,
-    sum_eight,
     to_float,
     to_integer,
-    transpose_square,
     vector_of,
 )
 

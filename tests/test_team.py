@@ -61,8 +61,19 @@ def run_threads(calls):
         thread.join()
 
 
-def train(monkeypatch, n_members, run_steps):
-    """Three steps of training by a team of n_members; return the parameters and shared words."""
+def train(monkeypatch, n_members, run_members=None):
+    """Three steps of training; return the parameters and the team's shared words.
+
+    `run_members(words, n_members, *job)` stands in for the threads of `run_steps`.
+    """
+    words = team.new_team(n_members)
+
+    def run_steps(address, _, n_members, *job):
+        if run_members is None:
+            steps.run_steps(address, words, n_members, *job)
+        else:
+            run_members(words, n_members, *job)
+
     monkeypatch.setattr(workspace, "run_steps", run_steps)
     monkeypatch.setattr(workspace, "get_num_threads", lambda: n_members)
     monkeypatch.setattr(workspace, "max_threads", lambda: n_members)
@@ -82,38 +93,29 @@ def train(monkeypatch, n_members, run_steps):
         kernels.OPTIMIZERS["adam"], np.array([0.9, 0.999, 1e-8, 0.0]), np.full(3, 1e-2), 0, 0,
         1.0, 1.0, 0.0, np.zeros(4 + 6),
     )  # fmt: skip
-    return parameters, work._team
-
-
-def call_member(times):
-    """Stands in for `run_steps`: one thread plays `times` members, one after another."""
-
-    def run(address, shared, n_members, *job):
-        for _ in range(times):
-            steps.run_member(shared, n_members, *job)
-
-    return run
+    return parameters, words
 
 
 @pytest.mark.parametrize("arrivals", [1, 3])
 def test_the_leader_needs_nobody_and_late_members_do_nothing(monkeypatch, arrivals):
-    alone, words = train(monkeypatch, 3, call_member(arrivals))
+    def one_after_another(*arguments):
+        for _ in range(arrivals):
+            steps.run_member(*arguments)
+
+    alone, words = train(monkeypatch, 3, one_after_another)
     assert words[team.ARRIVED] == arrivals
     assert words[team.FINISHED] == 1
     assert words[team.CLAIMS + team._SPACING] > 0  # a range was offered to others
-    usual, _ = train(monkeypatch, 1, steps.run_steps)
-    np.testing.assert_array_equal(alone, usual)
+    np.testing.assert_array_equal(alone, train(monkeypatch, 1)[0])
 
 
 def test_a_team_larger_than_the_machine_gives_the_same_bits(monkeypatch):
-    usual, _ = train(monkeypatch, 1, steps.run_steps)
+    def at_once(*arguments):
+        run_threads([(steps.run_member, arguments)] * 7)
 
-    def run(address, shared, n_members, *job):
-        run_threads([(steps.run_member, (shared, n_members, *job))] * n_members)
-
-    many, words = train(monkeypatch, 7, run)
+    many, words = train(monkeypatch, 7, at_once)
     assert words[team.ARRIVED] == 7
-    np.testing.assert_array_equal(many, usual)
+    np.testing.assert_array_equal(many, train(monkeypatch, 1)[0])
 
 
 def test_the_processor_is_offered_by_a_function_of_the_system():

@@ -221,6 +221,7 @@ def test_seeds_give_other_weights():
         assert name.endswith("bias") or not np.any(one[name] == other[name])
 
 
+# Pickled in memory, as multiprocessing does to hand a model over; nothing is read from disk.
 @pytest.mark.parametrize("clone", [copy.deepcopy, lambda vae: pickle.loads(pickle.dumps(vae))])
 def test_a_copy_is_whole_and_independent(clone):
     vae = small_vae()

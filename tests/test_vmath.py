@@ -12,7 +12,7 @@ from kernel_checks import Array, DType, assert_within, compiled, each_dtype, eps
 
 from fastvae.kernels import vmath
 from fastvae.kernels._isa import ISA, isa
-from fastvae.kernels.simd import lane_count, load, pointer, store
+from fastvae.kernels.memory import lane_count, load, pointer, store
 
 TINY = float(np.exp(-87.3))  # below it the float32 exp is flushed to 0
 

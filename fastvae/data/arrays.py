@@ -110,6 +110,7 @@ def _read_archive(path: Path) -> dict[str, Array]:
                 with archive.open(member) as file:
                     array = np.lib.format.read_array(file, allow_pickle=False)
                 arrays[member.filename.removesuffix(".npy")] = array
+    # NotImplementedError: a compression or a feature that zipfile does not know.
     except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"{path} is not a sound .npz file: {error}") from error
     return arrays
