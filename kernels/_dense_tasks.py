@@ -44,7 +44,6 @@ from .optimizers import update_span
 from .program import (
     AUX,
     EXTRA,
-    FIRST_LAYER,
     FUNCTION,
     INPUTS,
     OUTPUTS,
@@ -54,7 +53,7 @@ from .program import (
     X,
     Y,
 )
-from .simd import constant, nonzero_bits
+from .simd import constant
 
 LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
@@ -95,59 +94,18 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
             b = tile_start(t, n_rows)
             rows_product(
                 advance(tiles, b * width), advance(x, b * stride + start), stride,
-                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, None,
-                length, start > 0,
-            )  # fmt: skip
-
-
-@device_function
-def _multiply_listed(
-    tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any, columns: Any
-) -> None:
-    """As _multiply, but only the columns that `columns` lists for each tile of rows."""
-    width = NR * lane_count(tiles)
-    n_tiles = (n_rows + MR - 1) // MR
-    ahead = BLOCK * width // n_tiles + LINE
-    for start in range(0, n_in, BLOCK):
-        for t in range(n_tiles):
-            _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
-            listed = advance(columns, t * (n_in + 1))
-            length = np.int64(get(listed, 0))
-            listed = advance(listed, 1)
-            begin = _listed_before(listed, length, start)
-            n = _listed_before(listed, length, start + BLOCK) - begin
-            b = tile_start(t, n_rows)
-            rows_product(
-                advance(tiles, b * width), advance(x, b * stride), stride,
-                tile_start(t + 1, n_rows) - b, weights, width, advance(listed, begin), n,
+                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
                 start > 0,
             )  # fmt: skip
 
 
 @device_function
-def _listed_before(listed: Any, length: Any, end: Any) -> Any:
-    """How many of the ascending entries listed[0:length] are below `end`."""
-    low = np.int64(0)
-    high = length
-    while low < high:
-        middle = (low + high) // 2
-        if np.int64(get(listed, middle)) < end:
-            low = middle + 1
-        else:
-            high = middle
-    return low
-
-
-@device_function
 def forward_task(
-    task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any,
-    columns: Any, skip: Any,
-) -> None:  # fmt: skip
+    task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any
+) -> None:
     """y = activation(x W^T + b), some rows of one panel of y.
 
-    y is in the workspace, or the rows of `out` from `first_row` on. With `skip`, `columns` lists
-    for each tile of rows the columns of x that are not all zero, and only these are
-    multiplied.
+    y is in the workspace, or the rows of `out` from `first_row` on.
     """
     base = pointer(parameters)
     tiles = stack(base, _CHUNK_FLOATS)
@@ -163,11 +121,7 @@ def forward_task(
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
     x = advance(pointer(work), row[X] + first * row[X + 1])
-    if skip and row[FIRST_LAYER] == 1:
-        listed = advance(pointer(columns), (first // MR) * (n_in + 1))
-        _multiply_listed(tiles, x, row[X + 1], rows, weights, n_in, listed)
-    else:
-        _multiply(tiles, x, row[X + 1], rows, weights, n_in)
+    _multiply(tiles, x, row[X + 1], rows, weights, n_in)
     y_base = advance(pointer(work), row[Y])
     if row[TO_OUT] != 0:
         y_base = advance(pointer(out), first_row * row[Y + 1])
@@ -281,53 +235,37 @@ def backward_input_task(
 
 
 @device_function
-def pack_task(task: Any, row: Any, n_rows: Any, work: Any, lists: Any, skip: Any) -> None:
+def pack_task(task: Any, row: Any, n_rows: Any, work: Any) -> None:
     """MR columns of x side by side, row after row, for each tile of the weight gradient.
 
-    With `skip`, only rows in which one of them is not zero are taken, and listed. A task takes
-    neighbouring tiles, since they share cache lines of x.
+    A task takes neighbouring tiles, since they share cache lines of x.
     """
     begin = task * PACK_TILES
     stride = row[X + 1]
     for tile in range(begin, min(begin + PACK_TILES, (row[INPUTS] + MR - 1) // MR)):
         x = advance(pointer(work), row[X] + tile * MR)
         packed = advance(pointer(work), row[Y] + tile * row[Y + 1])
-        if not skip:
-            for b in range(n_rows):
-                # What lies past MR is written over by the next row, or stays in the tile's pad.
-                for c in range(0, MR, lane_count(x)):
-                    store(packed, b * MR + c, load(x, b * stride + c))
-            continue
-        listed = advance(pointer(lists), tile * (n_rows + 1))
-        n = np.int64(0)
         for b in range(n_rows):
-            bits = np.int64(0)
+            # What lies past MR is written over by the next row, or stays in the tile's pad.
             for c in range(0, MR, lane_count(x)):
-                values = load(x, b * stride + c)
-                store(packed, n * MR + c, values)
-                bits |= nonzero_bits(values) << c
-            put(listed, 1 + n, np.int32(b))
-            n += np.int64(bits & ((1 << MR) - 1) != 0)
-        put(listed, 0, np.int32(n))
+                store(packed, b * MR + c, load(x, b * stride + c))
 
 
 @device_function
 def backward_weight_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any,
-    work: Any, optimizer: Any, rule: Any, lists: Any, skip: Any,
+    work: Any, optimizer: Any, rule: Any,
 ) -> None:  # fmt: skip
     """dW = dy^T x and db, some tiles of one panel of outputs.
 
     The rows are taken in blocks whose part of dy stays in the first-level cache. Each finished
     tile is stored in `gradient` (optimizer < 0), or its parameters and moments are updated
-    while they are in the cache. With `skip`, rows in which all MR inputs of a tile are zero are
-    left out of the product.
+    while they are in the cache.
     """
     base = pointer(parameters)
     buffers = pointer(work)
     tiles = stack(base, _TASK_FLOATS)
-    count = lane_count(base)
-    width = NR * count
+    width = NR * lane_count(base)
     n_in = row[INPUTS]
     chunks = (n_in + TASK_TILES * MR - 1) // (TASK_TILES * MR)
     panel = task // chunks
@@ -339,24 +277,13 @@ def backward_weight_task(
         for i in range(first, last, MR):
             _prefetch_next_rows(dy, row[AUX + 1], start, n_rows, (i - first) // MR)
             if optimizer >= 0 and end == n_rows:
-                _prefetch_state(parameters, moment1, moment2, row, panel, i, min(MR, last - i))
+                prefetch_state(parameters, moment1, moment2, row, panel, i, min(MR, last - i))
             tile = advance(tiles, (i - first) * width)
             packed = advance(buffers, row[Y] + (i // MR) * row[Y + 1])
-            if skip and row[FIRST_LAYER] == 1:
-                listed = advance(pointer(lists), (i // MR) * (n_rows + 1))
-                length = np.int64(get(listed, 0))
-                listed = advance(listed, 1)
-                begin = _listed_before(listed, length, start)
-                n = _listed_before(listed, length, end) - begin
-                columns_product(
-                    tile, advance(packed, begin * MR), dy, row[AUX + 1],
-                    advance(listed, begin), n, start > 0,
-                )  # fmt: skip
-            else:
-                columns_product(
-                    tile, advance(packed, start * MR), advance(dy, start * row[AUX + 1]),
-                    row[AUX + 1], None, end - start, start > 0,
-                )  # fmt: skip
+            columns_product(
+                tile, advance(packed, start * MR), advance(dy, start * row[AUX + 1]),
+                row[AUX + 1], end - start, start > 0,
+            )  # fmt: skip
             if end == n_rows:
                 place = row[ROW_WEIGHT] + (panel * n_in + i) * width
                 n_elements = min(MR, last - i) * width
@@ -365,13 +292,28 @@ def backward_weight_task(
                     rule,
                 )  # fmt: skip
     if first == 0:
-        for v in range(0, width, count):
-            total = constant(load(dy, v), 0.0)
-            for b in range(n_rows):
-                total = total + load(dy, b * row[AUX + 1] + v)
-            store(tiles, v, total)
-        place = row[ROW_BIAS] + panel * width
-        update_span(optimizer, parameters, moment1, moment2, gradient, tiles, place, width, rule)
+        backward_bias(
+            panel, row, n_rows, parameters, moment1, moment2, gradient, dy, optimizer, rule
+        )
+
+
+@device_function
+def backward_bias(
+    panel: Any, row: Any, n_rows: Any, parameters: Any, moment1: Any, moment2: Any,
+    gradient: Any, dy: Any, optimizer: Any, rule: Any,
+) -> None:  # fmt: skip
+    """db = the sum of a panel of dy over the rows, stored or applied."""
+    base = pointer(parameters)
+    sums = stack(base, _ROW_FLOATS)
+    count = lane_count(base)
+    width = NR * count
+    for v in range(0, width, count):
+        total = constant(load(dy, v), 0.0)
+        for b in range(n_rows):
+            total = total + load(dy, b * row[AUX + 1] + v)
+        store(sums, v, total)
+    place = row[ROW_BIAS] + panel * width
+    update_span(optimizer, parameters, moment1, moment2, gradient, sums, place, width, rule)
 
 
 @device_function
@@ -388,7 +330,7 @@ def _prefetch_next_rows(dy: Any, stride: Any, start: Any, n_rows: Any, part: Any
 
 
 @device_function
-def _prefetch_state(
+def prefetch_state(
     parameters: Any, moment1: Any, moment2: Any, row: Any, panel: Any, i: Any, rows: Any
 ) -> None:
     """Ask for a tile's parameters and moments, so that they are there when its product is done:

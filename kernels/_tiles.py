@@ -29,6 +29,8 @@ SHORT = ISA.short_rows
 NR = ISA.tile_vectors
 TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
 """Elements of a tile in float32; a float64 tile has half as many."""
+WIDE = 8 // NR
+"""Panels that one row is multiplied with where zeros are skipped: 8 accumulators."""
 CHUNK_TILES = 24
 CHUNK_ROWS = CHUNK_TILES * MR
 """Rows in one task of a product with a panel of weights."""
@@ -51,24 +53,20 @@ def tile_start(tile: Any, n_rows: Any) -> Any:
 
 
 def _emit_product(
-    builder: Any, tile: Any, a_rows: list[Any], a_step: int | None, b: Any, b_step: Any,
-    indices: Any, length: Any, resume: Any,
+    builder: Any, places: list[Any], a_rows: list[Any], a_step: int, columns: list[Any],
+    b_step: Any, indices: Any, length: Any, resume: Any,
 ) -> None:  # fmt: skip
-    """Emit tile[r, :] = sum over s < length of a_rows[r][p] * b[q * b_step + :].
+    """Emit the sums over s < length of a_rows[r][s * a_step] * columns[v][k * b_step].
 
-    Without `indices` (a pointer to int32), p = q = s. With them q = indices[s], and p = q too,
-    unless `a_step` is given: then p = s * a_step. With `resume` the sum goes on from the tile.
+    `columns` and `places` are pointers to vectors; the sum of r and v is left in
+    places[r * len(columns) + v]. k is indices[s] (a pointer to int32) or, with None, s itself.
+    With `resume` the sums go on from what stands in `places`.
     """
-    element = tile.type.pointee
+    vector = places[0].type.pointee
     word = length.type
-    count = len(a_rows) * NR
-    vector = vector_of(types.float32 if isinstance(element, ir.FloatType) else types.float64)
-    align = element_alignment(vector.llvm)
+    align = element_alignment(vector)
     zero = word(0)
-    zero_vector = ir.Constant(vector.llvm, [element(0.0)] * vector.lanes)
-
-    def place_of(i: int) -> Any:
-        return emit_vector_pointer(builder, tile, word(i * vector.lanes), vector.llvm)
+    zero_vector = ir.Constant(vector, [vector.element(0.0)] * vector.count)
 
     before = builder.block
     again = builder.append_basic_block("product.resume")
@@ -77,12 +75,12 @@ def _emit_product(
     done = builder.append_basic_block("product.done")
     builder.cbranch(resume, again, entry)
     builder.position_at_end(again)
-    partial = [builder.load(place_of(i), align=align) for i in range(count)]
+    partial = [builder.load(place, align=align) for place in places]
     builder.branch(entry)
     builder.position_at_end(entry)
     starts = []
     for value in partial:
-        start = builder.phi(vector.llvm)
+        start = builder.phi(vector)
         start.add_incoming(zero_vector, before)
         start.add_incoming(value, again)
         starts.append(start)
@@ -91,22 +89,21 @@ def _emit_product(
     builder.position_at_end(loop)
     step = builder.phi(word)
     step.add_incoming(zero, entry)
-    sums = [builder.phi(vector.llvm) for _ in range(count)]
+    sums = [builder.phi(vector) for _ in places]
     for phi, start in zip(sums, starts, strict=True):
         phi.add_incoming(start, entry)
     k = step if indices is None else builder.sext(builder.load(builder.gep(indices, [step])), word)
     row_b = builder.mul(k, b_step)
     operands = []
-    for v in range(NR):
-        index = builder.add(row_b, word(v * vector.lanes))
-        place = emit_vector_pointer(builder, b, index, vector.llvm)
-        operands.append(builder.load(place, align=align))
-    offset_a = k if a_step is None else builder.mul(step, word(a_step))
+    for column in columns:
+        place = builder.gep(builder.bitcast(column, vector.element.as_pointer()), [row_b])
+        operands.append(builder.load(builder.bitcast(place, column.type), align=align))
+    offset_a = builder.mul(step, word(a_step))
     updated = []
-    for r in range(len(a_rows)):
-        factor = builder.load(builder.gep(a_rows[r], [offset_a]))
-        factors = emit_splat(builder, factor, vector.lanes)
-        row = sums[r * NR : (r + 1) * NR]
+    for r, a_row in enumerate(a_rows):
+        factor = builder.load(builder.gep(a_row, [offset_a]))
+        factors = emit_splat(builder, factor, vector.count)
+        row = sums[r * len(columns) : (r + 1) * len(columns)]
         products = [
             emit_fma(builder, factors, operand, total)
             for operand, total in zip(operands, row, strict=True)
@@ -120,13 +117,14 @@ def _emit_product(
     builder.cbranch(builder.icmp_signed("<", following, length), loop, done)
 
     builder.position_at_end(done)
-    for i in range(count):
-        final = builder.phi(vector.llvm)
-        final.add_incoming(starts[i], entry)
-        final.add_incoming(updated[i], loop)
-        updated[i] = final
-    for i, value in enumerate(updated):
-        builder.store(value, place_of(i), align=align)
+    finals = []
+    for start, value in zip(starts, updated, strict=True):
+        final = builder.phi(vector)
+        final.add_incoming(start, entry)
+        final.add_incoming(value, loop)
+        finals.append(final)
+    for final, place in zip(finals, places, strict=True):
+        builder.store(final, place, align=align)
 
 
 def _emit_fence(builder: Any, value: Any) -> Any:
@@ -156,27 +154,47 @@ def _pointers(*arguments: Any) -> bool:
     return all(isinstance(argument, types.CPointer) for argument in arguments)
 
 
-def _optional(indices: Any, value: Any) -> Any:
-    return value if isinstance(indices, types.CPointer) else None
+def _emit_vectors(builder: Any, base: Any, starts: list[Any]) -> list[Any]:
+    """Emit pointers to NR vectors from each of the elements `starts` of `base` on."""
+    element = types.float32 if isinstance(base.type.pointee, ir.FloatType) else types.float64
+    vector = vector_of(element)
+    return [
+        emit_vector_pointer(
+            builder, base, builder.add(start, start.type(v * vector.lanes)), vector.llvm
+        )
+        for start in starts
+        for v in range(NR)
+    ]
+
+
+def _emit_tile(
+    builder: Any, tile: Any, a_rows: list[Any], a_step: int, b: Any, b_step: Any,
+    length: Any, resume: Any,
+) -> None:  # fmt: skip
+    """Emit tile[r, :] (+)= sum over k < length of a_rows[r][k * a_step] * b[k * b_step + :]."""
+    word = length.type
+    width = NR * (ISA.vector_bytes // (4 if isinstance(b.type.pointee, ir.FloatType) else 8))
+    places = _emit_vectors(builder, tile, [word(r * width) for r in range(len(a_rows))])
+    columns = _emit_vectors(builder, b, [word(0)])
+    _emit_product(builder, places, a_rows, a_step, columns, b_step, None, length, resume)
 
 
 def _rows_product(n_rows: int, doc: str) -> Any:
     def typed(
         typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-        indices: Any, length: Any, resume: Any,
+        length: Any, resume: Any,
     ) -> Any:  # fmt: skip
         if not (_pointers(tile, a, b) and tile == a == b):
             return None
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            tile_, a_, a_stride_, last_row_, b_, b_step_, indices_, length_, resume_ = args
+            tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
             rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
-            listed = _optional(indices, indices_)
-            _emit_product(builder, tile_, rows, None, b_, b_step_, listed, length_, resume_)
+            _emit_tile(builder, tile_, rows, 1, b_, b_step_, length_, resume_)
             return context.get_dummy_value()
 
         word = types.intp
-        return types.void(tile, a, word, word, b, word, indices, word, types.boolean), lower
+        return types.void(tile, a, word, word, b, word, word, types.boolean), lower
 
     typed.__doc__ = doc
     return intrinsic(typed)
@@ -188,37 +206,61 @@ _short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
 
 @device_function
 def rows_product(
-    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, indices: Any, length: Any,
-    resume: Any,
-) -> None:  # fmt: skip
-    """tile[r, c] (+)= sum over k of a[r * a_stride + k] * b[k * b_step + c], r < n_rows <= MR.
+    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, length: Any, resume: Any
+) -> None:
+    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c], r < n_rows.
 
-    k runs over the first `length` of `indices` (a pointer to int32, ascending), or with None over
-    range(length). What the tile holds past n_rows is not defined.
+    n_rows <= MR; what the tile holds past n_rows is not defined.
     """
     if n_rows <= SHORT:
-        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
+        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
     else:
-        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, indices, length, resume)
+        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
 
 
 @intrinsic
 def columns_product(
-    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, indices: Any, length: Any, resume: Any
+    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, length: Any, resume: Any
 ) -> Any:
-    """tile[r, c] (+)= sum over s < length of a[s * MR + r] * b[k * b_step + c], r < MR.
-
-    k is indices[s] (a pointer to int32, ascending), or with None s itself.
-    """
+    """tile[r, c] (+)= sum over k < length of a[k * MR + r] * b[k * b_step + c], r < MR."""
     if not (_pointers(tile, a, b) and tile == a == b):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, a_, b_, b_step_, indices_, length_, resume_ = args
+        tile_, a_, b_, b_step_, length_, resume_ = args
         rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
-        listed = _optional(indices, indices_)
-        _emit_product(builder, tile_, rows, MR, b_, b_step_, listed, length_, resume_)
+        _emit_tile(builder, tile_, rows, MR, b_, b_step_, length_, resume_)
         return context.get_dummy_value()
 
     word = types.intp
-    return types.void(tile, a, b, word, indices, word, types.boolean), lower
+    return types.void(tile, a, b, word, word, types.boolean), lower
+
+
+@intrinsic
+def listed_product(
+    typingctx: Any, tile: Any, tile_stride: Any, a: Any, b: Any, b_stride: Any, last_panel: Any,
+    b_step: Any, indices: Any, length: Any, resume: Any,
+) -> Any:  # fmt: skip
+    """One row of a product with WIDE panels, without the zeros of the row.
+
+    tile[p * tile_stride + c] (+)= sum over s < length of
+    a[s] * b[p * b_stride + indices[s] * b_step + c]; `indices` points to int32, ascending.
+    Panels after `last_panel` repeat it (and are not used).
+    """
+    if not (_pointers(tile, a, b, indices) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, tile_stride_, a_, b_, b_stride_, last_, b_step_, indices_, length_, resume_ = args
+        numbers = [length_.type(p) for p in range(WIDE)]
+        tile_starts = [builder.mul(p, tile_stride_) for p in numbers]
+        present = [builder.select(builder.icmp_signed("<", p, last_), p, last_) for p in numbers]
+        b_starts = [builder.mul(p, b_stride_) for p in present]
+        places = _emit_vectors(builder, tile_, tile_starts)
+        columns = _emit_vectors(builder, b_, b_starts)
+        _emit_product(builder, places, [a_], 1, columns, b_step_, indices_, length_, resume_)
+        return context.get_dummy_value()
+
+    word = types.intp
+    numbers = (word, word, word, indices, word, types.boolean)
+    return types.void(tile, word, a, b, *numbers), lower

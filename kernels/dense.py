@@ -57,7 +57,7 @@ def _forward_panel(panel: Any, out: Any, x: Any, weight: Any, bias: Any, activat
     for row in range(0, n_rows, MR):
         rows = min(MR, n_rows - row)
         source = advance(base, row * n_in)
-        rows_product(tile, source, n_in, rows, pointer(packed), width, None, n_in, False)
+        rows_product(tile, source, n_in, rows, pointer(packed), width, n_in, False)
         for r in range(rows):
             for v in range(0, n, count):
                 b = load_some(pointer(bias), first + v, n - v, spare)
@@ -79,7 +79,7 @@ def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
     for row in range(0, n_rows, MR):
         rows = min(MR, n_rows - row)
         source = advance(base, row * n_out)
-        rows_product(tile, source, n_out, rows, pointer(packed), width, None, n_out, False)
+        rows_product(tile, source, n_out, rows, pointer(packed), width, n_out, False)
         _store_tile(advance(pointer(dx), row * n_in + first), n_in, tile, rows, n)
 
 
@@ -98,7 +98,7 @@ def _backward_weight_panel(panel: Any, dweight: Any, dy: Any, x: Any) -> None:
     for o in range(0, n_out, MR):
         rows = min(MR, n_out - o)
         _pack_columns(pointer(outputs), MR, advance(base, o), n_out, n_rows, rows)
-        columns_product(tile, pointer(outputs), pointer(inputs), width, None, n_rows, False)
+        columns_product(tile, pointer(outputs), pointer(inputs), width, n_rows, False)
         _store_tile(advance(pointer(dweight), o * n_in + first), n_in, tile, rows, n)
 
 

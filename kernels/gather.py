@@ -13,6 +13,7 @@ import numpy as np
 from numba import prange
 
 from ._jit import device_function, parallel_kernel
+from ._lists import list_nonzero, list_size
 from ._tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
 from .memory import (
     advance,
@@ -29,8 +30,8 @@ from .memory import (
     store,
     uint8_at,
 )
-from .program import FIRST_LAYER, INPUTS, Y
-from .simd import constant, nonzero_bits, trailing_zeros
+from .program import AUX, FIRST_LAYER, INPUTS, Y
+from .simd import constant
 
 SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
 """The dtypes that gather reads, with their codes."""
@@ -67,34 +68,13 @@ def gather_row(out: Any, n: Any, address: Any, step: Any, code: Any) -> None:
 
 
 @device_function
-def list_columns(listed: Any, x: Any, stride: Any, n_rows: Any, n: Any) -> None:
-    """List in listed[1:] the columns that are not zero in all of the rows; listed[0]: how many.
-
-    NaN is not zero, so it is listed and stays visible.
-    """
-    length = np.int64(0)
-    count = lane_count(x)
-    for c in range(0, n, count):
-        bits = np.int64(0)
-        for r in range(n_rows):
-            bits |= nonzero_bits(load(x, r * stride + c))
-        if n - c < count:  # what stands behind the last column does not count
-            bits &= (np.int64(1) << (n - c)) - 1
-        while bits != 0:
-            put(listed, 1 + length, np.int32(c + trailing_zeros(bits)))
-            length += 1
-            bits &= bits - 1
-    put(listed, 0, np.int32(length))
-
-
-@device_function
 def gather_task(
     task: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
     columns: Any, skip: Any,
 ) -> None:  # fmt: skip
     """Rows order[first_row + b] of the data into rows b of a matrix, for a tile of rows.
 
-    With `skip`, the non-zero columns of the tile are listed.
+    With `skip`, the columns that are not zero are listed for each row.
     """
     n = row[INPUTS]
     chunk = (task // CHUNK_TILES) * CHUNK_ROWS
@@ -110,10 +90,10 @@ def gather_task(
         address = source[0] + order[first_row + b] * source[1]
         place = advance(pointer(work), row[Y] + b * row[Y + 1])
         gather_row(place, n, address, source[2], source[3])
-    if skip and row[FIRST_LAYER]:
-        listed = advance(pointer(columns), task * (n + 1))
-        matrix = advance(pointer(work), row[Y] + first * row[Y + 1])
-        list_columns(listed, matrix, row[Y + 1], last - first, n)
+        if skip and row[FIRST_LAYER] == 1:
+            listed = advance(pointer(columns), b * list_size(n))
+            values = advance(pointer(work), row[AUX] + b * row[AUX + 1])
+            list_nonzero(listed, values, place, n)
 
 
 def source_of(data: np.ndarray) -> tuple[int, int, int, int]:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ._isa import ISA, panel_width
+from ._lists import list_size
 
 ACTIVATIONS = {
     "identity": 0,
@@ -34,7 +35,7 @@ N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
 
 # Rows of the workspace's table of places; layer l has its activations in row ACTIVE + l and
 # the gradient of its pre-activations in row ACTIVE + n_layers + l.
-INPUT, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, PACKED, ACTIVE = range(8)
+INPUT, VALUES, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, PACKED, ACTIVE = range(9)
 # Columns of that table.
 OFFSET, STRIDE = range(2)
 
@@ -161,7 +162,7 @@ def workspace_places(
 
     Returns
     -------
-    places : ndarray of int64, shape (7 + 2 n_layers, 2)
+    places : ndarray of int64, shape (8 + 2 n_layers, 2)
         Offset and row stride of each matrix.
     size : int
         Elements of the workspace.
@@ -175,6 +176,7 @@ def workspace_places(
     widest = int(table[:, N_OUT].max())
     places = np.zeros((ACTIVE + 2 * n_layers, 2), np.int64)
     places[INPUT, STRIDE] = row_stride(max(int(table[0, N_IN]), n_outputs), itemsize)
+    places[VALUES, STRIDE] = row_stride(int(table[0, N_IN]), itemsize)
     places[NOISE, STRIDE] = n_latent
     places[LATENT : LATENT_GRADIENT + 1, STRIDE] = row_stride(n_latent, itemsize)
     places[LOSS, STRIDE] = _round_up(-(-n_outputs // 8), 8)
@@ -198,12 +200,9 @@ def workspace_places(
 def index_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
     """Return the entries of the int32 lists of non-zero columns and of non-zero rows.
 
-    Each block of tile rows has a list of its non-zero columns, each tile of columns a list of
-    its non-zero rows; the first entry is the length.
+    Each row has a list of its columns, each column a list of its rows (`_lists`).
     """
-    row_blocks = -(-n_rows // ISA.tile_rows)
-    column_blocks = -(-n_features // ISA.tile_rows)
-    return row_blocks * (n_features + 1), column_blocks * (n_rows + 1)
+    return n_rows * list_size(n_features), n_features * list_size(n_rows)
 
 
 def tile_rows() -> int:

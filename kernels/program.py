@@ -24,6 +24,7 @@ from .layout import (
     PACKED,
     PANEL,
     STRIDE,
+    VALUES,
     WEIGHT,
 )
 
@@ -70,14 +71,14 @@ class Program:
 
     def gather(self, place: int, n_columns: int) -> np.ndarray:
         """Rows of the data into a matrix."""
-        row = self._row(GATHER, Y=place)
+        row = self._row(GATHER, Y=place, AUX=VALUES)
         row[INPUTS] = n_columns
         row[FIRST_LAYER] = place == INPUT
         return row
 
     def forward(self, layer: int) -> np.ndarray:
         """A layer's output."""
-        return self._row(FORWARD, layer, X=self._input_of(layer), Y=ACTIVE + layer)
+        return self._row(FORWARD, layer, X=self._input_of(layer), Y=ACTIVE + layer, AUX=VALUES)
 
     def draw(self) -> np.ndarray:
         """The latent from the head, and each row's KL."""
@@ -120,7 +121,7 @@ class Program:
     def backward_weight(self, layer: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases, stored or applied; first its input is
         packed."""
-        pack = self._row(PACK, layer, X=self._input_of(layer), Y=PACKED)
+        pack = self._row(PACK, layer, X=self._input_of(layer), Y=PACKED, AUX=VALUES)
         return [pack, self._row(BACKWARD_WEIGHT, layer, Y=PACKED, AUX=self._delta(layer))]
 
     def encoding(self) -> np.ndarray:

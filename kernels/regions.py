@@ -23,7 +23,9 @@ from ._dense_tasks import (
 )
 from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
-from ._tiles import CHUNK_ROWS, MR, NR
+from ._tiles import CHUNK_ROWS, MR, NR, WIDE
+from ._sparse_tasks import SPARSE_INPUTS, SPARSE_ROWS, list_rows_task, sparse_forward_task, sparse_weight_task
+from ._lists import SPAN
 from .gather import gather_task
 from .memory import advance, lane_count, pointer
 from .optimizers import RULE_SIZE, update_span
@@ -83,8 +85,14 @@ def _blocks(n: Any, size: Any) -> Any:
 
 
 @device_function
-def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any) -> Any:
+def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any, sparse: Any) -> Any:
     kind = row[KIND]
+    if sparse and kind == FORWARD:
+        return _blocks(row[OUTPUTS], WIDE * width) * _blocks(n_rows, SPARSE_ROWS)
+    if sparse and kind == PACK:
+        return _blocks(row[INPUTS], SPAN)
+    if sparse and kind == BACKWARD_WEIGHT:
+        return _blocks(row[OUTPUTS], WIDE * width) * _blocks(row[INPUTS], SPARSE_INPUTS)
     if kind == GATHER:
         return _blocks(n_rows, MR)
     if kind == FORWARD or kind == OUTPUT:
@@ -116,13 +124,15 @@ def run_task(
 ):  # fmt: skip
     kind = row[KIND]
     n_rows = whole[N_ROWS]
-    skip = whole[SKIP] != 0
+    sparse = whole[SKIP] != 0 and row[FIRST_LAYER] == 1
     if kind == GATHER:
         gather_task(
-            task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], columns, skip
+            task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], columns, sparse
         )
+    elif kind == FORWARD and sparse:
+        sparse_forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW], columns)
     elif kind == FORWARD:
-        forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW], columns, skip)
+        forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW])
     elif kind == DRAW:
         draw_task(
             task, row, n_rows, work, sums, whole[DRAWS] != 0, np.uint64(whole[SEED]),
@@ -136,13 +146,20 @@ def run_task(
         backward_input_task(task, row, n_rows, parameters, work, thread)
     elif kind == BACKWARD_LATENT:
         backward_latent_task(task, row, n_rows, work, real[KL_SCALE])
+    elif kind == BACKWARD_WEIGHT and sparse:
+        sparse_weight_task(
+            task, row, n_rows, parameters, moment1, moment2, gradient, work, whole[OPTIMIZER],
+            real, lists,
+        )  # fmt: skip
     elif kind == BACKWARD_WEIGHT:
         backward_weight_task(
             task, row, n_rows, parameters, moment1, moment2, gradient, work, whole[OPTIMIZER],
-            real, lists, skip,
+            real,
         )  # fmt: skip
+    elif kind == PACK and sparse:
+        list_rows_task(task, row, n_rows, work, columns, lists)
     elif kind == PACK:
-        pack_task(task, row, n_rows, work, lists, skip and row[FIRST_LAYER] == 1)
+        pack_task(task, row, n_rows, work)
     elif kind == SQUARE_SUMS:
         _square_sum(partial, gradient, task)
     else:
@@ -204,7 +221,8 @@ def run_region(team: Any, program: Any, region: Any, arrays: Any, n_members: Any
     row = program[region]
     whole, parameters = arrays[0], arrays[2]
     width = NR * lane_count(pointer(parameters))
-    n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size)
+    sparse = whole[SKIP] != 0 and row[FIRST_LAYER] == 1
+    n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size, sparse)
     # One way for all, since each place that calls tasks costs half a second of compiling.
     n_helping = 1 if _is_small(row, whole[N_ROWS], n_tasks) else n_members
     publish(team, region, n_tasks, n_helping)

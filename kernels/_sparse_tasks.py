@@ -1,0 +1,168 @@
+"""Tasks of a first layer most of whose inputs are exact zeros: only the others are multiplied.
+
+One row (forward) or one input (weight gradient) is multiplied with WIDE panels at once, over a
+list of what is not zero. Each element stays one chain in ascending order, and a product with
+zero changes no partial sum while weights are finite; so the results are those of the dense
+tasks to the bit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._dense_tasks import backward_bias, prefetch_state
+from ._jit import device_function
+from ._lists import SPAN, list_size, mark_count
+from ._tiles import (
+    MR,
+    NR,
+    TILE_FLOATS,
+    WIDE,
+    listed_product,
+)
+from .activations import activate
+from .latent import store_some
+from .memory import advance, get, lane_count, load, load_row, pointer, prefetch, put, stack
+from .optimizers import update_span
+from .program import (
+    AUX,
+    FUNCTION,
+    INPUTS,
+    OUTPUTS,
+    ROW_BIAS,
+    ROW_WEIGHT,
+    TO_OUT,
+    Y,
+)
+
+FORWARD_SPANS = 2
+PREFETCH_ROWS = 8
+WEIGHT_SPANS = 2
+SPARSE_ROWS = 64
+SPARSE_INPUTS = 96
+_ROW_FLOATS = TILE_FLOATS // MR
+_FORWARD_FLOATS = SPARSE_ROWS * WIDE * _ROW_FLOATS
+_WEIGHT_FLOATS = SPARSE_INPUTS * WIDE * _ROW_FLOATS
+
+
+@device_function
+def sparse_forward_task(
+    task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any,
+    columns: Any,
+) -> None:  # fmt: skip
+    """As forward_task, for WIDE panels of y; `columns` lists each row's columns."""
+    base = pointer(parameters)
+    tiles = stack(base, _FORWARD_FLOATS)
+    spare = stack(base, _ROW_FLOATS)
+    width = NR * lane_count(base)
+    n_in = row[INPUTS]
+    n_marks = mark_count(n_in)
+    chunks = (n_rows + SPARSE_ROWS - 1) // SPARSE_ROWS
+    panel = (task // chunks) * WIDE
+    n_panels = min(WIDE, (row[OUTPUTS] + width - 1) // width - panel)
+    first = (task % chunks) * SPARSE_ROWS
+    rows = min(SPARSE_ROWS, n_rows - first)
+    weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
+    bias = advance(base, row[ROW_BIAS] + panel * width)
+    x = advance(pointer(work), row[AUX] + first * row[AUX + 1])
+    share = (SPAN * FORWARD_SPANS + rows - 1) // rows
+    for span in range(0, n_marks - 1, FORWARD_SPANS):
+        for r in range(rows):
+            if rows >= PREFETCH_ROWS:
+                for k in range(r * share, (r + 1) * share):
+                    for p in range(n_panels):
+                        prefetch(weights, (p * n_in + (span + FORWARD_SPANS) * SPAN + k) * width)
+            listed = advance(pointer(columns), (first + r) * list_size(n_in))
+            begin = np.int64(get(listed, span))
+            n = np.int64(get(listed, min(span + FORWARD_SPANS, n_marks - 1))) - begin
+            if n > 0 or span == 0:
+                listed_product(
+                    advance(tiles, r * WIDE * width), width, advance(x, r * row[AUX + 1] + begin), weights,
+                    n_in * width, n_panels - 1, width, advance(listed, n_marks + begin), n,
+                    span > 0,
+                )  # fmt: skip
+    y_base = advance(pointer(work), row[Y])
+    if row[TO_OUT] != 0:
+        y_base = advance(pointer(out), first_row * row[Y + 1])
+    for r in range(rows):
+        for p in range(n_panels):
+            y = advance(y_base, (first + r) * row[Y + 1] + (panel + p) * width)
+            value = load_row(tiles, (r * WIDE + p) * width) + load_row(bias, p * width)
+            n_valid = row[OUTPUTS] - (panel + p) * width
+            store_some(y, 0, activate(value, row[FUNCTION]), n_valid, spare)
+
+
+@device_function
+def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, lists: Any) -> None:
+    """For each of SPAN columns of x, list the rows where it is not zero, and pack its values."""
+    n_in = row[INPUTS]
+    begin = task * SPAN
+    n_columns = min(SPAN, n_in - begin)
+    n_marks = mark_count(n_in)
+    n_row_marks = mark_count(n_rows)
+    packed = advance(pointer(work), row[Y] + begin * n_rows)
+    listed = advance(pointer(lists), begin * list_size(n_rows))
+    lengths = stack(listed, SPAN)
+    for c in range(n_columns):
+        put(lengths, c, np.int32(0))
+    for b in range(n_rows):
+        if b % SPAN == 0:
+            for c in range(n_columns):
+                put(listed, c * list_size(n_rows) + b // SPAN, get(lengths, c))
+        of_row = advance(pointer(columns), b * list_size(n_in))
+        values = advance(pointer(work), row[AUX] + b * row[AUX + 1])
+        for i in range(get(of_row, task), get(of_row, task + 1)):
+            c = np.int64(get(of_row, n_marks + i)) - begin
+            length = np.int64(get(lengths, c))
+            put(listed, c * list_size(n_rows) + n_row_marks + length, np.int32(b))
+            put(packed, c * n_rows + length, get(values, np.int64(i)))
+            put(lengths, c, np.int32(length + 1))
+    for c in range(n_columns):
+        put(listed, c * list_size(n_rows) + n_row_marks - 1, get(lengths, c))
+
+
+@device_function
+def sparse_weight_task(
+    task: Any, row: Any, n_rows: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any,
+    work: Any, optimizer: Any, rule: Any, lists: Any,
+) -> None:  # fmt: skip
+    """As backward_weight_task, for some inputs of WIDE panels; `lists` has each input's rows."""
+    base = pointer(parameters)
+    buffers = pointer(work)
+    tiles = stack(base, _WEIGHT_FLOATS)
+    width = NR * lane_count(base)
+    n_in = row[INPUTS]
+    n_marks = mark_count(n_rows)
+    chunks = (n_in + SPARSE_INPUTS - 1) // SPARSE_INPUTS
+    panel = (task // chunks) * WIDE
+    n_panels = min(WIDE, (row[OUTPUTS] + width - 1) // width - panel)
+    first = (task % chunks) * SPARSE_INPUTS
+    last = min(first + SPARSE_INPUTS, n_in)
+    dy = advance(buffers, row[AUX] + panel * width)
+    for span in range(0, n_marks - 1, WEIGHT_SPANS):
+        for i in range(first, last):
+            if optimizer >= 0 and span == 0:
+                for p in range(n_panels):
+                    prefetch_state(parameters, moment1, moment2, row, panel + p, i, 1)
+            listed = advance(pointer(lists), i * list_size(n_rows))
+            begin = np.int64(get(listed, span))
+            n = np.int64(get(listed, min(span + WEIGHT_SPANS, n_marks - 1))) - begin
+            if n > 0 or span == 0:
+                listed_product(
+                    advance(tiles, (i - first) * width), SPARSE_INPUTS * width,
+                    advance(buffers, row[Y] + i * n_rows + begin), dy, width, n_panels - 1,
+                    row[AUX + 1], advance(listed, n_marks + begin), n, span > 0,
+                )  # fmt: skip
+    for p in range(n_panels):
+        update_span(
+            optimizer, parameters, moment1, moment2, gradient,
+            advance(tiles, p * SPARSE_INPUTS * width),
+            row[ROW_WEIGHT] + ((panel + p) * n_in + first) * width, (last - first) * width, rule,
+        )  # fmt: skip
+        if first == 0:
+            backward_bias(
+                panel + p, row, n_rows, parameters, moment1, moment2, gradient,
+                advance(dy, p * width), optimizer, rule,
+            )  # fmt: skip
