@@ -284,13 +284,10 @@ def backward_weight_task(
                 tile, advance(packed, start * MR), advance(dy, start * row[AUX + 1]),
                 row[AUX + 1], end - start, start > 0,
             )  # fmt: skip
-            if end == n_rows:
-                place = row[ROW_WEIGHT] + (panel * n_in + i) * width
-                n_elements = min(MR, last - i) * width
-                update_span(
-                    optimizer, parameters, moment1, moment2, gradient, tile, place, n_elements,
-                    rule,
-                )  # fmt: skip
+    update_span(
+        optimizer, parameters, moment1, moment2, gradient, tiles,
+        row[ROW_WEIGHT] + (panel * n_in + first) * width, (last - first) * width, rule,
+    )  # fmt: skip
     if first == 0:
         backward_bias(
             panel, row, n_rows, parameters, moment1, moment2, gradient, dy, optimizer, rule
