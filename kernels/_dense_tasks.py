@@ -85,18 +85,27 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
     cache; the next block, or the next panel, which follows in memory, is asked for meanwhile.
     """
     width = NR * lane_count(tiles)
-    n_tiles = (n_rows + MR - 1) // MR
-    ahead = BLOCK * width // n_tiles + LINE
+    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
     for start in range(0, n_in, BLOCK):
         length = min(BLOCK, n_in - start)
-        for t in range(n_tiles):
-            _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
-            b = tile_start(t, n_rows)
-            rows_product(
-                advance(tiles, b * width), advance(x, b * stride + start), stride,
-                tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
-                start > 0,
-            )  # fmt: skip
+        _multiply_block(tiles, x, stride, n_rows, weights, start, length, ahead)
+
+
+@device_function
+def _multiply_block(
+    tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, start: Any, length: Any,
+    ahead: Any,
+) -> None:  # fmt: skip
+    """The part of _multiply from `start` on; each tile asks for `ahead` of the next weights."""
+    width = NR * lane_count(tiles)
+    for t in range((n_rows + MR - 1) // MR):
+        _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
+        b = tile_start(t, n_rows)
+        rows_product(
+            advance(tiles, b * width), advance(x, b * stride + start), stride,
+            tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
+            start > 0,
+        )  # fmt: skip
 
 
 @device_function
@@ -218,15 +227,19 @@ def backward_input_task(
     begin = task * width
     n_valid = min(width, row[INPUTS] - begin)
     packed = advance(buffers, row[EXTRA] + thread * row[EXTRA + 1])
-    for panel in range((n_out + width - 1) // width):
-        source = advance(base, row[ROW_WEIGHT] + (panel * row[INPUTS] + begin) * width)
-        n_columns = min(width, n_out - panel * width)
-        _prefetch_span(source, PANELS_AHEAD * row[INPUTS] * width, width * width)
-        pack_transposed(advance(packed, panel * width * width), source, width, n_columns, n_valid)
     for first in range(0, n_rows, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, n_rows - first)
         dy = advance(buffers, row[X] + first * row[X + 1])
-        _multiply(tiles, dy, row[X + 1], rows, packed, n_out)
+        for start in range(0, n_out, BLOCK):
+            end = min(start + BLOCK, n_out)
+            if first == 0:
+                for o in range(start, end, width):
+                    source = advance(base, row[ROW_WEIGHT] + o * row[INPUTS] + begin * width)
+                    _prefetch_span(source, PANELS_AHEAD * row[INPUTS] * width, width * width)
+                    pack_transposed(
+                        advance(packed, o * width), source, width, min(width, n_out - o), n_valid
+                    )
+            _multiply_block(tiles, dy, row[X + 1], rows, packed, start, end - start, 0)
         for r in range(rows):
             h = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + begin)
             dx = advance(buffers, row[Y] + (first + r) * row[Y + 1] + begin)
