@@ -28,6 +28,7 @@ from .memory import advance, get, lane_count, load, load_row, pointer, prefetch,
 from .optimizers import update_span
 from .program import (
     AUX,
+    EXTRA,
     FUNCTION,
     INPUTS,
     OUTPUTS,
@@ -102,7 +103,7 @@ def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, li
     n_columns = min(SPAN, n_in - begin)
     n_marks = mark_count(n_in)
     n_row_marks = mark_count(n_rows)
-    packed = advance(pointer(work), row[Y] + begin * n_rows)
+    packed = advance(pointer(work), row[EXTRA] + begin * row[EXTRA + 1])
     listed = advance(pointer(lists), begin * list_size(n_rows))
     lengths = stack(listed, SPAN)
     for c in range(n_columns):
@@ -117,7 +118,7 @@ def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, li
             c = np.int64(get(of_row, n_marks + i)) - begin
             length = np.int64(get(lengths, c))
             put(listed, c * list_size(n_rows) + n_row_marks + length, np.int32(b))
-            put(packed, c * n_rows + length, get(values, np.int64(i)))
+            put(packed, c * row[EXTRA + 1] + length, get(values, np.int64(i)))
             put(lengths, c, np.int32(length + 1))
     for c in range(n_columns):
         put(listed, c * list_size(n_rows) + n_row_marks - 1, get(lengths, c))
@@ -152,7 +153,7 @@ def sparse_weight_task(
             if n > 0 or span == 0:
                 listed_product(
                     advance(tiles, (i - first) * width), SPARSE_INPUTS * width,
-                    advance(buffers, row[Y] + i * n_rows + begin), dy, width, n_panels - 1,
+                    advance(buffers, row[EXTRA] + i * row[EXTRA + 1] + begin), dy, width, n_panels - 1,
                     row[AUX + 1], advance(listed, n_marks + begin), n, span > 0,
                 )  # fmt: skip
     for p in range(n_panels):

@@ -35,7 +35,18 @@ N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
 
 # Rows of the workspace's table of places; layer l has its activations in row ACTIVE + l and
 # the gradient of its pre-activations in row ACTIVE + n_layers + l.
-INPUT, VALUES, NOISE, LATENT, LATENT_GRADIENT, LOSS, PANEL, PACKED, ACTIVE = range(9)
+(
+    INPUT,
+    ROW_VALUES,
+    COLUMN_VALUES,
+    NOISE,
+    LATENT,
+    LATENT_GRADIENT,
+    LOSS,
+    PANEL,
+    PACKED,
+    ACTIVE,
+) = range(10)
 # Columns of that table.
 OFFSET, STRIDE = range(2)
 
@@ -162,7 +173,7 @@ def workspace_places(
 
     Returns
     -------
-    places : ndarray of int64, shape (8 + 2 n_layers, 2)
+    places : ndarray of int64, shape (9 + 2 n_layers, 2)
         Offset and row stride of each matrix.
     size : int
         Elements of the workspace.
@@ -171,12 +182,14 @@ def workspace_places(
     line = _LINE // itemsize
     width = panel_width(itemsize)
     n_layers = len(table)
+    n_inputs = int(table[0, N_IN])
     n_latent = int(table[n_encoder, N_OUT]) // 2
     n_outputs = int(table[-1, N_OUT])
     widest = int(table[:, N_OUT].max())
     places = np.zeros((ACTIVE + 2 * n_layers, 2), np.int64)
-    places[INPUT, STRIDE] = row_stride(max(int(table[0, N_IN]), n_outputs), itemsize)
-    places[VALUES, STRIDE] = row_stride(int(table[0, N_IN]), itemsize)
+    places[INPUT, STRIDE] = row_stride(max(n_inputs, n_outputs), itemsize)
+    places[ROW_VALUES, STRIDE] = row_stride(n_inputs, itemsize)
+    places[COLUMN_VALUES, STRIDE] = row_stride(n_rows, itemsize)
     places[NOISE, STRIDE] = n_latent
     places[LATENT : LATENT_GRADIENT + 1, STRIDE] = row_stride(n_latent, itemsize)
     places[LOSS, STRIDE] = _round_up(-(-n_outputs // 8), 8)
@@ -185,6 +198,7 @@ def workspace_places(
         places[ACTIVE + layer, STRIDE] = stride
         places[ACTIVE + n_layers + layer, STRIDE] = stride
     sizes = places[:, STRIDE] * n_rows
+    sizes[COLUMN_VALUES] = places[COLUMN_VALUES, STRIDE] * n_inputs
     places[PANEL, STRIDE] = widest * width
     sizes[PANEL] = places[PANEL, STRIDE] * n_threads
     # One row of this matrix is one tile; its last row of columns is stored as a whole vector.

@@ -13,6 +13,7 @@ from .layout import (
     ACTIVATION,
     ACTIVE,
     BIAS,
+    COLUMN_VALUES,
     INPUT,
     LATENT,
     LATENT_GRADIENT,
@@ -23,8 +24,8 @@ from .layout import (
     OFFSET,
     PACKED,
     PANEL,
+    ROW_VALUES,
     STRIDE,
-    VALUES,
     WEIGHT,
 )
 
@@ -71,14 +72,14 @@ class Program:
 
     def gather(self, place: int, n_columns: int) -> np.ndarray:
         """Rows of the data into a matrix."""
-        row = self._row(GATHER, Y=place, AUX=VALUES)
+        row = self._row(GATHER, Y=place, AUX=ROW_VALUES)
         row[INPUTS] = n_columns
         row[FIRST_LAYER] = place == INPUT
         return row
 
     def forward(self, layer: int) -> np.ndarray:
         """A layer's output."""
-        return self._row(FORWARD, layer, X=self._input_of(layer), Y=ACTIVE + layer, AUX=VALUES)
+        return self._row(FORWARD, layer, X=self._input_of(layer), Y=ACTIVE + layer, AUX=ROW_VALUES)
 
     def draw(self) -> np.ndarray:
         """The latent from the head, and each row's KL."""
@@ -121,8 +122,9 @@ class Program:
     def backward_weight(self, layer: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases, stored or applied; first its input is
         packed."""
-        pack = self._row(PACK, layer, X=self._input_of(layer), Y=PACKED, AUX=VALUES)
-        return [pack, self._row(BACKWARD_WEIGHT, layer, Y=PACKED, AUX=self._delta(layer))]
+        places = {"Y": PACKED, "EXTRA": COLUMN_VALUES}
+        pack = self._row(PACK, layer, X=self._input_of(layer), AUX=ROW_VALUES, **places)
+        return [pack, self._row(BACKWARD_WEIGHT, layer, AUX=self._delta(layer), **places)]
 
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
