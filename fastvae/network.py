@@ -16,7 +16,7 @@ _CHUNK_ROWS = 512
 _FLOP_PER_CALL = 1e10  # 50 to 100 ms on two cores at 100 to 200 GFLOP/s, half a second at 20
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
-_PAYS_BELOW = 0.75  # share of columns that a tile of rows has in common, below which zeros skip
+_PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
 
 
 class Network:
@@ -219,10 +219,7 @@ class Network:
     def pays_to_skip(self, X: np.ndarray) -> bool:
         """Tell whether X has so many exact zeros that leaving them out is faster.
 
-        What counts is how many columns a tile of rows has in common; a sample of rows is read.
+        A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        tile = k.tile_rows()
-        filled = np.asarray(X[rows]) != 0
-        in_common = np.logical_or.reduceat(filled, np.arange(0, len(rows), tile), axis=0)
-        return bool(in_common.mean() < _PAYS_BELOW)
+        return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])

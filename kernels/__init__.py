@@ -31,7 +31,6 @@ from .layout import (
     layer_table,
     new_arena,
     read_dense,
-    tile_rows,
     write_dense,
 )
 from .losses import bernoulli_loss, bernoulli_loss_backward, gaussian_loss, gaussian_loss_backward
@@ -111,7 +110,6 @@ __all__ = [
     "sgd_update",
     "source_of",
     "threading_layer",
-    "tile_rows",
     "uniform",
     "warmup",
     "write_dense",

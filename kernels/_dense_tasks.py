@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ._jit import device_function
 from ._tiles import (
     CHUNK_ROWS,

@@ -1,9 +1,10 @@
 """Tasks of a first layer most of whose inputs are exact zeros: only the others are multiplied.
 
 One row (forward) or one input (weight gradient) is multiplied with WIDE panels at once, over a
-list of what is not zero. Each element stays one chain in ascending order, and a product with
-zero changes no partial sum while weights are finite; so the results are those of the dense
-tasks to the bit.
+list of what is not zero (`_lists`). Measured on MNIST, where 19 % of the pixels are not zero but
+43 % of the columns of six rows: a third faster than tiles of rows that leave out what all their
+rows leave out. Each element stays one chain in ascending order, and a product with zero changes
+no sum while weights are finite; so the results are those of the dense tasks to the bit.
 """
 
 from __future__ import annotations
@@ -15,16 +16,10 @@ import numpy as np
 from ._dense_tasks import backward_bias, prefetch_state
 from ._jit import device_function
 from ._lists import SPAN, list_size, mark_count
-from ._tiles import (
-    MR,
-    NR,
-    TILE_FLOATS,
-    WIDE,
-    listed_product,
-)
+from ._tiles import MR, NR, TILE_FLOATS, WIDE, listed_product
 from .activations import activate
 from .latent import store_some
-from .memory import advance, get, lane_count, load, load_row, pointer, prefetch, put, stack
+from .memory import advance, get, lane_count, load_row, pointer, prefetch, put, stack
 from .optimizers import update_span
 from .program import (
     AUX,
@@ -38,11 +33,17 @@ from .program import (
     Y,
 )
 
-FORWARD_SPANS = 2
-PREFETCH_ROWS = 8
-WEIGHT_SPANS = 2
+SPANS = 2
+"""Spans taken at a time: of one, runs are so short that starting them costs more than the
+first-level cache saves; four do not fit in it."""
 SPARSE_ROWS = 64
+"""Rows in one forward task."""
 SPARSE_INPUTS = 96
+"""Inputs in one task of the weight gradient."""
+PREFETCH_ROWS = 8
+"""From so many rows on, they need most of the weights together, and ask for all."""
+LISTS_AHEAD = 4
+"""How many rows ahead lists are asked for; their marks twice as many."""
 _ROW_FLOATS = TILE_FLOATS // MR
 _FORWARD_FLOATS = SPARSE_ROWS * WIDE * _ROW_FLOATS
 _WEIGHT_FLOATS = SPARSE_INPUTS * WIDE * _ROW_FLOATS
@@ -51,9 +52,9 @@ _WEIGHT_FLOATS = SPARSE_INPUTS * WIDE * _ROW_FLOATS
 @device_function
 def sparse_forward_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any,
-    columns: Any,
+    by_row: Any,
 ) -> None:  # fmt: skip
-    """As forward_task, for WIDE panels of y; `columns` lists each row's columns."""
+    """As forward_task, for WIDE panels of y; `by_row` lists each row's columns."""
     base = pointer(parameters)
     tiles = stack(base, _FORWARD_FLOATS)
     spare = stack(base, _ROW_FLOATS)
@@ -67,22 +68,23 @@ def sparse_forward_task(
     rows = min(SPARSE_ROWS, n_rows - first)
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
-    x = advance(pointer(work), row[AUX] + first * row[AUX + 1])
-    share = (SPAN * FORWARD_SPANS + rows - 1) // rows
-    for span in range(0, n_marks - 1, FORWARD_SPANS):
+    ahead = 0
+    if rows >= PREFETCH_ROWS:
+        ahead = (SPANS * SPAN + rows - 1) // rows
+    for span in range(0, n_marks - 1, SPANS):
         for r in range(rows):
-            if rows >= PREFETCH_ROWS:
-                for k in range(r * share, (r + 1) * share):
-                    for p in range(n_panels):
-                        prefetch(weights, (p * n_in + (span + FORWARD_SPANS) * SPAN + k) * width)
-            listed = advance(pointer(columns), (first + r) * list_size(n_in))
+            following = (span + SPANS) * SPAN + r * ahead
+            for k in range(following, following + ahead):
+                for p in range(n_panels):
+                    prefetch(weights, (p * n_in + k) * width)
+            listed = advance(pointer(by_row), (first + r) * list_size(n_in))
             begin = np.int64(get(listed, span))
-            n = np.int64(get(listed, min(span + FORWARD_SPANS, n_marks - 1))) - begin
+            n = np.int64(get(listed, min(span + SPANS, n_marks - 1))) - begin
             if n > 0 or span == 0:
+                values = advance(pointer(work), row[AUX] + (first + r) * row[AUX + 1] + begin)
                 listed_product(
-                    advance(tiles, r * WIDE * width), width, advance(x, r * row[AUX + 1] + begin), weights,
-                    n_in * width, n_panels - 1, width, advance(listed, n_marks + begin), n,
-                    span > 0,
+                    advance(tiles, r * WIDE * width), width, values, weights, n_in * width,
+                    n_panels - 1, width, advance(listed, n_marks + begin), n, span > 0,
                 )  # fmt: skip
     y_base = advance(pointer(work), row[Y])
     if row[TO_OUT] != 0:
@@ -96,15 +98,19 @@ def sparse_forward_task(
 
 
 @device_function
-def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, lists: Any) -> None:
-    """For each of SPAN columns of x, list the rows where it is not zero, and pack its values."""
+def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, by_row: Any, by_column: Any) -> Any:
+    """For each of SPAN columns of x, list the rows where it is not zero, with their values.
+
+    A transposition: it reads what is listed by row, and writes it by column.
+    """
     n_in = row[INPUTS]
     begin = task * SPAN
     n_columns = min(SPAN, n_in - begin)
     n_marks = mark_count(n_in)
     n_row_marks = mark_count(n_rows)
+    values = advance(pointer(work), row[AUX])
     packed = advance(pointer(work), row[EXTRA] + begin * row[EXTRA + 1])
-    listed = advance(pointer(lists), begin * list_size(n_rows))
+    listed = advance(pointer(by_column), begin * list_size(n_rows))
     lengths = stack(listed, SPAN)
     for c in range(n_columns):
         put(lengths, c, np.int32(0))
@@ -112,13 +118,19 @@ def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, li
         if b % SPAN == 0:
             for c in range(n_columns):
                 put(listed, c * list_size(n_rows) + b // SPAN, get(lengths, c))
-        of_row = advance(pointer(columns), b * list_size(n_in))
-        values = advance(pointer(work), row[AUX] + b * row[AUX + 1])
+        far = min(b + 2 * LISTS_AHEAD, n_rows - 1)
+        prefetch(pointer(by_row), far * list_size(n_in) + task)
+        near = min(b + LISTS_AHEAD, n_rows - 1)
+        ahead = advance(pointer(by_row), near * list_size(n_in))
+        place = np.int64(get(ahead, task))
+        prefetch(ahead, n_marks + place)
+        prefetch(values, near * row[AUX + 1] + place)
+        of_row = advance(pointer(by_row), b * list_size(n_in))
         for i in range(get(of_row, task), get(of_row, task + 1)):
             c = np.int64(get(of_row, n_marks + i)) - begin
             length = np.int64(get(lengths, c))
             put(listed, c * list_size(n_rows) + n_row_marks + length, np.int32(b))
-            put(packed, c * row[EXTRA + 1] + length, get(values, np.int64(i)))
+            put(packed, c * row[EXTRA + 1] + length, get(values, b * row[AUX + 1] + i))
             put(lengths, c, np.int32(length + 1))
     for c in range(n_columns):
         put(listed, c * list_size(n_rows) + n_row_marks - 1, get(lengths, c))
@@ -127,9 +139,9 @@ def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, columns: Any, li
 @device_function
 def sparse_weight_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any,
-    work: Any, optimizer: Any, rule: Any, lists: Any,
+    work: Any, optimizer: Any, rule: Any, by_column: Any,
 ) -> None:  # fmt: skip
-    """As backward_weight_task, for some inputs of WIDE panels; `lists` has each input's rows."""
+    """As backward_weight_task, for some inputs of WIDE panels; `by_column` lists their rows."""
     base = pointer(parameters)
     buffers = pointer(work)
     tiles = stack(base, _WEIGHT_FLOATS)
@@ -142,25 +154,25 @@ def sparse_weight_task(
     first = (task % chunks) * SPARSE_INPUTS
     last = min(first + SPARSE_INPUTS, n_in)
     dy = advance(buffers, row[AUX] + panel * width)
-    for span in range(0, n_marks - 1, WEIGHT_SPANS):
+    for span in range(0, n_marks - 1, SPANS):
         for i in range(first, last):
             if optimizer >= 0 and span == 0:
                 for p in range(n_panels):
                     prefetch_state(parameters, moment1, moment2, row, panel + p, i, 1)
-            listed = advance(pointer(lists), i * list_size(n_rows))
+            listed = advance(pointer(by_column), i * list_size(n_rows))
             begin = np.int64(get(listed, span))
-            n = np.int64(get(listed, min(span + WEIGHT_SPANS, n_marks - 1))) - begin
+            n = np.int64(get(listed, min(span + SPANS, n_marks - 1))) - begin
             if n > 0 or span == 0:
+                values = advance(buffers, row[EXTRA] + i * row[EXTRA + 1] + begin)
                 listed_product(
-                    advance(tiles, (i - first) * width), SPARSE_INPUTS * width,
-                    advance(buffers, row[EXTRA] + i * row[EXTRA + 1] + begin), dy, width, n_panels - 1,
-                    row[AUX + 1], advance(listed, n_marks + begin), n, span > 0,
+                    advance(tiles, (i - first) * width), SPARSE_INPUTS * width, values, dy, width,
+                    n_panels - 1, row[AUX + 1], advance(listed, n_marks + begin), n, span > 0,
                 )  # fmt: skip
     for p in range(n_panels):
+        place = row[ROW_WEIGHT] + ((panel + p) * n_in + first) * width
         update_span(
             optimizer, parameters, moment1, moment2, gradient,
-            advance(tiles, p * SPARSE_INPUTS * width),
-            row[ROW_WEIGHT] + ((panel + p) * n_in + first) * width, (last - first) * width, rule,
+            advance(tiles, p * SPARSE_INPUTS * width), place, (last - first) * width, rule,
         )  # fmt: skip
         if first == 0:
             backward_bias(

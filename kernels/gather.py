@@ -22,7 +22,6 @@ from .memory import (
     float64_at,
     get_offset,
     lane_count,
-    load,
     load_converted,
     pointer,
     prefetch,
@@ -30,7 +29,7 @@ from .memory import (
     store,
     uint8_at,
 )
-from .program import AUX, FIRST_LAYER, INPUTS, Y
+from .program import AUX, INPUTS, Y
 from .simd import constant
 
 SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
@@ -70,11 +69,11 @@ def gather_row(out: Any, n: Any, address: Any, step: Any, code: Any) -> None:
 @device_function
 def gather_task(
     task: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
-    columns: Any, skip: Any,
+    by_row: Any, sparse: Any,
 ) -> None:  # fmt: skip
     """Rows order[first_row + b] of the data into rows b of a matrix, for a tile of rows.
 
-    With `skip`, the columns that are not zero are listed for each row.
+    If `sparse`, what is not zero in each row is listed.
     """
     n = row[INPUTS]
     chunk = (task // CHUNK_TILES) * CHUNK_ROWS
@@ -90,8 +89,8 @@ def gather_task(
         address = source[0] + order[first_row + b] * source[1]
         place = advance(pointer(work), row[Y] + b * row[Y + 1])
         gather_row(place, n, address, source[2], source[3])
-        if skip and row[FIRST_LAYER] == 1:
-            listed = advance(pointer(columns), b * list_size(n))
+        if sparse:
+            listed = advance(pointer(by_row), b * list_size(n))
             values = advance(pointer(work), row[AUX] + b * row[AUX + 1])
             list_nonzero(listed, values, place, n)
 

@@ -211,14 +211,6 @@ def workspace_places(
     return places, offset
 
 
-def index_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
-    """Return the entries of the int32 lists of non-zero columns and of non-zero rows.
-
-    Each row has a list of its columns, each column a list of its rows (`_lists`).
-    """
+def list_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
+    """Return the int32 entries of a list of columns for each row, and of rows for each column."""
     return n_rows * list_size(n_features), n_features * list_size(n_rows)
-
-
-def tile_rows() -> int:
-    """Return the rows of a register tile, which share their non-zero columns."""
-    return ISA.tile_rows

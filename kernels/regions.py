@@ -23,9 +23,15 @@ from ._dense_tasks import (
 )
 from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
-from ._tiles import CHUNK_ROWS, MR, NR, WIDE
-from ._sparse_tasks import SPARSE_INPUTS, SPARSE_ROWS, list_rows_task, sparse_forward_task, sparse_weight_task
 from ._lists import SPAN
+from ._sparse_tasks import (
+    SPARSE_INPUTS,
+    SPARSE_ROWS,
+    list_rows_task,
+    sparse_forward_task,
+    sparse_weight_task,
+)
+from ._tiles import CHUNK_ROWS, MR, NR, WIDE
 from .gather import gather_task
 from .memory import advance, lane_count, pointer
 from .optimizers import RULE_SIZE, update_span
@@ -119,7 +125,7 @@ def _is_small(row: Any, n_rows: Any, n_tasks: Any) -> Any:
 
 @kernel
 def run_task(
-    task, row, whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists,
+    task, row, whole, real, parameters, moment1, moment2, gradient, work, out, by_row, by_column,
     sums, partial, order, thread,
 ):  # fmt: skip
     kind = row[KIND]
@@ -127,10 +133,10 @@ def run_task(
     sparse = whole[SKIP] != 0 and row[FIRST_LAYER] == 1
     if kind == GATHER:
         gather_task(
-            task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], columns, sparse
+            task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], by_row, sparse
         )
     elif kind == FORWARD and sparse:
-        sparse_forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW], columns)
+        sparse_forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW], by_row)
     elif kind == FORWARD:
         forward_task(task, row, n_rows, parameters, work, out, whole[FIRST_ROW])
     elif kind == DRAW:
@@ -149,7 +155,7 @@ def run_task(
     elif kind == BACKWARD_WEIGHT and sparse:
         sparse_weight_task(
             task, row, n_rows, parameters, moment1, moment2, gradient, work, whole[OPTIMIZER],
-            real, lists,
+            real, by_column,
         )  # fmt: skip
     elif kind == BACKWARD_WEIGHT:
         backward_weight_task(
@@ -157,7 +163,7 @@ def run_task(
             real,
         )  # fmt: skip
     elif kind == PACK and sparse:
-        list_rows_task(task, row, n_rows, work, columns, lists)
+        list_rows_task(task, row, n_rows, work, by_row, by_column)
     elif kind == PACK:
         pack_task(task, row, n_rows, work)
     elif kind == SQUARE_SUMS:

@@ -134,12 +134,12 @@ def _lead(
 @kernel
 def run_member(
     team, n_members, program, n_regions, whole, real, parameters, moment1, moment2, gradient, work,
-    out, columns, lists, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
+    out, by_row, by_column, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
     learning_rates, update, first_draw, reconstruction_weight, beta, clip_norm, totals,
 ):  # fmt: skip
     """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
     arrays = (
-        whole, real, parameters, moment1, moment2, gradient, work, out, columns, lists, sums,
+        whole, real, parameters, moment1, moment2, gradient, work, out, by_row, by_column, sums,
         partial, order,
     )  # fmt: skip
     mode = flush_subnormals()
@@ -194,8 +194,8 @@ def run_steps(address, team, n_members, *job):
         The workspace.
     out : ndarray
         What rows with TO_OUT write to, at the row of `order` that the batch starts at.
-    columns, lists : ndarray of int32
-        Lists of non-zero columns of each block of rows, and of non-zero rows of each tile.
+    by_row, by_column : ndarray of int32
+        Lists of each row's non-zero columns, and of each column's non-zero rows (`_lists`).
     sums : ndarray of float64, shape (2, B)
         Reconstruction and KL per row of the last batch.
     partial : ndarray of float64

@@ -12,7 +12,7 @@ from .layout import (
     STRIDE,
     aligned_zeros,
     arena_size,
-    index_sizes,
+    list_sizes,
     workspace_places,
 )
 from .program import Program
@@ -47,9 +47,9 @@ class Workspace:
         self.n_rows = n_rows
         self.places, size = workspace_places(table, n_encoder, n_rows, n_threads, dtype)
         self.matrices = aligned_zeros(size, dtype)
-        columns, lists = index_sizes(int(table[:, N_IN].max()), n_rows)
-        self.columns = np.zeros(columns, np.int32)
-        self.lists = np.zeros(lists, np.int32)
+        by_row, by_column = list_sizes(int(table[0, N_IN]), n_rows)
+        self.by_row = np.zeros(by_row, np.int32)
+        self.by_column = np.zeros(by_column, np.int32)
         self.sums = np.zeros((2, n_rows))
         self.program = Program(table, n_encoder, self.places)
         self.whole = np.zeros(WHOLE_SIZE, np.int64)
@@ -99,6 +99,6 @@ class Workspace:
         n_members = get_num_threads()
         run_steps(
             self._address, new_team(n_members), n_members, program, n_regions, self.whole,
-            self.real, *arenas, self.matrices, out, self.columns, self.lists, self.sums,
+            self.real, *arenas, self.matrices, out, self.by_row, self.by_column, self.sums,
             self._partial, order, *numbers,
         )  # fmt: skip

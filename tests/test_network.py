@@ -204,7 +204,7 @@ def test_noise_of_a_step_is_that_of_the_generator():
     np.testing.assert_array_equal(drawn.parameters, given.parameters)
 
 
-@pytest.mark.parametrize(("share", "pays"), [(0.05, True), (0.9, False)])
-def test_skipping_pays_where_tiles_of_rows_share_zeros(share, pays):
+@pytest.mark.parametrize(("share", "pays"), [(0.05, True), (0.3, True), (0.5, False), (0.9, False)])
+def test_skipping_pays_where_most_inputs_are_zero(share, pays):
     rows = np.random.default_rng(2).random((600, 100)) < share
     assert build((100, (8,), 2)).pays_to_skip(rows.astype(np.uint8)) is pays
