@@ -1,6 +1,6 @@
 """Dense layers on plain arrays: forward, backward to the input, to the weights, to the bias.
 
-These serve `Dense` and `MLP` and are the oracle of the packed passes (`_layers`), whose bits
+These serve `Dense` and `MLP` and are the oracle of the packed passes (`_dense_tasks`), whose bits
 they share: the same tiles, fed from panels that each task packs for itself. B rows, I inputs,
 O outputs; weights are (O, I).
 """
