@@ -98,7 +98,9 @@ def sparse_forward_task(
 
 
 @device_function
-def list_rows_task(task: Any, row: Any, n_rows: Any, work: Any, by_row: Any, by_column: Any) -> Any:
+def list_rows_task(
+    task: Any, row: Any, n_rows: Any, work: Any, by_row: Any, by_column: Any
+) -> None:
     """For each of SPAN columns of x, list the rows where it is not zero, with their values.
 
     A transposition: it reads what is listed by row, and writes it by column.

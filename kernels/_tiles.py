@@ -16,7 +16,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ._isa import ISA
+from ._isa import ISA, panel_width
 from ._jit import device_function
 from .memory import element_alignment, emit_vector_pointer
 from .simd import emit_fma, emit_splat, intrinsic, vector_of
@@ -173,7 +173,7 @@ def _emit_tile(
 ) -> None:  # fmt: skip
     """Emit tile[r, :] (+)= sum over k < length of a_rows[r][k * a_step] * b[k * b_step + :]."""
     word = length.type
-    width = NR * (ISA.vector_bytes // (4 if isinstance(b.type.pointee, ir.FloatType) else 8))
+    width = panel_width(4 if isinstance(b.type.pointee, ir.FloatType) else 8)
     places = _emit_vectors(builder, tile, [word(r * width) for r in range(len(a_rows))])
     columns = _emit_vectors(builder, b, [word(0)])
     _emit_product(builder, places, a_rows, a_step, columns, b_step, None, length, resume)

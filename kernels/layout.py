@@ -34,7 +34,8 @@ OPTIMIZERS = {"sgd": 0, "rmsprop": 1, "adam": 2}
 N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
 
 # Rows of the workspace's table of places; layer l has its activations in row ACTIVE + l and
-# the gradient of its pre-activations in row ACTIVE + n_layers + l.
+# the gradient of its pre-activations in row ACTIVE + n_layers + l. What is not zero in the input
+# stands in ROW_VALUES and COLUMN_VALUES, in the order of its lists (`_lists`).
 (
     INPUT,
     ROW_VALUES,

@@ -121,7 +121,7 @@ class Program:
 
     def backward_weight(self, layer: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases, stored or applied; first its input is
-        packed."""
+        packed, or a sparse one listed by column."""
         places = {"Y": PACKED, "EXTRA": COLUMN_VALUES}
         pack = self._row(PACK, layer, X=self._input_of(layer), AUX=ROW_VALUES, **places)
         return [pack, self._row(BACKWARD_WEIGHT, layer, AUX=self._delta(layer), **places)]

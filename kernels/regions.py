@@ -91,6 +91,12 @@ def _blocks(n: Any, size: Any) -> Any:
 
 
 @device_function
+def _is_sparse(row: Any, whole: Any) -> Any:
+    """Whether a region leaves out the zeros of the data."""
+    return whole[SKIP] != 0 and row[FIRST_LAYER] == 1
+
+
+@device_function
 def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any, sparse: Any) -> Any:
     kind = row[KIND]
     if sparse and kind == FORWARD:
@@ -130,7 +136,7 @@ def run_task(
 ):  # fmt: skip
     kind = row[KIND]
     n_rows = whole[N_ROWS]
-    sparse = whole[SKIP] != 0 and row[FIRST_LAYER] == 1
+    sparse = _is_sparse(row, whole)
     if kind == GATHER:
         gather_task(
             task, row, n_rows, work, whole[ADDRESS:], order, whole[FIRST_ROW], by_row, sparse
@@ -227,7 +233,7 @@ def run_region(team: Any, program: Any, region: Any, arrays: Any, n_members: Any
     row = program[region]
     whole, parameters = arrays[0], arrays[2]
     width = NR * lane_count(pointer(parameters))
-    sparse = whole[SKIP] != 0 and row[FIRST_LAYER] == 1
+    sparse = _is_sparse(row, whole)
     n_tasks = _task_count(row, whole[N_ROWS], width, parameters.size, sparse)
     # One way for all, since each place that calls tasks costs half a second of compiling.
     n_helping = 1 if _is_small(row, whole[N_ROWS], n_tasks) else n_members
