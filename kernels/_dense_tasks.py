@@ -35,7 +35,6 @@ from .memory import (
     put,
     stack,
     store,
-    sum_eight,
     transpose_square,
 )
 from .optimizers import update_span
@@ -51,7 +50,7 @@ from .program import (
     X,
     Y,
 )
-from .simd import constant
+from .simd import constant, sums_of_eight, zero_from
 
 LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
@@ -61,6 +60,8 @@ TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
 PANELS_AHEAD = 4
 """How many panels ahead weights are asked for where they are transposed."""
+LEAST_TASKS, LEAST_ROWS = 8, 32
+"""Tasks that a product is split into where they still have so many rows."""
 PACK_TILES = 8
 """Tiles of inputs packed by one task."""
 _ROW_FLOATS = TILE_FLOATS // MR
@@ -107,6 +108,29 @@ def _multiply_block(
 
 
 @device_function
+def rows_per_task(n_rows: Any, n_panels: Any, most: Any) -> Any:
+    """How many rows, `most` at most, a task of a product with a panel of weights takes.
+
+    A layer of few panels is split by rows, so that all threads have a part of it.
+    """
+    parts = (n_rows + most - 1) // most
+    if parts * n_panels < LEAST_TASKS:
+        wanted = (LEAST_TASKS + n_panels - 1) // n_panels
+        parts = max(parts, min(wanted, (n_rows + LEAST_ROWS - 1) // LEAST_ROWS))
+    rows = (n_rows + parts - 1) // parts
+    return (rows + MR - 1) // MR * MR
+
+
+@device_function
+def _part_of(task: Any, n_rows: Any, n_panels: Any, most: Any) -> Any:
+    """A task's panel, its first row and its number of rows."""
+    part = rows_per_task(n_rows, n_panels, most)
+    parts = (n_rows + part - 1) // part
+    first = task % parts * part
+    return task // parts, first, min(part, n_rows - first)
+
+
+@device_function
 def forward_task(
     task: Any, row: Any, n_rows: Any, parameters: Any, work: Any, out: Any, first_row: Any
 ) -> None:
@@ -120,11 +144,9 @@ def forward_task(
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
-    chunks = (n_rows + CHUNK_ROWS - 1) // CHUNK_ROWS
-    panel = task // chunks
+    n_panels = (row[OUTPUTS] + width - 1) // width
+    panel, first, rows = _part_of(task, n_rows, n_panels, CHUNK_ROWS)
     n_valid = row[OUTPUTS] - panel * width
-    first = (task % chunks) * CHUNK_ROWS
-    rows = min(CHUNK_ROWS, n_rows - first)
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
     x = advance(pointer(work), row[X] + first * row[X + 1])
@@ -154,20 +176,17 @@ def output_task(
     count = lane_count(base)
     width = NR * count
     n_in = row[INPUTS]
-    chunks = (n_rows + CHUNK_ROWS - 1) // CHUNK_ROWS
-    panel = task // chunks
-    n_valid = min(width, row[OUTPUTS] - panel * width)
-    first = (task % chunks) * CHUNK_ROWS
-    rows = min(CHUNK_ROWS, n_rows - first)
+    n_panels = (row[OUTPUTS] + width - 1) // width
+    panel, first, rows = _part_of(task, n_rows, n_panels, CHUNK_ROWS)
+    n_valid = row[OUTPUTS] - panel * width
     weights = advance(base, row[ROW_WEIGHT] + panel * n_in * width)
     bias = advance(base, row[ROW_BIAS] + panel * width)
     h = advance(buffers, row[X] + first * row[X + 1])
     _multiply(tiles, h, row[X + 1], rows, weights, n_in)
     for r in range(rows):
-        tile = advance(tiles, r * width)
         x = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + panel * width)
         delta = advance(buffers, row[Y] + (first + r) * row[Y + 1] + panel * width)
-        logit = load_row(tile, 0) + load_row(bias, 0)
+        logit = load_row(tiles, r * width) + load_row(bias, 0)
         if likelihood == 0:
             loss, slope = bernoulli_terms(logit, load_row(x, 0))
             slope = slope * constant(slope, scale)
@@ -175,13 +194,11 @@ def output_task(
             output = activate(logit, row[FUNCTION])
             loss, slope = gaussian_terms(output, load_row(x, 0))
             slope = slope * constant(slope, scale) * activation_slope(output, row[FUNCTION])
-        store(tile, 0, loss)
         store_some(delta, 0, slope, n_valid, spare)
-        for j in range(n_valid, width):
-            put(tile, j, cast(base, 0.0))
+        if n_valid < width:
+            loss = zero_from(loss, n_valid)
         sums = row[EXTRA] + (first + r) * row[EXTRA + 1] + panel * (width // 8)
-        for group in range((n_valid + 7) // 8):
-            put(buffers, sums + group, sum_eight(tile, 8 * group))
+        store(buffers, sums, sums_of_eight(loss))
 
 
 @device_function
@@ -222,15 +239,16 @@ def backward_input_task(
     count = lane_count(base)
     width = NR * count
     n_out = row[OUTPUTS]
-    begin = task * width
+    panel, top, n_part = _part_of(task, n_rows, (row[INPUTS] + width - 1) // width, n_rows)
+    begin = panel * width
     n_valid = min(width, row[INPUTS] - begin)
     packed = advance(buffers, row[EXTRA] + thread * row[EXTRA + 1])
-    for first in range(0, n_rows, CHUNK_ROWS):
-        rows = min(CHUNK_ROWS, n_rows - first)
+    for first in range(top, top + n_part, CHUNK_ROWS):
+        rows = min(CHUNK_ROWS, top + n_part - first)
         dy = advance(buffers, row[X] + first * row[X + 1])
         for start in range(0, n_out, BLOCK):
             end = min(start + BLOCK, n_out)
-            if first == 0:
+            if first == top:
                 for o in range(start, end, width):
                     source = advance(base, row[ROW_WEIGHT] + o * row[INPUTS] + begin * width)
                     _prefetch_span(source, PANELS_AHEAD * row[INPUTS] * width, width * width)

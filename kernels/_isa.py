@@ -26,6 +26,8 @@ class InstructionSet(NamedTuple):
     """Vectors per row of the tile; `tile_rows * tile_vectors` accumulators stay in registers."""
     short_rows: int
     """Rows of the tile that the last rows are taken in, where the larger one would be padded."""
+    sparse_panels: int
+    """Panels that one row is multiplied with where its zeros are skipped."""
     fused: bool
     """Whether the hardware has fused multiply-add; without it, a product is rounded first."""
 
@@ -33,12 +35,14 @@ class InstructionSet(NamedTuple):
 # A tile needs tile_rows * tile_vectors accumulators and tile_vectors + 1 operands in registers
 # (32 with AVX-512 and NEON, 16 otherwise), at least 8 accumulators to hide the latency of fma
 # (the short tile too, or it gains nothing), and a width that is a multiple of 8 elements in
-# float64 too (losses are summed in groups of 8).
+# float64 too (losses are summed in groups of 8). One row has tile_vectors * sparse_panels
+# accumulators: 8 with AVX2, 4 with AVX-512, where 8 took 14 % longer on a Zen 4 (a part of the
+# panels that long does not stay in the first-level cache).
 INSTRUCTION_SETS = {
-    "avx512": InstructionSet("avx512", 64, 8, 2, 4, True),
-    "avx2": InstructionSet("avx2", 32, 6, 2, 4, True),
-    "neon": InstructionSet("neon", 16, 4, 4, 2, True),
-    "generic": InstructionSet("generic", 16, 2, 4, 2, False),
+    "avx512": InstructionSet("avx512", 64, 8, 2, 4, 2, True),
+    "avx2": InstructionSet("avx2", 32, 6, 2, 4, 4, True),
+    "neon": InstructionSet("neon", 16, 4, 4, 2, 2, True),
+    "generic": InstructionSet("generic", 16, 2, 4, 2, 2, False),
 }
 _SMALLER = {
     "avx512": ("avx512", "avx2", "generic"),

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ._dense_tasks import backward_bias, prefetch_state
+from ._dense_tasks import backward_bias, pack_transposed, prefetch_state
 from ._jit import device_function
-from ._lists import SPAN, list_size, mark_count
+from ._lists import SPAN, append_nonzero, list_size, mark_count
 from ._tiles import MR, NR, TILE_FLOATS, WIDE, listed_product
 from .activations import activate
 from .latent import store_some
@@ -30,6 +30,7 @@ from .program import (
     ROW_BIAS,
     ROW_WEIGHT,
     TO_OUT,
+    X,
     Y,
 )
 
@@ -42,11 +43,10 @@ SPARSE_INPUTS = 96
 """Inputs in one task of the weight gradient."""
 PREFETCH_ROWS = 8
 """From so many rows on, they need most of the weights together, and ask for all."""
-LISTS_AHEAD = 4
-"""How many rows ahead lists are asked for; their marks twice as many."""
 _ROW_FLOATS = TILE_FLOATS // MR
 _FORWARD_FLOATS = SPARSE_ROWS * WIDE * _ROW_FLOATS
 _WEIGHT_FLOATS = SPARSE_INPUTS * WIDE * _ROW_FLOATS
+_BLOCK_FLOATS = SPAN * SPAN
 
 
 @device_function
@@ -98,44 +98,40 @@ def sparse_forward_task(
 
 
 @device_function
-def list_rows_task(
-    task: Any, row: Any, n_rows: Any, work: Any, by_row: Any, by_column: Any
-) -> None:
+def list_columns_task(task: Any, row: Any, n_rows: Any, work: Any, by_column: Any) -> None:
     """For each of SPAN columns of x, list the rows where it is not zero, with their values.
 
-    A transposition: it reads what is listed by row, and writes it by column.
+    Rows are transposed SPAN at a time, so that a column's values lie side by side.
     """
-    n_in = row[INPUTS]
+    base = pointer(work)
+    columns = stack(base, _BLOCK_FLOATS)
+    lengths = stack(pointer(by_column), SPAN)
+    width = NR * lane_count(base)
+    stride = row[X + 1]
     begin = task * SPAN
-    n_columns = min(SPAN, n_in - begin)
-    n_marks = mark_count(n_in)
-    n_row_marks = mark_count(n_rows)
-    values = advance(pointer(work), row[AUX])
-    packed = advance(pointer(work), row[EXTRA] + begin * row[EXTRA + 1])
-    listed = advance(pointer(by_column), begin * list_size(n_rows))
-    lengths = stack(listed, SPAN)
+    n_columns = min(SPAN, row[INPUTS] - begin)
+    n_marks = mark_count(n_rows)
     for c in range(n_columns):
         put(lengths, c, np.int32(0))
-    for b in range(n_rows):
-        if b % SPAN == 0:
-            for c in range(n_columns):
-                put(listed, c * list_size(n_rows) + b // SPAN, get(lengths, c))
-        far = min(b + 2 * LISTS_AHEAD, n_rows - 1)
-        prefetch(pointer(by_row), far * list_size(n_in) + task)
-        near = min(b + LISTS_AHEAD, n_rows - 1)
-        ahead = advance(pointer(by_row), near * list_size(n_in))
-        place = np.int64(get(ahead, task))
-        prefetch(ahead, n_marks + place)
-        prefetch(values, near * row[AUX + 1] + place)
-        of_row = advance(pointer(by_row), b * list_size(n_in))
-        for i in range(get(of_row, task), get(of_row, task + 1)):
-            c = np.int64(get(of_row, n_marks + i)) - begin
+    for start in range(0, n_rows, SPAN):
+        end = min(start + SPAN, n_rows)
+        for b in range(start, end, width):
+            x = advance(base, row[X] + b * stride + begin)
+            panel = advance(columns, (b - start) * SPAN)
+            pack_transposed(panel, x, stride, n_columns, min(width, end - b))
+        for c in range(n_columns):
+            listed = advance(pointer(by_column), (begin + c) * list_size(n_rows))
+            numbers = advance(listed, n_marks)
+            values = advance(base, row[EXTRA] + (begin + c) * row[EXTRA + 1])
             length = np.int64(get(lengths, c))
-            put(listed, c * list_size(n_rows) + n_row_marks + length, np.int32(b))
-            put(packed, c * row[EXTRA + 1] + length, get(values, b * row[AUX + 1] + i))
-            put(lengths, c, np.int32(length + 1))
+            put(listed, start // SPAN, np.int32(length))
+            for b in range(start, end, width):
+                column = advance(columns, (b - start) * SPAN + c * width)
+                length = append_nonzero(numbers, values, length, column, width, b)
+            put(lengths, c, np.int32(length))
     for c in range(n_columns):
-        put(listed, c * list_size(n_rows) + n_row_marks - 1, get(lengths, c))
+        listed = advance(pointer(by_column), (begin + c) * list_size(n_rows))
+        put(listed, n_marks - 1, get(lengths, c))
 
 
 @device_function

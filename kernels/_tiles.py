@@ -29,8 +29,8 @@ SHORT = ISA.short_rows
 NR = ISA.tile_vectors
 TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
 """Elements of a tile in float32; a float64 tile has half as many."""
-WIDE = 8 // NR
-"""Panels that one row is multiplied with where zeros are skipped: 8 accumulators."""
+WIDE = ISA.sparse_panels
+"""Panels that one row is multiplied with where zeros are skipped."""
 CHUNK_TILES = 24
 CHUNK_ROWS = CHUNK_TILES * MR
 """Rows in one task of a product with a panel of weights."""

@@ -123,7 +123,7 @@ class Program:
         """The gradient of a layer's weights and biases, stored or applied; first its input is
         packed, or a sparse one listed by column."""
         places = {"Y": PACKED, "EXTRA": COLUMN_VALUES}
-        pack = self._row(PACK, layer, X=self._input_of(layer), AUX=ROW_VALUES, **places)
+        pack = self._row(PACK, layer, X=self._input_of(layer), **places)
         return [pack, self._row(BACKWARD_WEIGHT, layer, AUX=self._delta(layer), **places)]
 
     def encoding(self) -> np.ndarray:

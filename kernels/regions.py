@@ -20,6 +20,7 @@ from ._dense_tasks import (
     forward_task,
     output_task,
     pack_task,
+    rows_per_task,
 )
 from ._jit import address_of, device_function, kernel
 from ._latent_tasks import TASK_ROWS, backward_latent_task, draw_task, row_losses_task
@@ -27,7 +28,7 @@ from ._lists import SPAN
 from ._sparse_tasks import (
     SPARSE_INPUTS,
     SPARSE_ROWS,
-    list_rows_task,
+    list_columns_task,
     sparse_forward_task,
     sparse_weight_task,
 )
@@ -108,11 +109,13 @@ def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any, sparse: Any)
     if kind == GATHER:
         return _blocks(n_rows, MR)
     if kind == FORWARD or kind == OUTPUT:
-        return _blocks(row[OUTPUTS], width) * _blocks(n_rows, CHUNK_ROWS)
+        panels = _blocks(row[OUTPUTS], width)
+        return panels * _blocks(n_rows, rows_per_task(n_rows, panels, CHUNK_ROWS))
     if kind == DRAW or kind == ROW_LOSSES or kind == BACKWARD_LATENT:
         return _blocks(n_rows, TASK_ROWS)
     if kind == BACKWARD_INPUT:
-        return _blocks(row[INPUTS], width)
+        panels = _blocks(row[INPUTS], width)
+        return panels * _blocks(n_rows, rows_per_task(n_rows, panels, n_rows))
     if kind == PACK:
         return _blocks(row[INPUTS], PACK_TILES * MR)
     if kind == BACKWARD_WEIGHT:
@@ -169,7 +172,7 @@ def run_task(
             real,
         )  # fmt: skip
     elif kind == PACK and sparse:
-        list_rows_task(task, row, n_rows, work, by_row, by_column)
+        list_columns_task(task, row, n_rows, work, by_column)
     elif kind == PACK:
         pack_task(task, row, n_rows, work)
     elif kind == SQUARE_SUMS:

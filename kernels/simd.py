@@ -237,6 +237,96 @@ def trailing_zeros(typingctx: Any, bits: Any) -> Any:
 
 
 @intrinsic
+def set_bits(typingctx: Any, bits: Any) -> Any:
+    """How many bits of an integer are set."""
+    if bits != types.int64:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(bits), lower
+
+
+@intrinsic
+def compress(typingctx: Any, a: Any, bits: Any) -> Any:
+    """The lanes of `a` whose bit is set, side by side from lane 0 on; AVX-512 only."""
+    if not (isinstance(a, Vector) and bits == types.int64):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = sig.args[0].llvm
+        letter = "f" if isinstance(a.base, types.Float) else "i"
+        mask_type = ir.VectorType(ir.IntType(1), a.lanes)
+        mask = builder.bitcast(builder.trunc(args[1], ir.IntType(a.lanes)), mask_type)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector, vector, mask_type]),
+            f"llvm.x86.avx512.mask.compress.v{a.lanes}{letter}{a.base.bitwidth}",
+        )
+        return builder.call(function, [args[0], ir.Constant(vector, ir.Undefined), mask])
+
+    return a(a, bits), lower
+
+
+@intrinsic
+def numbers_from(typingctx: Any, like: Any, first: Any) -> Any:
+    """The int32 vector first, first + 1, ..., with as many lanes as the vector `like`."""
+    if not (isinstance(like, Vector) and isinstance(first, types.Integer)):
+        return None
+    result = like.with_base(types.int32)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        scalar = context.cast(builder, args[1], first, types.int32)
+        steps = ir.Constant(result.llvm, list(range(result.lanes)))
+        return builder.add(emit_splat(builder, scalar, result.lanes), steps)
+
+    return result(like, first), lower
+
+
+@intrinsic
+def sums_of_eight(typingctx: Any, a: Any) -> Any:
+    """The sums of each 8 lanes of a float vector, by the tree of `memory.sum_eight`."""
+    if not (isinstance(a, Vector) and isinstance(a.base, types.Float) and a.lanes % 8 == 0):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        values = args[0]
+        for half in (4, 2, 1):
+            kept = [j for j in range(values.type.count) if not j & half]
+            parts = [
+                builder.shuffle_vector(
+                    values,
+                    ir.Constant(values.type, ir.Undefined),
+                    ir.Constant(
+                        ir.VectorType(ir.IntType(32), len(kept)), [j + start for j in kept]
+                    ),
+                )
+                for start in (0, half)
+            ]
+            values = builder.fadd(*parts, flags=VECTOR_FLAGS)
+        return values
+
+    return Vector(a.base, a.lanes // 8)(a), lower
+
+
+@intrinsic
+def zero_from(typingctx: Any, a: Any, n: Any) -> Any:
+    """The float vector `a` with 0 in its lanes from n on."""
+    if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        numbers = ir.Constant(ir.VectorType(word, a.lanes), list(range(a.lanes)))
+        bound = emit_splat(builder, builder.trunc(args[1], word), a.lanes)
+        zero = ir.Constant(args[0].type, [LLVM_BASE[a.base](0.0)] * a.lanes)
+        return builder.select(builder.icmp_signed("<", numbers, bound), args[0], zero)
+
+    return a(a, types.intp), lower
+
+
+@intrinsic
 def splat(typingctx: Any, x: Any) -> Any:
     """A vector with the scalar `x` in every lane."""
     if x not in LLVM_BASE:

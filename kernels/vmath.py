@@ -97,15 +97,18 @@ def _log32(x: Any) -> Any:
 
 @device_function
 def _log1p32(y: Any) -> Any:
-    # log(1 + y) = 2 artanh(s), s = y / (2 + y), for y in [0, 1]: no cancellation for small y.
-    s = y / (y + constant(y, 2.0))
-    t = s * s
-    square = t * t
-    q = fma(constant(y, 0.10712926), t, constant(y, 0.14308518))
-    q = fma(constant(y, 0.121541604), square, q)
-    q = fma(q, square, fma(constant(y, 0.19999437), t, constant(y, 0.33333337)))
-    half = fma(q * t, s, s)
-    return half + half
+    # log(1 + y) = y q(y - 1/2) for y in [0, 1], by a fit of q: no cancellation for small y, and
+    # no division, of which the loss has one already.
+    f = y - constant(y, 0.5)
+    square = f * f
+    even = fma(constant(y, 0.00523269), square, constant(y, 0.011586479))
+    even = fma(even, square, constant(y, 0.03663386))
+    even = fma(even, square, constant(y, 0.13260908))
+    even = fma(even, square, constant(y, 0.8109302))
+    odd = fma(constant(y, -0.00857446), square, constant(y, -0.020228246))
+    odd = fma(odd, square, constant(y, -0.06771145))
+    odd = fma(odd, square, constant(y, -0.28852668))
+    return fma(odd, f, even) * y
 
 
 @device_function

@@ -20,7 +20,7 @@ def list_one(listed: Any, values: Any, x: Any, n: Any) -> None:
 def listed(x: Array, n: int) -> tuple[Array, Array, Array]:
     """The marks, numbers and values that a list of x[0:n] holds."""
     entries = np.full(list_size(n), -1, np.int32)
-    values = np.zeros(n, x.dtype)
+    values = np.zeros(n + 16, x.dtype)
     list_one(entries, values, x, n)
     marks = entries[: mark_count(n)]
     length = marks[-1]

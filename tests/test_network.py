@@ -96,7 +96,7 @@ def test_pads_stay_zero(optimizer, clip_norm):
 
 
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("n_rows", [41, 90])  # zeros are skipped from 64 rows on
+@pytest.mark.parametrize("n_rows", [41, 90, 300])  # zeros are skipped from 64 rows on
 def test_passes_have_the_bits_of_the_plain_kernels(sizes, n_rows):
     network = build(sizes, activation="tanh")
     rows = sparse_rows(n_rows, sizes[0])
@@ -118,8 +118,9 @@ def test_passes_have_the_bits_of_the_plain_kernels(sizes, n_rows):
 
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_last_layer_gradient_has_the_bits_of_the_plain_kernels(likelihood):
-    n_features, n_latent, n_rows = 61, 5, 23
+@pytest.mark.parametrize("n_rows", [23, 300])  # layers of few panels are split by rows
+def test_last_layer_gradient_has_the_bits_of_the_plain_kernels(likelihood, n_rows):
+    n_features, n_latent = 61, 5
     network = build((n_features, (), n_latent), likelihood=likelihood)
     rows = sparse_rows(n_rows, n_features)
     noise = np.random.default_rng(1).normal(size=(n_rows, n_latent)).astype(np.float32)

@@ -10,13 +10,14 @@ import pytest
 from kernel_checks import Array, DType, compiled, each_dtype, generator
 from numba import types
 
-from fastvae.kernels._isa import INSTRUCTION_SETS, ISA, lanes
+from fastvae.kernels._isa import INSTRUCTION_SETS, ISA, lanes, panel_width
 from fastvae.kernels.memory import (
     advance,
     cast,
     get,
     lane_count,
     load,
+    load_row,
     pointer,
     prefetch,
     put,
@@ -35,9 +36,11 @@ from fastvae.kernels.simd import (
     select,
     splat,
     square_root,
+    sums_of_eight,
     to_float,
     to_integer,
     vector_of,
+    zero_from,
 )
 
 each_integer = pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64])
@@ -204,6 +207,23 @@ def test_scalars_and_buffers(dtype: DType) -> None:
     assert out[48] == dtype(0.1)
     e = a[1:9]
     assert out[49] == ((e[0] + e[4]) + (e[2] + e[6])) + ((e[1] + e[5]) + (e[3] + e[7]))
+
+
+@compiled
+def group_sums(out: Any, a: Any, n: Any) -> None:
+    store(pointer(out), 0, sums_of_eight(zero_from(load_row(pointer(a), 0), n)))
+
+
+@each_dtype
+def test_sums_of_eight_are_those_of_memory_and_lanes_past_n_count_nothing(dtype: DType) -> None:
+    width = panel_width(np.dtype(dtype).itemsize)
+    a = generator(8).standard_normal(width).astype(dtype)
+    for n in (1, width - 3, width):
+        out = np.zeros(width // 8, dtype)
+        group_sums(out, a, n)
+        e = np.where(np.arange(width) < n, a, 0).reshape(-1, 8).T
+        wanted = ((e[0] + e[4]) + (e[2] + e[6])) + ((e[1] + e[5]) + (e[3] + e[7]))
+        np.testing.assert_array_equal(out, wanted)
 
 
 @compiled
