@@ -50,7 +50,7 @@ from .program import (
     X,
     Y,
 )
-from .simd import constant, sums_of_eight, zero_from
+from .simd import constant, sums_of_eight, trailing_zeros, zero_from
 
 LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
@@ -58,8 +58,6 @@ BLOCK = 128
 """Contracted indices taken at a time: with 64-byte panel rows, 8 KB of the first-level cache."""
 TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
-PANELS_AHEAD = 4
-"""How many panels ahead weights are asked for where they are transposed."""
 LEAST_TASKS, LEAST_ROWS = 8, 32
 """Tasks that a product is split into where they still have so many rows."""
 PACK_TILES = 8
@@ -70,13 +68,6 @@ _TASK_FLOATS = TASK_TILES * TILE_FLOATS
 
 
 @device_function
-def _prefetch_span(base: Any, first: Any, n: Any) -> None:
-    """Ask for the cache lines of base[first : first + n]; past the end of an array is harmless."""
-    for line in range(first, first + n, LINE):
-        prefetch(base, line)
-
-
-@device_function
 def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: Any) -> None:
     """Products of n_rows rows of x with a panel of weights, left in `tiles`, MR rows each.
 
@@ -84,26 +75,42 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
     cache; the next block, or the next panel, which follows in memory, is asked for meanwhile.
     """
     width = NR * lane_count(tiles)
-    ahead = BLOCK * width // ((n_rows + MR - 1) // MR) + LINE
     for start in range(0, n_in, BLOCK):
-        length = min(BLOCK, n_in - start)
-        _multiply_block(tiles, x, stride, n_rows, weights, start, length, ahead)
+        block = advance(weights, start * width)
+        following = advance(block, BLOCK * width)
+        _multiply_block(
+            tiles, x, stride, n_rows, block, start, min(BLOCK, n_in - start), following,
+            width * width,
+        )  # fmt: skip
 
 
 @device_function
 def _multiply_block(
-    tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, start: Any, length: Any,
-    ahead: Any,
+    tiles: Any, x: Any, stride: Any, n_rows: Any, block: Any, start: Any, length: Any,
+    following: Any, following_stride: Any,
 ) -> None:  # fmt: skip
-    """The part of _multiply from `start` on; each tile asks for `ahead` of the next weights."""
+    """The part of _multiply from `start` on, whose weights are `block`.
+
+    Meanwhile the weights of the next block are asked for: squares of width * width that lie
+    `following_stride` apart, from `following` on.
+    """
     width = NR * lane_count(tiles)
-    for t in range((n_rows + MR - 1) // MR):
-        _prefetch_span(weights, (start + BLOCK) * width + t * ahead, ahead)
+    n_tiles = (n_rows + MR - 1) // MR
+    share = BLOCK * width // n_tiles + LINE
+    gap = following_stride - width * width
+    shift = trailing_zeros(width * width)
+    for t in range(n_tiles):
+        place = t * share
+        while place < (t + 1) * share:
+            square = place >> shift
+            stop = min((t + 1) * share, (square + 1) << shift)
+            for line in range(place, stop, LINE):
+                prefetch(following, square * gap + line)
+            place = stop
         b = tile_start(t, n_rows)
         rows_product(
             advance(tiles, b * width), advance(x, b * stride + start), stride,
-            tile_start(t + 1, n_rows) - b, advance(weights, start * width), width, length,
-            start > 0,
+            tile_start(t + 1, n_rows) - b, block, width, length, start > 0,
         )  # fmt: skip
 
 
@@ -241,8 +248,10 @@ def backward_input_task(
     n_out = row[OUTPUTS]
     panel, top, n_part = _part_of(task, n_rows, (row[INPUTS] + width - 1) // width, n_rows)
     begin = panel * width
+    weights = advance(base, row[ROW_WEIGHT] + begin * width)
     n_valid = min(width, row[INPUTS] - begin)
     packed = advance(buffers, row[EXTRA] + thread * row[EXTRA + 1])
+    square_stride = row[INPUTS] * width
     for first in range(top, top + n_part, CHUNK_ROWS):
         rows = min(CHUNK_ROWS, top + n_part - first)
         dy = advance(buffers, row[X] + first * row[X + 1])
@@ -250,12 +259,19 @@ def backward_input_task(
             end = min(start + BLOCK, n_out)
             if first == top:
                 for o in range(start, end, width):
-                    source = advance(base, row[ROW_WEIGHT] + o * row[INPUTS] + begin * width)
-                    _prefetch_span(source, PANELS_AHEAD * row[INPUTS] * width, width * width)
                     pack_transposed(
-                        advance(packed, o * width), source, width, min(width, n_out - o), n_valid
-                    )
-            _multiply_block(tiles, dy, row[X + 1], rows, packed, start, end - start, 0)
+                        advance(packed, o * width),
+                        advance(weights, o // width * square_stride), width,
+                        min(width, n_out - o), n_valid,
+                    )  # fmt: skip
+            # What is transposed next: of this panel, or at its end the beginning of the next.
+            following = advance(weights, end // width * square_stride)
+            if end == n_out:
+                following = advance(weights, width * width)
+            _multiply_block(
+                tiles, dy, row[X + 1], rows, advance(packed, start * width), start, end - start,
+                following, square_stride,
+            )  # fmt: skip
         for r in range(rows):
             h = advance(buffers, row[AUX] + (first + r) * row[AUX + 1] + begin)
             dx = advance(buffers, row[Y] + (first + r) * row[Y + 1] + begin)
