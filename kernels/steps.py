@@ -47,16 +47,13 @@ def _add_totals(
     for b in range(n_rows):
         reconstruction += sums[RECONSTRUCTION, b]
         kl += sums[KL, b]
-    for z in range(n_latent):
-        mean = advance(pointer(work), draw[X] + z)
-        total = totals[4 + z]
-        square = totals[4 + n_latent + z]
-        for b in range(n_rows):
-            m = np.float64(get(mean, b * draw[X + 1]))
-            total += m
-            square += m * m
-        totals[4 + z] = total
-        totals[4 + n_latent + z] = square
+    # Latents lie side by side, so that their chains of sums are worked on together.
+    for b in range(n_rows):
+        mean = advance(pointer(work), draw[X] + b * draw[X + 1])
+        for z in range(n_latent):
+            m = np.float64(get(mean, z))
+            totals[4 + z] += m
+            totals[4 + n_latent + z] += m * m
     totals[0] += reconstruction_weight * reconstruction + beta * kl
     totals[1] += reconstruction
     totals[2] += kl
