@@ -1,8 +1,9 @@
 """What the suite's benchmarks share: contestants, the FMA peak, and how each describes itself.
 
-Times are medians of a few rounds; the machine's peak is measured in the same session. The
-contestants share this process, so each benchmark begins with a rest in which the thread pools of
-the one before go to sleep. Ratios between libraries are the business of `bench.ratios`.
+Times are medians of a few rounds; the machine's peak is measured before and after each product,
+since on a shared machine it changes within minutes. The contestants share this process, so each
+benchmark begins with a rest in which the thread pools of the one before go to sleep. Ratios
+between libraries are the business of `bench.ratios`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from bench.peak import measure_peak
 from bench.workload import Sizes, initial_parameters, mnist_like_rows
 
 SETTLE_SECONDS = 0.2
+PEAK_ROUNDS = 3
 BATCH_SIZES = (1, 20, 128, 512, 2048)
 
 Describe = Callable[..., None]
@@ -41,14 +43,10 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
 
 
 def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
-    """Leave out the state of the user's repository."""
+    """Leave out the state of the user's repository, and each single round (100 MB of them)."""
     output_json.pop("commit_info", None)
-
-
-@pytest.fixture(scope="session")
-def peak() -> float:
-    """The machine's FMA peak with all threads, FLOP/s."""
-    return measure_peak()
+    for entry in output_json["benchmarks"]:
+        entry["stats"].pop("data", None)
 
 
 @pytest.fixture
@@ -68,13 +66,15 @@ def build() -> Build:
 
 
 @pytest.fixture
-def describe(benchmark: Any, peak: float) -> Any:
+def describe(benchmark: Any) -> Any:
     """Say what a benchmark is, before it runs; afterwards its GFLOP/s are filled in."""
-    flops = 0.0
+    flops, peak = 0.0, 0.0
 
     def describe(operation: str, batch_size: int, contestant: str, work: float = 0.0) -> None:
-        nonlocal flops
+        nonlocal flops, peak
         flops = work
+        if flops:
+            peak = measure_peak(PEAK_ROUNDS, n_blocks=1)
         benchmark.group = f"{operation}, batch {batch_size}" if batch_size else operation
         benchmark.extra_info.update(
             operation=operation, batch_size=batch_size, contestant=contestant
@@ -84,6 +84,7 @@ def describe(benchmark: Any, peak: float) -> Any:
     yield describe
     if benchmark.stats is not None and flops:
         rate = flops / benchmark.stats.stats.median
+        peak = max(peak, measure_peak(PEAK_ROUNDS, n_blocks=1))
         benchmark.extra_info.update(
             gflops=round(rate / 1e9, 2), percent_of_peak=round(100 * rate / peak, 1)
         )
