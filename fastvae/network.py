@@ -75,17 +75,17 @@ class Network:
     def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z)."""
         work = self._workspace()
-        program = work.program.encoding_to_out()
+        program = work.program.encoding_to_out
         heads = self._pass(program, X, 2 * self.n_latent, self._skips(X))
         return heads[:, : self.n_latent].copy(), heads[:, self.n_latent :].copy()
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._pass(self._workspace().program.decoding(), Z, self.n_features, False)
+        return self._pass(self._workspace().program.decoding, Z, self.n_features, False)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
-        program = self._workspace().program.reconstruction()
+        program = self._workspace().program.reconstruction
         return self._pass(program, X, self.n_features, self._skips(X))
 
     def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +97,7 @@ class Network:
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
         work = self._workspace()
-        encoding, losses = work.program.encoding(), work.program.losses()
+        encoding, losses = work.program.encoding, work.program.losses
         work.take(X, seed)
         work.whole[k.SKIP] = self._skips(X)
         work.whole[k.DRAWS] = True

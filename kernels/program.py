@@ -7,6 +7,8 @@ every pass (training, encoding, decoding, evaluation) runs through the same mach
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from .layout import (
@@ -53,7 +55,9 @@ COLUMNS = 16
 
 
 class Program:
-    """Builds the regions of a network's passes.
+    """The regions of a network's passes.
+
+    Each is built once: building takes as long as decoding a row.
 
     Parameters
     ----------
@@ -126,30 +130,36 @@ class Program:
         pack = self._row(PACK, layer, X=self._input_of(layer), **places)
         return [pack, self._row(BACKWARD_WEIGHT, layer, AUX=self._delta(layer), **places)]
 
+    @cached_property
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
         return np.array(self._encoder())
 
+    @cached_property
     def encoding_to_out(self) -> np.ndarray:
         """From the data to heads in the caller's array."""
         *rows, head = self._encoder()
         return np.array([*rows, self._to_out(head)])
 
+    @cached_property
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
         *hidden, last = self._decoder(LATENT)
         gather = self.gather(LATENT, int(self.table[self.n_encoder, N_OUT]) // 2)
         return np.array([gather, *hidden, self._to_out(last)])
 
+    @cached_property
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
         *hidden, last = self._decoder(ACTIVE + self.n_encoder)
         return np.array([*self._encoder(), *hidden, self._to_out(last)])
 
+    @cached_property
     def losses(self) -> np.ndarray:
         """From the head to each row's reconstruction and KL, by one draw of the latent."""
         return np.array([self.draw(), *self._decoder(LATENT)[:-1], *self.output()])
 
+    @cached_property
     def training(self) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights.
 
@@ -163,7 +173,7 @@ class Program:
                 rows.append(self.backward_input(layer))
             rows += self.backward_weight(layer)
         rows += [self._row(SQUARE_SUMS), self._row(UPDATE)]
-        return np.concatenate([self.encoding(), self.losses(), np.array(rows)])
+        return np.concatenate([self.encoding, self.losses, np.array(rows)])
 
     def _encoder(self) -> list[np.ndarray]:
         gather = self.gather(INPUT, int(self.table[0, N_IN]))

@@ -59,7 +59,6 @@ class Workspace:
         self.real = np.zeros(REAL_SIZE)
         self._address = member_address(dtype)
         self._partial = np.zeros(-(-arena_size(table, dtype) // ARENA_BLOCK))
-        self._training = self.program.training()
 
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
@@ -90,7 +89,8 @@ class Workspace:
         self.whole[STREAM] = STREAM_NOISE
         self.whole[ELEMENT] = 0
         arenas = parameters, *moments, gradient
-        self._run(self._training, len(self._training) - 2, arenas, self.matrices, order, *numbers)
+        program = self.program.training
+        self._run(program, len(program) - 2, arenas, self.matrices, order, *numbers)
 
     def _run(
         self, program: np.ndarray, n_regions: int, arenas: tuple[np.ndarray, ...],
