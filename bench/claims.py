@@ -42,7 +42,8 @@ class Claim:
         if keeps(self.bound):
             return "kept"
         missing = figure / self.bound - 1 if self.at_most else self.bound / figure - 1
-        return f"**missed by {100 * missing:.0f} %**"
+        percent = f"{100 * missing:.0f} %" if missing >= 0.005 else "less than 1 %"
+        return f"**missed by {percent}**"
 
     def show(self, figure: float | None) -> str:
         """Print a figure with its unit."""
