@@ -73,18 +73,19 @@ def describe(benchmark: Any) -> Any:
     def describe(operation: str, batch_size: int, contestant: str, work: float = 0.0) -> None:
         nonlocal flops, peak
         flops = work
-        if flops:
-            peak = measure_peak(PEAK_ROUNDS, n_blocks=1)
         benchmark.group = f"{operation}, batch {batch_size}" if batch_size else operation
         benchmark.extra_info.update(
             operation=operation, batch_size=batch_size, contestant=contestant
         )
         time.sleep(SETTLE_SECONDS)
+        if flops:
+            peak = measure_peak(PEAK_ROUNDS)
 
     yield describe
     if benchmark.stats is not None and flops:
         rate = flops / benchmark.stats.stats.median
-        peak = max(peak, measure_peak(PEAK_ROUNDS, n_blocks=1))
+        time.sleep(SETTLE_SECONDS)  # other libraries' threads spin on for a while
+        peak = max(peak, measure_peak(PEAK_ROUNDS))
         benchmark.extra_info.update(
             gflops=round(rate / 1e9, 2), percent_of_peak=round(100 * rate / peak, 1)
         )

@@ -12,23 +12,33 @@ from typing import Any
 import numpy as np
 from numba import prange
 
-from ._dense_tasks import pack_transposed
+from ._dense_tasks import BLOCK, pack_transposed
 from ._jit import device_function, parallel_kernel
 from ._tiles import MR, NR, TILE_FLOATS, columns_product, rows_product
 from .activations import activate
 from .latent import load_some, store_some
-from .memory import advance, cast, get, lane_count, load, pointer, put, stack
+from .memory import advance, cast, get, lane_count, load, pointer, put, stack, store
 from .simd import constant
 
 
 @device_function
 def _pack_columns(out: Any, width: Any, source: Any, stride: Any, n_rows: Any, n: Any) -> None:
-    """out[r * width + c] = source[r * stride + c] for c < n <= width; 0 from n on."""
+    """out[r * width + c] = source[r * stride + c] for c < width, 0 where c >= n.
+
+    n columns can be read from `source` on. Less than a vector past the last row of `out` may be
+    written too.
+    """
+    count = lane_count(out)
+    whole = (width + count - 1) // count * count
     for r in range(n_rows):
-        for c in range(n):
-            put(out, r * width + c, get(source, r * stride + c))
-        for c in range(n, width):
-            put(out, r * width + c, cast(out, 0.0))
+        if n >= whole:  # what lies past `width` is written over by the next row
+            for c in range(0, whole, count):
+                store(out, r * width + c, load(source, r * stride + c))
+        else:
+            for c in range(min(n, width)):
+                put(out, r * width + c, get(source, r * stride + c))
+            for c in range(n, width):
+                put(out, r * width + c, cast(out, 0.0))
 
 
 @device_function
@@ -73,7 +83,7 @@ def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
     tile = stack(base, TILE_FLOATS)
     width = NR * lane_count(base)
     first = panel * width
-    n = min(width, n_in - first)
+    n = n_in - first
     packed = np.empty(n_out * width, dy.dtype)
     _pack_columns(pointer(packed), width, advance(pointer(weight), first), n_in, n_out, n)
     for row in range(0, n_rows, MR):
@@ -84,22 +94,40 @@ def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
 
 
 @device_function
-def _backward_weight_panel(panel: Any, dweight: Any, dy: Any, x: Any) -> None:
+def _pack_outputs(tile: Any, packed: Any, dy: Any) -> None:
+    """MR columns of dy side by side, row after row."""
     n_rows, n_out = dy.shape
-    n_in = x.shape[1]
-    base = pointer(dy)
-    tile = stack(base, TILE_FLOATS)
+    source = advance(pointer(dy), tile * MR)
+    target = advance(pointer(packed), tile * n_rows * MR)
+    # The last row of a tile may not write into the next tile, which another thread packs.
+    last = n_rows - 1
+    _pack_columns(target, MR, source, n_out, last, n_out - tile * MR)
+    for c in range(MR):
+        value = cast(target, 0.0)
+        if tile * MR + c < n_out:
+            value = get(source, last * n_out + c)
+        put(target, last * MR + c, value)
+
+
+@device_function
+def _backward_weight_panel(panel: Any, dweight: Any, packed: Any, x: Any) -> None:
+    n_rows, n_in = x.shape
+    n_out = dweight.shape[0]
+    base = pointer(x)
     width = NR * lane_count(base)
     first = panel * width
-    n = min(width, n_in - first)
-    inputs = np.empty(n_rows * width, dy.dtype)
-    outputs = np.empty(n_rows * MR, dy.dtype)
-    _pack_columns(pointer(inputs), width, advance(pointer(x), first), n_in, n_rows, n)
-    for o in range(0, n_out, MR):
-        rows = min(MR, n_out - o)
-        _pack_columns(pointer(outputs), MR, advance(base, o), n_out, n_rows, rows)
-        columns_product(tile, pointer(outputs), pointer(inputs), width, n_rows, False)
-        _store_tile(advance(pointer(dweight), o * n_in + first), n_in, tile, rows, n)
+    n = n_in - first
+    inputs = np.empty(BLOCK * width, x.dtype)
+    tiles = np.empty((n_out + MR) * width, x.dtype)
+    for start in range(0, n_rows, BLOCK):
+        length = min(BLOCK, n_rows - start)
+        source = advance(base, start * n_in + first)
+        _pack_columns(pointer(inputs), width, source, n_in, length, n)
+        for o in range(0, n_out, MR):
+            outputs = advance(pointer(packed), o * n_rows + start * MR)
+            tile = advance(pointer(tiles), o * width)
+            columns_product(tile, outputs, pointer(inputs), width, length, start > 0)
+    _store_tile(advance(pointer(dweight), first), n_in, pointer(tiles), n_out, n)
 
 
 @device_function
@@ -163,8 +191,16 @@ def dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
     x : ndarray, shape (B, I)
     """
     width = NR * lane_count(pointer(dy))
+    n_rows, n_out = dy.shape
+    n_tiles = (n_out + MR - 1) // MR
+    if n_rows == 0:
+        dweight[:] = 0
+        return
+    packed = np.empty(n_tiles * n_rows * MR, dy.dtype)
+    for tile in prange(n_tiles):
+        _pack_outputs(np.int64(tile), packed, dy)
     for panel in prange((x.shape[1] + width - 1) // width):
-        _backward_weight_panel(np.int64(panel), dweight, dy, x)
+        _backward_weight_panel(np.int64(panel), dweight, packed, x)
 
 
 @parallel_kernel

@@ -56,7 +56,9 @@ def test_unknown_instruction_set_is_refused() -> None:
 def test_kernels_pass_on_a_smaller_instruction_set(isa: str) -> None:
     """The tests of the kernels, among them those that read the machine code."""
     files = sorted(str(path) for path in (ROOT / "tests").glob("test_kernels_*.py"))
-    files += [str(ROOT / "tests" / name) for name in ("test_simd.py", "test_vmath.py", "test_lists.py")]
+    files += [
+        str(ROOT / "tests" / name) for name in ("test_simd.py", "test_vmath.py", "test_lists.py")
+    ]
     options = ["-q", "-p", "no:cacheprovider", "-k", "not reference"]
     done = run(isa, "-m", "pytest", *options, *files)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -36,6 +36,7 @@ SHAPES = [
     (0, 5, 3),
     (2 * ROWS, 2 * PANEL, 3 * PANEL + 1),
     (67, 127, 83),
+    (150, 41, 37),  # more rows than one block of the weight gradient
 ]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda s: "B{}-I{}-O{}".format(*s))
 each_activation = pytest.mark.parametrize("activation", sorted(kernels.ACTIVATIONS))
