@@ -22,6 +22,7 @@ from bench.workload import Sizes, initial_parameters, mnist_like_rows
 
 SETTLE_SECONDS = 0.2
 PEAK_ROUNDS = 3
+KEPT_STATS = ("min", "q1", "median", "q3", "rounds")
 BATCH_SIZES = (1, 20, 128, 512, 2048)
 
 Describe = Callable[..., None]
@@ -43,10 +44,16 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
 
 
 def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
-    """Leave out the state of the user's repository, and each single round (100 MB of them)."""
+    """Leave out the state of the user's repository, and of each benchmark what no table shows.
+
+    Single rounds alone are 100 MB.
+    """
     output_json.pop("commit_info", None)
     for entry in output_json["benchmarks"]:
-        entry["stats"].pop("data", None)
+        stats = {name: float(f"{entry['stats'][name]:.4g}") for name in KEPT_STATS}
+        kept = {"name": entry["name"], "stats": stats, "extra_info": entry["extra_info"]}
+        entry.clear()
+        entry.update(kept)
 
 
 @pytest.fixture

@@ -32,7 +32,8 @@ def tables(path: Path) -> str:
     parts = [
         "## Kernels and operations one by one",
         "Median microseconds of a call; in brackets percent of the FMA peak where it is a "
-        "product. Columns are measured one after the other, not in turn.",
+        "product (more than 100 where zeros are left out). Columns are measured one after the "
+        "other, not in turn.",
     ]
     for operation, lines in operations.items():
         parts += [f"### {operation}", _table(lines)]
