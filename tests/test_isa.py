@@ -13,6 +13,17 @@ from fastvae import kernels
 from fastvae.kernels._isa import INSTRUCTION_SETS
 
 ROOT = Path(__file__).resolve().parents[1]
+TRAINING = """
+import hashlib
+import numpy as np
+from fastvae import VAE
+rows = np.random.default_rng(0).integers(0, 256, (300, 50)).astype(np.uint8)
+rows[:, ::3] = 0
+vae = VAE.from_sizes(50, (37, 19), 5, seed=3)
+losses = vae.fit(rows, epochs=2, batch_size=70, verbose=False)["loss"]
+weights = b"".join(np.array(layer.weight).tobytes() for layer in vae.named_layers().values())
+print(hashlib.sha256(weights).hexdigest(), losses)
+"""
 PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folder())"
 SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
 
@@ -49,6 +60,17 @@ def test_unknown_instruction_set_is_refused() -> None:
     assert "FASTVAE_ISA='avx1024' is not available" in done.stderr
     for isa in (kernels.isa(), *SMALLER[kernels.isa()]):
         assert isa in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "isa", [isa for isa in SMALLER[kernels.isa()] if INSTRUCTION_SETS[isa].fused]
+)
+def test_instruction_sets_with_fma_train_to_the_same_bits(isa: str) -> None:
+    runs = [run(name, "-c", TRAINING) for name in (isa, kernels.isa())]
+    for done in runs:
+        assert done.returncode == 0, done.stderr
+    assert runs[0].stdout == runs[1].stdout
 
 
 @pytest.mark.slow
