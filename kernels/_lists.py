@@ -59,9 +59,10 @@ def _append_by_vectors(numbers: Any, values: Any, length: Any, x: Any, n: Any, f
         bits = nonzero_bits(value)
         if n - c < count:
             bits &= (np.int64(1) << (n - c)) - 1
-        store(numbers, length, compress(numbers_from(value, first + c), bits))
-        store(values, length, compress(value, bits))
-        length += set_bits(bits)
+        if bits != 0:  # an empty list's cache lines are left alone
+            store(numbers, length, compress(numbers_from(value, first + c), bits))
+            store(values, length, compress(value, bits))
+            length += set_bits(bits)
     return length
 
 
