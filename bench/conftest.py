@@ -44,7 +44,7 @@ def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, An
 
 
 def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:
-    """Leave out the state of the user's repository, and of each benchmark what no table shows.
+    """Leave out the state of the user's repository, and of each benchmark all but the quartiles.
 
     Single rounds alone are 100 MB.
     """

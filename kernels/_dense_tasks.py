@@ -50,12 +50,13 @@ from .program import (
     X,
     Y,
 )
-from .simd import constant, sums_of_eight, trailing_zeros, zero_from
+from .simd import constant, numbers_from, select, sums_of_eight, trailing_zeros
 
 LINE = 16
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
 BLOCK = 128
-"""Contracted indices taken at a time: with 64-byte panel rows, 8 KB of the first-level cache."""
+"""Contracted indices taken at a time: a part of a panel of 8 KB (AVX2) or 16 KB (AVX-512), which
+stays in the first-level cache."""
 TASK_TILES = 16
 """Tiles of inputs in one task of the weight gradient."""
 LEAST_TASKS, LEAST_ROWS = 8, 32
@@ -77,11 +78,9 @@ def _multiply(tiles: Any, x: Any, stride: Any, n_rows: Any, weights: Any, n_in: 
     width = NR * lane_count(tiles)
     for start in range(0, n_in, BLOCK):
         block = advance(weights, start * width)
-        following = advance(block, BLOCK * width)
-        _multiply_block(
-            tiles, x, stride, n_rows, block, start, min(BLOCK, n_in - start), following,
-            width * width,
-        )  # fmt: skip
+        length = min(BLOCK, n_in - start)
+        following = advance(block, length * width)
+        _multiply_block(tiles, x, stride, n_rows, block, start, length, following, width * width)
 
 
 @device_function
@@ -202,8 +201,9 @@ def output_task(
             loss, slope = gaussian_terms(output, load_row(x, 0))
             slope = slope * constant(slope, scale) * activation_slope(output, row[FUNCTION])
         store_some(delta, 0, slope, n_valid, spare)
-        if n_valid < width:
-            loss = zero_from(loss, n_valid)
+        if n_valid < width:  # what stands past the last column is no loss
+            column = numbers_from(loss, 0)
+            loss = select(column < constant(column, n_valid), loss, constant(loss, 0.0))
         sums = row[EXTRA] + (first + r) * row[EXTRA + 1] + panel * (width // 8)
         store(buffers, sums, sums_of_eight(loss))
 

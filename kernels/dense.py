@@ -1,8 +1,8 @@
 """Dense layers on plain arrays: forward, backward to the input, to the weights, to the bias.
 
 These serve `Dense` and `MLP` and are the oracle of the packed passes (`_dense_tasks`), whose bits
-they share: the same tiles, fed from panels that each task packs for itself. B rows, I inputs,
-O outputs; weights are (O, I).
+they share: the same tiles, fed from panels that each task packs for itself (the outputs of the
+weight gradient are packed once for all). B rows, I inputs, O outputs; weights are (O, I).
 """
 
 from __future__ import annotations
@@ -94,22 +94,6 @@ def _backward_input_panel(panel: Any, dx: Any, dy: Any, weight: Any) -> None:
 
 
 @device_function
-def _pack_outputs(tile: Any, packed: Any, dy: Any) -> None:
-    """MR columns of dy side by side, row after row."""
-    n_rows, n_out = dy.shape
-    source = advance(pointer(dy), tile * MR)
-    target = advance(pointer(packed), tile * n_rows * MR)
-    # The last row of a tile may not write into the next tile, which another thread packs.
-    last = n_rows - 1
-    _pack_columns(target, MR, source, n_out, last, n_out - tile * MR)
-    for c in range(MR):
-        value = cast(target, 0.0)
-        if tile * MR + c < n_out:
-            value = get(source, last * n_out + c)
-        put(target, last * MR + c, value)
-
-
-@device_function
 def _backward_weight_panel(panel: Any, dweight: Any, packed: Any, x: Any) -> None:
     n_rows, n_in = x.shape
     n_out = dweight.shape[0]
@@ -118,15 +102,15 @@ def _backward_weight_panel(panel: Any, dweight: Any, packed: Any, x: Any) -> Non
     first = panel * width
     n = n_in - first
     inputs = np.empty(BLOCK * width, x.dtype)
-    tiles = np.empty((n_out + MR) * width, x.dtype)
+    tiles = np.zeros(packed.shape[0] * MR * width, x.dtype)
     for start in range(0, n_rows, BLOCK):
         length = min(BLOCK, n_rows - start)
         source = advance(base, start * n_in + first)
         _pack_columns(pointer(inputs), width, source, n_in, length, n)
-        for o in range(0, n_out, MR):
-            outputs = advance(pointer(packed), o * n_rows + start * MR)
-            tile = advance(pointer(tiles), o * width)
-            columns_product(tile, outputs, pointer(inputs), width, length, start > 0)
+        for t in range(packed.shape[0]):
+            outputs = advance(pointer(packed), t * packed.shape[1] + start * MR)
+            tile = advance(pointer(tiles), t * MR * width)
+            columns_product(tile, outputs, pointer(inputs), width, length, True)
     _store_tile(advance(pointer(dweight), first), n_in, pointer(tiles), n_out, n)
 
 
@@ -192,13 +176,12 @@ def dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
     """
     width = NR * lane_count(pointer(dy))
     n_rows, n_out = dy.shape
-    n_tiles = (n_out + MR - 1) // MR
-    if n_rows == 0:
-        dweight[:] = 0
-        return
-    packed = np.empty(n_tiles * n_rows * MR, dy.dtype)
-    for tile in prange(n_tiles):
-        _pack_outputs(np.int64(tile), packed, dy)
+    # A row is one tile: MR columns of dy side by side, row after row, and a vector's room.
+    packed = np.empty(((n_out + MR - 1) // MR, n_rows * MR + 16), dy.dtype)
+    for t in prange(packed.shape[0]):
+        o = np.int64(t) * MR
+        target = advance(pointer(packed), np.int64(t) * packed.shape[1])
+        _pack_columns(target, MR, advance(pointer(dy), o), n_out, n_rows, n_out - o)
     for panel in prange((x.shape[1] + width - 1) // width):
         _backward_weight_panel(np.int64(panel), dweight, packed, x)
 

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 
 from ._isa import ISA
-from .simd import LLVM_BASE, VECTOR_FLAGS, Vector, intrinsic, vector_of
+from .simd import LLVM_BASE, Vector, emit_sums_of_eight, intrinsic, vector_of
 
 
 @intrinsic
@@ -206,8 +206,7 @@ def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
 
 @intrinsic
 def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
-    """The sum of the 8 elements at `base[index]` by one fixed tree, whatever the vector width:
-    ((0+4)+(2+6)) + ((1+5)+(3+7))."""
+    """The sum of the 8 elements at `base[index]`, by the tree of `simd.emit_sums_of_eight`."""
     if not isinstance(base, types.CPointer):
         return None
 
@@ -215,18 +214,7 @@ def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
         vector = ir.VectorType(args[0].type.pointee, 8)
         place = emit_vector_pointer(builder, args[0], args[1], vector)
         values = builder.load(place, align=element_alignment(vector))
-        index_type = ir.IntType(32)
-        for half in (4, 2, 1):
-            halves = [
-                builder.shuffle_vector(
-                    values,
-                    ir.Constant(values.type, ir.Undefined),
-                    ir.Constant(ir.VectorType(index_type, half), list(range(start, start + half))),
-                )
-                for start in (0, half)
-            ]
-            values = builder.fadd(*halves, flags=VECTOR_FLAGS)
-        return builder.extract_element(values, index_type(0))
+        return builder.extract_element(emit_sums_of_eight(builder, values), ir.IntType(32)(0))
 
     return base.dtype(base, types.intp), lower
 

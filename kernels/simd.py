@@ -284,46 +284,33 @@ def numbers_from(typingctx: Any, like: Any, first: Any) -> Any:
     return result(like, first), lower
 
 
+def emit_sums_of_eight(builder: Any, values: Any) -> Any:
+    """Emit the sums of each 8 lanes of a float vector, by one fixed tree whatever its width:
+    ((0+4)+(2+6)) + ((1+5)+(3+7))."""
+    for half in (4, 2, 1):
+        kept = [j for j in range(values.type.count) if not j & half]
+        mask_type = ir.VectorType(ir.IntType(32), len(kept))
+        undefined = ir.Constant(values.type, ir.Undefined)
+        parts = [
+            builder.shuffle_vector(
+                values, undefined, ir.Constant(mask_type, [j + start for j in kept])
+            )
+            for start in (0, half)
+        ]
+        values = builder.fadd(*parts, flags=VECTOR_FLAGS)
+    return values
+
+
 @intrinsic
 def sums_of_eight(typingctx: Any, a: Any) -> Any:
-    """The sums of each 8 lanes of a float vector, by the tree of `memory.sum_eight`."""
+    """The sums of each 8 lanes of a float vector, as a vector."""
     if not (isinstance(a, Vector) and isinstance(a.base, types.Float) and a.lanes % 8 == 0):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        values = args[0]
-        for half in (4, 2, 1):
-            kept = [j for j in range(values.type.count) if not j & half]
-            parts = [
-                builder.shuffle_vector(
-                    values,
-                    ir.Constant(values.type, ir.Undefined),
-                    ir.Constant(
-                        ir.VectorType(ir.IntType(32), len(kept)), [j + start for j in kept]
-                    ),
-                )
-                for start in (0, half)
-            ]
-            values = builder.fadd(*parts, flags=VECTOR_FLAGS)
-        return values
+        return emit_sums_of_eight(builder, args[0])
 
     return Vector(a.base, a.lanes // 8)(a), lower
-
-
-@intrinsic
-def zero_from(typingctx: Any, a: Any, n: Any) -> Any:
-    """The float vector `a` with 0 in its lanes from n on."""
-    if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        word = ir.IntType(32)
-        numbers = ir.Constant(ir.VectorType(word, a.lanes), list(range(a.lanes)))
-        bound = emit_splat(builder, builder.trunc(args[1], word), a.lanes)
-        zero = ir.Constant(args[0].type, [LLVM_BASE[a.base](0.0)] * a.lanes)
-        return builder.select(builder.icmp_signed("<", numbers, bound), args[0], zero)
-
-    return a(a, types.intp), lower
 
 
 @intrinsic

@@ -323,6 +323,16 @@ def test_without_a_model_the_last_run_is_taken(model, capsys):
 
 
 @pytest.mark.parametrize(
+    ("command", "shipped"),
+    [("sample", "mnist_variational_autoencoder"), ("manifold", "mnist_two_dimensional")],
+)
+def test_without_a_model_and_a_run_a_shipped_model_is_taken(capsys, command, shipped):
+    assert main([command, "-n", "4", "--output", "a.png"]) == 0
+    assert capsys.readouterr().out == f"model: {shipped}\nwrote a.png\n"
+    assert Path("a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
     ("arguments", "output"),
     [
         (["sample", "-n", "9", "--image-shape", "2x8"], "samples.png"),
@@ -537,13 +547,3 @@ def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, ca
         "fastvae: stopped before the first epoch was over: nothing saved\n"
     )
     assert not Path("out").exists()
-
-
-@pytest.mark.parametrize(
-    ("command", "shipped"),
-    [("sample", "mnist_variational_autoencoder"), ("manifold", "mnist_two_dimensional")],
-)
-def test_without_a_model_and_a_run_a_shipped_model_is_taken(capsys, command, shipped):
-    assert main([command, "-n", "4", "--output", "a.png"]) == 0
-    assert capsys.readouterr().out == f"model: {shipped}\nwrote a.png\n"
-    assert Path("a.png").read_bytes().startswith(b"\x89PNG")

@@ -32,6 +32,7 @@ from fastvae.kernels.simd import (
     as_integer,
     constant,
     fma,
+    numbers_from,
     round_even,
     select,
     splat,
@@ -40,7 +41,6 @@ from fastvae.kernels.simd import (
     to_float,
     to_integer,
     vector_of,
-    zero_from,
 )
 
 each_integer = pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint32, np.uint64])
@@ -211,7 +211,10 @@ def test_scalars_and_buffers(dtype: DType) -> None:
 
 @compiled
 def group_sums(out: Any, a: Any, n: Any) -> None:
-    store(pointer(out), 0, sums_of_eight(zero_from(load_row(pointer(a), 0), n)))
+    row = load_row(pointer(a), 0)
+    lane = numbers_from(row, 0)
+    row = select(lane < constant(lane, n), row, constant(row, 0.0))
+    store(pointer(out), 0, sums_of_eight(row))
 
 
 @each_dtype

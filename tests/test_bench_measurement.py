@@ -1,0 +1,133 @@
+"""How the benchmarks are measured: the peak, workers and processes that alternate, the rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench import contestants, machine
+from bench.claims import CLAIMS
+from bench.measure import measure_process
+from bench.peak import CHAINS, fma_chains, fma_flops, run_fma
+from bench.ratios import Measurement
+from bench.rows import FIXED, PEAK, all_rows, row_named
+from bench.worker import Worker, WorkerError
+from bench.workload import (
+    mnist_like_rows,
+)
+from fastvae.commands.parser import build_parser
+from fastvae.kernels import get_num_threads, isa
+
+
+def test_peak_keeps_every_chain() -> None:
+    """A compiler that sees through a chain drops it, and the peak would come out too high."""
+    import numba
+
+    @numba.njit
+    def chains(count: Any, start: Any, factor: Any) -> Any:
+        return fma_chains(count, start, factor)
+
+    assert np.isfinite(chains(np.int64(3), np.float32(0.1), np.float32(0.9)))
+    (assembly,) = chains.inspect_asm().values()
+    if isa() in ("avx512", "avx2"):
+        blocks = assembly.split("\n.LBB")
+        registers = [
+            {line.split()[-1] for line in block.splitlines() if "vfmadd" in line}
+            for block in blocks
+        ]
+        assert max(map(len, registers)) == CHAINS
+    run_fma(1)
+    assert fma_flops(2) == 2 * fma_flops(1) > 0
+
+
+def test_a_worker_works_when_told(tmp_path: Path) -> None:
+    data = tmp_path / "rows.npy"
+    np.save(data, mnist_like_rows(300))
+    worker = Worker("numpy", row_named("train-b128"), data, get_num_threads(), False)
+    assert worker.facts == {"amount": 300, "variant": {}}
+    assert worker.run() > 0
+    worker.close()
+    with pytest.raises(WorkerError, match="no_such"):
+        Worker("numpy", row_named("encode"), tmp_path / "no_such.npy", 1, False)
+
+
+def test_rounds_alternate_in_worker_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = mnist_like_rows(300)
+    monkeypatch.setattr("bench.ratios.training_rows", lambda _: ("mnist", rows, rows))
+    monkeypatch.setitem(
+        contestants.ENTRIES, "jax", contestants.ENTRIES["jax"]._replace(requires="no_such_package")
+    )
+    row = replace(row_named("train-b128"), n_rows=300, contestants=("fastvae", "jax", PEAK))
+    result = Measurement(2, 1, False, None, tmp_path).measure(row)
+    assert result.skipped == {"jax": "no_such_package is not installed"}
+    assert list(result.measured) == ["fastvae", PEAK]
+    assert all(len(figures.seconds) == 2 for figures in result.measured.values())
+    assert result.measured["fastvae"].amount == 300
+    share = result.share_of_peak("fastvae")
+    assert share is not None
+    assert share > 0
+    assert 0 <= result.busy <= 1
+
+
+def test_cold_and_warm_processes_share_a_new_cache_each_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def measured(command: list[str], environment: dict[str, str]) -> dict[str, float]:
+        calls.append((command, environment["NUMBA_CACHE_DIR"]))
+        return {"seconds": 10.0 / len(calls), "memory_mb": 1.0}
+
+    rows = mnist_like_rows(30)
+    monkeypatch.setattr("bench.ratios.training_rows", lambda _: ("mnist", rows, rows))
+    monkeypatch.setattr("bench.ratios.measure_process", measured)
+    result = Measurement(1, 2, False, None, tmp_path).measure(row_named("start-cold"))
+    assert result.measured["fastvae-cold"].seconds == [10.0, pytest.approx(10 / 3)]
+    assert result.measured["fastvae-warm"].seconds == [5.0, 2.5]
+    caches = [cache for _, cache in calls]
+    assert caches[0] == caches[1] != caches[2] == caches[3]
+    outputs = {command[command.index("--output") + 1] for command, _ in calls}
+    assert len(outputs) == 4
+    for command, _ in calls:
+        build_parser().parse_args(command[3:])
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
+def test_a_rest_sees_what_others_do() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+        try:
+            assert max(machine.rest(0.3) for _ in range(5)) > 0.3 / machine.cpus()
+        finally:
+            other.kill()
+
+
+def test_processes_are_measured_by_their_ready_line() -> None:
+    program = "import time; x = bytearray(60_000_000); print('ready', flush=True); time.sleep(0.2)"
+    figures = measure_process([sys.executable, "-c", program], {})
+    assert 0 < figures["ready_seconds"] < figures["seconds"] - 0.2
+    assert figures["memory_mb"] > 60
+    with pytest.raises(RuntimeError, match="gone wrong"):
+        measure_process([sys.executable, "-c", "raise SystemExit('gone wrong')"], {})
+
+
+def test_rows_have_unique_names_and_known_contestants() -> None:
+    rows = all_rows(6)
+    assert len({row.name for row in rows}) == len(rows)
+    assert [row.name for row in rows if row.n_threads] == [
+        "threads-1",
+        "threads-2",
+        "threads-6",
+    ]
+    for row in rows:
+        assert row_named(row.name) == row
+    assert {claim.row for claim in CLAIMS} <= {row.name for row in FIXED}
+    with pytest.raises(ValueError, match=r"unknown row 'threads-x'; known: train-b1, "):
+        row_named("threads-x")
