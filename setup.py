@@ -40,7 +40,7 @@ setup(
         'tbb>=2021.13; platform_machine == "x86_64" or platform_machine == "AMD64"',
     ],
     extras_require={
-        "test": [*TEST, *NOTEBOOK, "ruff>=0.9,<1", "mypy>=1.14,<3"],
+        "test": [*TEST, *NOTEBOOK, "joblib>=1.4,<2", "ruff>=0.9,<1", "mypy>=1.14,<3"],
         "bench": TEST,
         "peers-torch": ["torch>=2.13"],
         "peers-jax": ["jax>=0.10"],

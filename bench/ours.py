@@ -115,7 +115,7 @@ class Steps:
             learning_rates=np.full(self.n_steps, LEARNING_RATE),
             moments=self._moments,
             update=self._n_updates,
-            first_draw=self._n_updates,
+            draws=np.array([self._n_updates]),
             seed=0,
             reconstruction_weight=1.0,
             beta=1.0,

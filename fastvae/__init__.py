@@ -10,13 +10,23 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastvae import callbacks, kernels, plots, schedules
+    from fastvae import (
+        animation,
+        callbacks,
+        data,
+        evaluation,
+        kernels,
+        optimizers,
+        plots,
+        schedules,
+    )
     from fastvae.data import Dataset
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
     from fastvae.nn import MLP, Dense
     from fastvae.optimizers import SGD, Adam, RMSprop
     from fastvae.storage import pretrained
-    from fastvae.vae import VAE, Sampler
+    from fastvae.training import History
+    from fastvae.vae import VAE, Elbo, Losses, Sampler
 
 __version__ = "0.1.0"
 
@@ -27,13 +37,20 @@ __all__ = [
     "Adam",
     "Dataset",
     "Dense",
+    "Elbo",
+    "History",
+    "Losses",
     "RMSprop",
     "Sampler",
     "__version__",
+    "animation",
     "callbacks",
+    "data",
+    "evaluation",
     "get_num_threads",
     "kernels",
     "load",
+    "optimizers",
     "plots",
     "pretrained",
     "schedules",
@@ -41,11 +58,23 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = {"callbacks", "kernels", "plots", "schedules"}
+_MODULES = {
+    "animation",
+    "callbacks",
+    "data",
+    "evaluation",
+    "kernels",
+    "optimizers",
+    "plots",
+    "schedules",
+}
 _HOMES = {
     "Adam": "optimizers",
     "Dataset": "data",
     "Dense": "nn",
+    "Elbo": "vae",
+    "History": "training",
+    "Losses": "vae",
     "MLP": "nn",
     "RMSprop": "optimizers",
     "SGD": "optimizers",

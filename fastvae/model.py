@@ -11,20 +11,30 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels, parts, seed_format, storage
+from fastvae.guards import DrawCounter, Exclusive
 from fastvae.network import Network
 from fastvae.nn import MLP, Dense
 from fastvae.sampler import Sampler
 from fastvae.storage import SavedLayer, SavedModel
 from fastvae.summary import vae_summary
+from fastvae.value import Value
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from fastvae.training import History
+
 _BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
+MAX_COUNT = 2**62
+"""Largest number of epochs or updates, far from where int64 ends."""
+_BUSY = (
+    "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load`, "
+    "or copied by another thread; wait until `fit` has returned, or use another model"
+)
 
 
-class Model:
+class Model(Value):
     """The structure of a `VAE`, which documents the arguments and adds the passes over rows."""
 
     def __init__(
@@ -45,9 +55,12 @@ class Model:
         self._dtype = checks.dtype(dtype)
         self.seed = checks.seed(seed)
         self.epochs = 0
-        self.updates = 0
+        self._update_count = np.zeros(1, np.int64)
         self.card: dict[str, Any] = {}
-        self._n_prior_draws = 0
+        self.stop_training = False
+        self.history: History | None = None
+        self._prior_draws = DrawCounter()
+        self._in_fit = Exclusive(_BUSY)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         if encoder is None and sampler is None and decoder is None:
             return
@@ -58,10 +71,38 @@ class Model:
         ):
             given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
             raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        self._join(encoder, sampler, decoder)
+        parts.initialise(encoder, sampler, decoder, self.seed)
+
+    def _join(self, encoder: MLP, sampler: Sampler, decoder: MLP) -> None:
         network = parts.join(
-            encoder, sampler, decoder, likelihood=self.likelihood, dtype=self.dtype, seed=self.seed
+            encoder, sampler, decoder, likelihood=self.likelihood, dtype=self.dtype
         )
         self._parts = encoder, sampler, decoder, network
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._in_fit.is_taken_elsewhere:
+            raise RuntimeError(_BUSY)
+        return (
+            self.others()
+            | {name: getattr(self, name) for name in _SAVED_SETTINGS}
+            | {
+                "dtype": self.dtype.name,
+                "prior_draws": self._prior_draws.taken,
+                "parts": None if self._parts is None else self._parts[:3],
+            }
+        )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        settings = {name: state.pop(name) for name in (*_BUILDING_SETTINGS, "dtype")}
+        Model.__init__(self, **settings)
+        self._prior_draws = DrawCounter(state.pop("prior_draws"))
+        joined = state.pop("parts")
+        if joined is not None:
+            self._join(*joined)
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @classmethod
     def from_sizes(
@@ -164,6 +205,25 @@ class Model:
         self._reconstruction_weight = checks.number(value, "reconstruction_weight")
 
     @property
+    def updates(self) -> int:
+        """How many updates the model has been trained for, counted by the kernels themselves."""
+        return int(self.update_count[0])
+
+    @updates.setter
+    def updates(self, value: int) -> None:
+        self.update_count[0] = checks.integer(value, "updates", minimum=0, maximum=MAX_COUNT)
+
+    @property
+    def update_count(self) -> NDArray[np.int64]:
+        """The number of updates where the kernels count it, shape (1,)."""
+        return self._update_count
+
+    @property
+    def in_fit(self) -> Exclusive:
+        """What `fit` is in while it trains the model."""
+        return self._in_fit
+
+    @property
     def n_features(self) -> int:
         """Number of features I."""
         return self.encoder.layers[0].n_in
@@ -201,9 +261,11 @@ class Model:
         OSError
             If the file or folder cannot be written.
         """
-        settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
+        with self.network.arena.gate.reading:
+            settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
+            values = self.network.parameters.copy()
         layers = {
-            name: SavedLayer(layer.weight, layer.bias, layer.activation)
+            name: SavedLayer(*layer.read_from(values), layer.activation)
             for name, layer in self.named_layers().items()
         }
         model = SavedModel(layers, dtype=self.dtype.name, **settings)
@@ -225,14 +287,17 @@ class Model:
             If there is none; the known names are listed.
         ValueError
             If it is truncated, corrupt, mislabelled or no model.
+        RuntimeError
+            While `fit` trains this model: load into another, and assign its layers' weights.
         """
-        path = storage.locate(name_or_path)
-        saved = (seed_format if seed_format.is_seed_folder(path) else storage).read(path)
-        with storage.explaining(path):
-            settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
-            loaded = type(self)(*parts.from_saved(saved), dtype=saved.dtype, **settings)
-        loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
-        vars(self).update(vars(loaded))
+        with self._in_fit:
+            path = storage.locate(name_or_path)
+            saved = (seed_format if seed_format.is_seed_folder(path) else storage).read(path)
+            with storage.explaining(path):
+                settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
+                loaded = type(self)(*parts.from_saved(saved), dtype=saved.dtype, **settings)
+            loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
+            vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
     def check_rows(self, X: ArrayLike, name: str = "X") -> NDArray[Any]:
         """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them."""

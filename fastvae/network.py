@@ -2,24 +2,33 @@
 
 What a VAE is made of, without names, files or checks (callers validate). Rows are samples; all
 passes work in chunks of rows, so that a million rows need no million rows of workspace.
+
+Any number of threads may call the passes. Each call in progress has a workspace of its own, taken
+from those that earlier calls left, and sees the parameters of one moment: passes and training take
+turns, a whole pass against one run of training steps.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from . import kernels as k
+from .arena import Arena
+from .value import Value
 
 _CHUNK_ROWS = 512
 _FLOP_PER_CALL = 1e10  # 50 to 100 ms on two cores at 100 to 200 GFLOP/s, half a second at 20
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
+_KEPT_WORKSPACES = 4
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
 
 
-class Network:
+class Network(Value):
     """Parameters, layer table and passes of one VAE.
 
     Parameters
@@ -44,27 +53,49 @@ class Network:
         self.layers = tuple(layers)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.table = k.layer_table(layers, dtype)
-        self.parameters = k.new_arena(self.table, dtype)
+        self.arena = Arena(layers, dtype)
+        self.table = self.arena.table
         self.n_features = int(self.table[0, k.N_IN])
         self.n_latent = int(self.table[n_encoder, k.N_OUT]) // 2
         self._training: k.Workspace | None = None
-        self._passes: k.Workspace | None = None
+        self._spare: deque[k.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
         self._gradient: np.ndarray | None = None
+        self._log_var_bounds = (self.dtype.type(k.LOG_VAR_MIN), self.dtype.type(k.LOG_VAR_MAX))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "layers": self.layers,
+            "n_encoder": self.n_encoder,
+            "likelihood": self.likelihood,
+            "dtype": self.dtype.name,
+            "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        parameters = state["parameters"]
+        arguments = {name: value for name, value in state.items() if name != "parameters"}
+        Network.__init__(self, **arguments)
+        for layer, (weight, bias) in enumerate(parameters):
+            self.write_dense(layer, weight, bias)
 
     # --- parameters ---------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """All weights and biases, as the kernels lay them out, one-dimensional."""
+        return self.arena.values
 
     def read_dense(
         self, layer: int, first: int = 0, n_out: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`."""
-        return k.read_dense(self.table, self.parameters, layer, first, n_out)
+        return self.arena.read(layer, first, n_out)
 
     def write_dense(
         self, layer: int, weight: np.ndarray | None, bias: np.ndarray | None, first: int = 0
     ) -> None:
         """Store weights and biases of a layer's outputs from `first`; None leaves a part."""
-        k.write_dense(self.table, self.parameters, layer, weight, bias, first)
+        self.arena.write(layer, weight, bias, first)
 
     def new_arena(self) -> np.ndarray:
         """Return a zeroed arena of the parameters' layout, for moments or gradients."""
@@ -73,20 +104,22 @@ class Network:
     # --- passes over rows, in chunks --------------------------------------------------------
 
     def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the posterior's mean and log_var, each of shape (n, Z)."""
-        work = self._workspace()
-        program = work.program.encoding_to_out
-        heads = self._pass(program, X, 2 * self.n_latent, self._skips(X))
-        return heads[:, : self.n_latent].copy(), heads[:, self.n_latent :].copy()
+        """Return the posterior's mean and log_var, each of shape (n, Z).
+
+        log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
+        """
+        heads = self._pass("encoding_to_out", X, self.n_features, 2 * self.n_latent, self._skips(X))
+        low, high = self._log_var_bounds
+        log_var = np.maximum(heads[:, self.n_latent :], low)
+        return heads[:, : self.n_latent].copy(), np.minimum(log_var, high, out=log_var)
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._pass(self._workspace().program.decoding, Z, self.n_features, False)
+        return self._pass("decoding", Z, self.n_latent, self.n_features, False)
 
     def reconstruct(self, X: np.ndarray) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
-        program = self._workspace().program.reconstruction
-        return self._pass(program, X, self.n_features, self._skips(X))
+        return self._pass("reconstruction", X, self.n_features, self.n_features, self._skips(X))
 
     def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Return reconstruction and KL per row in nats, float64 of shape (n,).
@@ -96,45 +129,90 @@ class Network:
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        work = self._workspace()
-        encoding, losses = work.program.encoding, work.program.losses
-        work.take(X, seed)
-        work.whole[k.SKIP] = self._skips(X)
-        work.whole[k.DRAWS] = True
-        work.whole[k.STREAM] = k.STREAM_EVALUATION
-        order = np.arange(len(X))
-        for chunk, first in enumerate(range(0, len(X), work.n_rows)):
-            n = min(work.n_rows, len(X) - first)
-            work.whole[k.ELEMENT] = first * self.n_latent
-            work.run(encoding, self.parameters, order, work.matrices, chunk)
-            for sample in range(n_samples):
-                work.run(losses, self.parameters, order, work.matrices, chunk, first_draw=sample)
-                reconstruction[first : first + n] += work.sums[k.RECONSTRUCTION, :n]
-            kl[first : first + n] = work.sums[k.KL, :n]
+        work = self._borrow(X, self.n_features, seed)
+        try:
+            encoding, losses = work.program.encoding, work.program.losses
+            work.whole[k.SKIP] = self._skips(X)
+            work.whole[k.DRAWS] = True
+            work.whole[k.STREAM] = k.STREAM_EVALUATION
+            order = np.arange(len(X))
+            values = self.parameters
+            with self.arena.gate.reading:
+                for chunk, first in enumerate(range(0, len(X), work.n_rows)):
+                    n = min(work.n_rows, len(X) - first)
+                    work.whole[k.ELEMENT] = first * self.n_latent
+                    work.run(encoding, values, order, work.matrices, chunk)
+                    for sample in range(n_samples):
+                        work.run(losses, values, order, work.matrices, chunk, first_draw=sample)
+                        reconstruction[first : first + n] += work.sums[k.RECONSTRUCTION, :n]
+                    kl[first : first + n] = work.sums[k.KL, :n]
+        finally:
+            self._give_back(work)
         return reconstruction / n_samples, kl
 
-    def _workspace(self) -> k.Workspace:
-        if self._passes is None:
-            self._passes = self._new_workspace(_CHUNK_ROWS)
-        return self._passes
+    def column_means(self, X: np.ndarray) -> np.ndarray:
+        """Return the mean of each feature as the network sees it, float64 of shape (n_features,).
+
+        Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
+        shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
+        shows in the result.
+        """
+        total = np.zeros(self.n_features)
+        half = _CHUNK_ROWS // 2
+        sums = np.empty((half, self.n_features))
+        work = self._borrow(X, self.n_features)
+        try:
+            work.whole[k.SKIP] = False
+            order = np.arange(len(X))
+            rows = work.matrix(k.INPUT, _CHUNK_ROWS, self.n_features)
+            for chunk, first in enumerate(range(0, len(X), _CHUNK_ROWS)):
+                work.run(work.program.gathering, self.parameters, order, work.matrices, chunk)
+                rows[len(X) - first :] = 0.0
+                np.add(rows[:half], rows[half:], out=sums, dtype=np.float64)
+                n = half // 2
+                while n:
+                    sums[:n] += sums[n : 2 * n]
+                    n //= 2
+                total += sums[0]
+        finally:
+            self._give_back(work)
+        return total / len(X)
+
+    def _borrow(self, data: np.ndarray, n_columns: int, seed: int = 0) -> k.Workspace:
+        """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
+        _check_columns(data, n_columns)
+        try:
+            work = self._spare.pop()
+        except IndexError:
+            work = self._new_workspace(_CHUNK_ROWS)
+        work.take(data, seed)
+        return work
+
+    def _give_back(self, work: k.Workspace) -> None:
+        work.release()
+        self._spare.append(work)
 
     def _new_workspace(self, n_rows: int) -> k.Workspace:
         return k.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
 
     def _pass(
-        self, program: np.ndarray, data: np.ndarray, n_columns: int, skip_zeros: bool
+        self, name: str, data: np.ndarray, n_inputs: int, n_columns: int, skip_zeros: bool
     ) -> np.ndarray:
         """Run a program over all rows of `data`; return what it writes, shape (n, n_columns)."""
         out = np.empty((len(data), n_columns), self.dtype)
-        work = self._workspace()
-        work.take(data)
-        work.whole[k.SKIP] = skip_zeros
         order = np.arange(len(data))
-        n_chunks = -(-len(data) // work.n_rows)
-        run_length = self.steps_per_call(work.n_rows)
-        for first in range(0, n_chunks, run_length):
-            n_steps = min(run_length, n_chunks - first)
-            work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
+        work = self._borrow(data, n_inputs)
+        try:
+            work.whole[k.SKIP] = skip_zeros
+            program = getattr(work.program, name)
+            n_chunks = -(-len(data) // work.n_rows)
+            run_length = self.steps_per_call(work.n_rows)
+            with self.arena.gate.reading:
+                for first in range(0, n_chunks, run_length):
+                    n_steps = min(run_length, n_chunks - first)
+                    work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
+        finally:
+            self._give_back(work)
         return out
 
     def _skips(self, X: np.ndarray) -> bool:
@@ -156,7 +234,7 @@ class Network:
         learning_rates: np.ndarray,
         moments: tuple[np.ndarray, np.ndarray],
         update: int,
-        first_draw: int,
+        draws: np.ndarray,
         seed: int,
         reconstruction_weight: float,
         beta: float,
@@ -167,10 +245,12 @@ class Network:
         """Run steps first_step .. first_step + n_steps - 1 of a pass over order (int64 rows).
 
         Step s takes rows order[s * batch_size : (s + 1) * batch_size]; the last may be short.
-        `update` counts the updates done with these moments, `first_draw` the batches that noise
-        was drawn for in the model's life; `learning_rates` has one rate per step. See
-        `run_steps` in `kernels` for the rest.
+        `update` counts the updates done with these moments; `draws`, int64 of shape (1,), counts
+        the batches that noise was drawn for in the model's life, and goes up with each step;
+        `learning_rates` has one rate per step. The run ends after a step that makes the loss
+        infinite or NaN. See `run_steps` in `kernels` for the rest.
         """
+        _check_columns(X, self.n_features)
         if self._training is None or self._training.n_rows != batch_size:
             self._training = self._new_workspace(batch_size)
         if clip_norm > 0.0 and self._gradient is None:
@@ -180,11 +260,15 @@ class Network:
         work.take(X, seed)
         work.whole[k.DRAWS] = True
         work.whole[k.SKIP] = skip_zeros
-        work.train(
-            self.parameters, moments, gradient, order, first_step, n_steps, batch_size,
-            optimizer, hyper, learning_rates, update, first_draw, float(reconstruction_weight),
-            float(beta), float(clip_norm), totals,
-        )  # fmt: skip
+        try:
+            with self.arena.gate.writing:
+                work.train(
+                    self.parameters, moments, gradient, order, first_step, n_steps, batch_size,
+                    optimizer, hyper, learning_rates, update, draws, float(reconstruction_weight),
+                    float(beta), float(clip_norm), totals,
+                )  # fmt: skip
+        finally:
+            work.release()
 
     def gradients(
         self, X: np.ndarray, noise: np.ndarray, reconstruction_weight: float, beta: float
@@ -197,16 +281,19 @@ class Network:
         noise : ndarray, shape (B, Z)
             What the latent's deviation is multiplied by.
         """
+        _check_columns(X, self.n_features)
         n = len(X)
         work = self._new_workspace(n)
         work.take(X)
         work.matrix(k.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
         totals = np.zeros(4 + 2 * self.n_latent)
-        work.train(
-            self.parameters, (gradient, gradient), gradient, np.arange(n), 0, 1, n, -1,
-            np.zeros(4), np.zeros(1), 0, 0, float(reconstruction_weight), float(beta), 0.0, totals,
-        )  # fmt: skip
+        with self.arena.gate.reading:
+            work.train(
+                self.parameters, (gradient, gradient), gradient, np.arange(n), 0, 1, n, -1,
+                np.zeros(4), np.zeros(1), 0, np.zeros(1, np.int64), float(reconstruction_weight),
+                float(beta), 0.0, totals,
+            )  # fmt: skip
         loss, reconstruction, kl = (float(total) / n for total in totals[:3])
         return loss, reconstruction, kl, gradient
 
@@ -223,3 +310,14 @@ class Network:
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
         return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+
+
+def _check_columns(data: np.ndarray, n_columns: int) -> None:
+    """Refuse rows of another width, e.g. of a model that was replaced after its rows were checked.
+
+    Raises
+    ------
+    ValueError
+    """
+    if data.ndim != 2 or data.shape[1] != n_columns:
+        raise ValueError(f"rows must have {n_columns} columns; got shape {data.shape}")

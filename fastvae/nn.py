@@ -7,26 +7,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.arena import Arena, Place
+from fastvae.value import Value, own, public
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a layer's parameters live: columns `first` onwards of one layer of an arena."""
-
-    table: NDArray[np.int64]
-    arena: NDArray[Any]
-    layer: int = 0
-    first: int = 0
-
-
-class Dense:
+@public
+class Dense(Value):
     """A fully connected layer: y = activation(x W^T + b).
 
     Parameters
@@ -53,6 +45,9 @@ class Dense:
     Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
     eq. 12). A layer that joins an `MLP` or a `VAE` with its weights untouched draws them anew from
     its position there, so that layers of equal size differ.
+
+    Several threads may call `feedforward`; `backward` belongs to the last call, whoever made it.
+    A copy of a VAE's layer, or one from a pickle of the layer alone, is a layer of its own.
     """
 
     def __init__(
@@ -69,14 +64,45 @@ class Dense:
         self._activation = checks.choice(activation, kernels.ACTIVATIONS, "activation")
         self.seed = checks.seed(seed)
         target = checks.dtype(dtype)
-        table = kernels.layer_table([(self._n_in, self._n_out, self._activation)], target)
-        self._place = Place(table, kernels.new_arena(table, target))
-        self._in_vae = False
-        self._x: NDArray[Any] | None = None
-        self._y: NDArray[Any] | None = None
+        self._stand_alone(target)
+        self._pass: tuple[NDArray[Any], NDArray[Any]] | None = None
         self.weight_grad: NDArray[Any] | None = None
         self.bias_grad: NDArray[Any] | None = None
         self.initialise(self.seed)
+
+    def _stand_alone(self, dtype: np.dtype[Any]) -> None:
+        """Give the layer an arena of its own."""
+        self._place = Place(Arena([(self._n_in, self._n_out, self._activation)], dtype))
+        self._in_vae = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        weight, bias = self._read()
+        return self.others() | {
+            "sizes": (self.n_in, self.n_out),
+            "activation": self.activation,
+            "weight": weight,
+            "bias": bias,
+            "untouched": self._untouched and not self._in_vae,
+            "pass": self._pass,
+            "seed": self.seed,
+            "weight_grad": self.weight_grad,
+            "bias_grad": self.bias_grad,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self._n_in, self._n_out = state.pop("sizes")
+        self._activation = state.pop("activation")
+        weight, bias = state.pop("weight"), state.pop("bias")
+        self._stand_alone(weight.dtype)
+        self._write(weight, bias)
+        self._untouched = state.pop("untouched")
+        kept = state.pop("pass")
+        self._pass = None if kept is None else (np.array(kept[0]), np.array(kept[1]))
+        self.weight_grad = own(state.pop("weight_grad"))
+        self.bias_grad = own(state.pop("bias_grad"))
+        for name, value in state.items():
+            setattr(self, name, value)
 
     @property
     def n_in(self) -> int:
@@ -96,7 +122,7 @@ class Dense:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
-        return self._place.arena.dtype
+        return self._place.arena.values.dtype
 
     @property
     def n_parameters(self) -> int:
@@ -164,10 +190,10 @@ class Dense:
         self._in_vae = True
         self._write(weight.astype(self.dtype), bias.astype(self.dtype))
 
-    def read_from(self, arena: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Copies of this layer's weights (O, I) and biases (O,) in an arena like its own."""
+    def read_from(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Copies of this layer's weights (O, I) and biases (O,) in an array like its arena's."""
         place = self._place
-        return kernels.read_dense(place.table, arena, place.layer, place.first, self.n_out)
+        return kernels.read_dense(place.arena.table, values, place.layer, place.first, self.n_out)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Return the layer's outputs and keep what `backward` needs.
@@ -186,12 +212,13 @@ class Dense:
         TypeError, ValueError
             If x is no real array of that shape.
         """
-        self._x = checks.layer_input(x, "x", self.n_in, self.dtype)
-        self._y = np.empty((len(self._x), self.n_out), self.dtype)
+        rows = checks.layer_input(x, "x", self.n_in, self.dtype)
+        y = np.empty((len(rows), self.n_out), self.dtype)
         weight, bias = self._read()
         activation = kernels.ACTIVATIONS[self.activation]
-        kernels.dense_forward(self._y, self._x, weight, bias, activation)
-        return self._y.copy() if np.ndim(x) == 2 else self._y[0].copy()
+        kernels.dense_forward(y, rows, weight, bias, activation)
+        self._pass = rows, y
+        return y.copy() if np.ndim(x) == 2 else y[0].copy()
 
     def backward(self, dy: ArrayLike) -> NDArray[Any]:
         """Return dL/dx and set `weight_grad` and `bias_grad`, summed over the rows.
@@ -212,17 +239,18 @@ class Dense:
         ValueError
             If dy has another shape than the last outputs.
         """
-        if self._x is None or self._y is None:
+        if self._pass is None:
             raise RuntimeError("backward needs the outputs of a feedforward; call that first")
+        x, y = self._pass
         given = checks.layer_input(dy, "dy", self.n_out, self.dtype)
-        if given.shape != self._y.shape:
-            raise ValueError(f"dy must have {len(self._y)} rows; got {len(given)}")
+        if given.shape != y.shape:
+            raise ValueError(f"dy must have {len(y)} rows; got {len(given)}")
         delta = np.empty_like(given)
-        kernels.activation_backward(delta, given, self._y, kernels.ACTIVATIONS[self.activation])
-        dx = np.empty_like(self._x)
+        kernels.activation_backward(delta, given, y, kernels.ACTIVATIONS[self.activation])
+        dx = np.empty_like(x)
         weight_grad = np.empty((self.n_out, self.n_in), self.dtype)
         bias_grad = np.empty(self.n_out, self.dtype)
-        kernels.dense_backward_weight(weight_grad, delta, self._x)
+        kernels.dense_backward_weight(weight_grad, delta, x)
         kernels.dense_backward_bias(bias_grad, delta)
         kernels.dense_backward_input(dx, delta, self._read()[0])
         self.weight_grad, self.bias_grad = weight_grad, bias_grad
@@ -232,14 +260,16 @@ class Dense:
         return f"Dense({self.n_in}, {self.n_out}, {self.activation!r})"
 
     def _read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        return self.read_from(self._place.arena)
+        place = self._place
+        return place.arena.read(place.layer, place.first, self.n_out)
 
     def _write(self, weight: NDArray[Any] | None, bias: NDArray[Any] | None) -> None:
         place = self._place
-        kernels.write_dense(place.table, place.arena, place.layer, weight, bias, place.first)
+        place.arena.write(place.layer, weight, bias, place.first)
 
 
-class MLP:
+@public
+class MLP(Value):
     """Dense layers in a row.
 
     Parameters
@@ -259,6 +289,14 @@ class MLP:
         self._layers: list[Dense] = []
         for layer in layers:
             self.add_layer(layer)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.others() | {"layers": self.layers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self._layers = list(state.pop("layers"))
+        vars(self).update(state)
 
     @property
     def layers(self) -> tuple[Dense, ...]:

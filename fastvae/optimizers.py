@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
+from fastvae.value import public
 
 
+@public
 @dataclass(frozen=True)
 class SGD:
     """Stochastic gradient descent: v = momentum * v + g; p -= rate * v.
@@ -38,6 +40,7 @@ class SGD:
         return np.array([self.momentum, 0.0, 0.0, 0.0])
 
 
+@public
 @dataclass(frozen=True)
 class RMSprop:
     """RMSprop: s = decay * s + (1 - decay) * g^2; p -= rate * g / (sqrt(s) + eps).
@@ -69,6 +72,7 @@ class RMSprop:
         return np.array([self.decay, self.eps, 0.0, 0.0])
 
 
+@public
 @dataclass(frozen=True)
 class Adam:
     """Adam, with bias-corrected moments.

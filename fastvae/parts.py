@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastvae import checks, kernels
+from fastvae.arena import Place
 from fastvae.network import Network
-from fastvae.nn import MLP, Dense, Place
+from fastvae.nn import MLP, Dense
 from fastvae.sampler import Sampler
 from fastvae.storage import SavedModel
 
@@ -80,12 +81,8 @@ def join(
     *,
     likelihood: str,
     dtype: np.dtype[Any],
-    seed: int,
 ) -> Network:
     """Build the network of the parts and move their parameters into its arena.
-
-    Layers whose weights nobody assigned draw them from `seed`, numbered encoder, mean, log_var,
-    decoder.
 
     Raises
     ------
@@ -99,20 +96,28 @@ def join(
     network = Network(shapes, len(encoder), likelihood, dtype)
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
-    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
-    for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
+    for row, layer in zip(rows, _layers(encoder, sampler, decoder), strict=True):
         first = sampler.n_latent if layer is sampler.log_var else 0
-        layer.move_to(Place(network.table, network.parameters, row, first))
+        layer.move_to(Place(network.arena, row, first))
+    return network
+
+
+def initialise(encoder: MLP, sampler: Sampler, decoder: MLP, seed: int) -> None:
+    """Draw the weights that nobody assigned, layers numbered encoder, mean, log_var, decoder."""
+    for number, layer in enumerate(_layers(encoder, sampler, decoder)):
         layer.initialise_if_untouched(seed, number)
     sampler.seed = seed
-    return network
+
+
+def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:
+    return [*encoder, sampler.mean, sampler.log_var, *decoder]
 
 
 def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: str) -> None:
     """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
     if not encoder.layers or not decoder.layers:
         raise ValueError("encoder and decoder must have at least one layer each")
-    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
+    layers = _layers(encoder, sampler, decoder)
     if any(layer.in_vae for layer in layers) or len(set(map(id, layers))) < len(layers):
         raise ValueError("each layer can be used once, in one VAE; build new layers")
     joints = [

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.guards import DrawCounter
 from fastvae.nn import Dense
+from fastvae.value import Value, own, public
 
 
-class Sampler:
+@public
+class Sampler(Value):
     """The reparameterised latent: z = mean + exp(log_var / 2) * noise.
 
     Parameters
@@ -29,7 +32,7 @@ class Sampler:
     Attributes
     ----------
     mean, log_var : Dense
-        Identity layers that give the posterior's mean and log-variance.
+        Identity layers that give the posterior's mean and log-variance; they cannot be replaced.
     sample : ndarray or None
         The latent drawn by the last pass, shape (B, Z) or (Z,).
 
@@ -42,13 +45,45 @@ class Sampler:
         self, n_in: int, n_latent: int, *, dtype: DTypeLike = np.float32, seed: int = 0
     ) -> None:
         n_latent = checks.integer(n_latent, "n_latent")
-        self.mean = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
-        self.log_var = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
-        self.log_var.initialise(self.log_var.seed, 1)
+        self._mean = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
+        self._log_var = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
+        self._log_var.initialise(self.log_var.seed, 1)
         self.seed = self.mean.seed
         self.sample: NDArray[Any] | None = None
-        self._n_draws = 0
+        self._draws = DrawCounter()
         self._pass: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.others() | {
+            "mean": self.mean,
+            "log_var": self.log_var,
+            "draws": self._draws.taken,
+            "pass": self._pass,
+            "seed": self.seed,
+            "sample": self.sample,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self._mean, self._log_var = state.pop("mean"), state.pop("log_var")
+        self._draws = DrawCounter(state.pop("draws"))
+        self._pass = None
+        if (kept := state.pop("pass")) is not None:
+            mean, log_var, noise = map(np.array, kept)
+            self._pass = mean, log_var, noise
+        self.sample = own(state.pop("sample"))
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    @property
+    def mean(self) -> Dense:
+        """The layer of the posterior's mean."""
+        return self._mean
+
+    @property
+    def log_var(self) -> Dense:
+        """The layer of the posterior's log-variance."""
+        return self._log_var
 
     @property
     def n_in(self) -> int:
@@ -98,8 +133,7 @@ class Sampler:
     def noise(self, n_rows: int) -> NDArray[Any]:
         """The next draw of standard normal noise, shape (n_rows, Z)."""
         noise = np.empty((n_rows, self.n_latent), self.dtype)
-        kernels.normal(noise, self.seed, kernels.STREAM_FORWARD, self._n_draws)
-        self._n_draws += 1
+        kernels.normal(noise, self.seed, kernels.STREAM_FORWARD, self._draws.take())
         return noise
 
     def backward(self, dz: ArrayLike, kl_weight: float = 0.0) -> NDArray[Any]:
@@ -144,5 +178,6 @@ class Sampler:
         noise = self.noise(len(rows))
         z = np.empty_like(rows)
         kernels.reparameterise(z, rows, np.atleast_2d(log_var), noise)
-        self.sample = z.reshape(mean.shape)
-        return self.sample.copy(), noise
+        z = z.reshape(mean.shape)
+        self.sample = z
+        return z.copy(), noise

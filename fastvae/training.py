@@ -1,11 +1,14 @@
-"""The training loop behind `VAE.fit`, and the history it returns."""
+"""The training loop behind `VAE.fit`, and the history it returns.
+
+Callbacks see the model itself, and other threads may read it meanwhile. What they may do: see
+`VAE.fit`.
+"""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +21,16 @@ from fastvae.callbacks import Callback, Figures
 from fastvae.evaluation import active_units, latent_variance
 from fastvae.optimizers import Optimizer
 from fastvae.schedules import Schedule
+from fastvae.value import public
 
 if TYPE_CHECKING:
+    from fastvae.network import Network
     from fastvae.vae import VAE
 
 BIAS_MEAN_RANGE = (0.001, 0.999)
-_CHUNK_ROWS = 4096
 
 
+@public
 class History(Mapping[str, list[float]]):
     """What `fit` measured: a mapping of lists with one entry per finished epoch.
 
@@ -69,13 +74,15 @@ class _Run:
     clip_norm: float
     listeners: Sequence[Callback]
     n_updates: int = 0
+    network: Network = field(init=False)
     moments: tuple[NDArray[Any], NDArray[Any]] = field(init=False)
     skip_zeros: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        network = self.vae.network
-        self.moments = network.new_arena(), network.new_arena()
-        self.skip_zeros = network.pays_to_skip(self.rows)
+        self.network = self.vae.network
+        self.moments = self.network.new_arena(), self.network.new_arena()
+        self.skip_zeros = self.network.pays_to_skip(self.rows)
+        self.remember()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -86,27 +93,80 @@ class _Run:
         """Number of updates of the whole run."""
         return self.n_epochs * self.steps_per_epoch
 
-    def train_epoch(self, epoch: int) -> NDArray[np.float64]:
-        """Pass once over the rows in a new order; return the epoch's totals, shape (4 + 2Z,)."""
+    def remember(self) -> None:
+        """Keep the weights and the number of updates, for `go_back`."""
+        self._good = self.network.parameters.copy(), self.vae.updates
+
+    def go_back(self) -> None:
+        """Return to the weights and the number of updates of the last `remember`."""
+        values, self.vae.updates = self._good
+        with self.network.arena.gate.writing:
+            self.network.parameters[:] = values
+
+    def train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
+        """Pass once over the rows in a new order.
+
+        Returns
+        -------
+        ndarray of shape (4 + 2Z,), or None
+            The epoch's totals; None where a callback has stopped the training within it.
+
+        Raises
+        ------
+        FloatingPointError
+            If the training diverges; the model has gone back to what it was before the epoch.
+        """
         vae, n_rows = self.vae, len(self.rows)
         order = np.empty(n_rows, np.int64)
         kernels.permutation(order, vae.seed, kernels.STREAM_ORDER, vae.epochs)
         totals = np.zeros(4 + 2 * vae.n_latent)
-        run_length = vae.network.steps_per_call(self.batch_size)
+        run_length = self.network.steps_per_call(self.batch_size)
         for first in range(0, self.steps_per_epoch, run_length):
             n_steps = min(run_length, self.steps_per_epoch - first)
-            self._train_steps(order, first, n_steps, totals)
+            n_finished = self._train_steps(order, first, n_steps, totals)
+            self._check_finite(epoch, first + n_finished, float(totals[0]))
             n_done = min((first + n_steps) * self.batch_size, n_rows)
             for listener in self.listeners:
                 listener.on_batch(vae, epoch, n_done)
+            if vae.stop_training and n_done < n_rows:
+                return None
         vae.epochs += 1
         return totals
 
+    def _check_finite(self, epoch: int, step: int, loss: float) -> None:
+        """Go back and raise a FloatingPointError unless loss, weights and moments are finite.
+
+        Moments that overflow stop the updates of their weights for good, without another sign.
+        They are looked at once an epoch.
+        """
+        if not np.isfinite(loss):
+            what = f"the loss became {loss}"
+        elif not _all_finite(self.network.parameters):
+            what = "the weights are no longer finite"
+        elif step == self.steps_per_epoch and not all(map(_all_finite, self.moments)):
+            what = "the optimizer's moments are no longer finite"
+        else:
+            return
+        self.go_back()
+        before = "`fit` began" if epoch == 1 else f"epoch {epoch - 1} ended"
+        raise FloatingPointError(
+            f"the training has diverged: {what} in epoch {epoch}, step {step} of "
+            f"{self.steps_per_epoch}; the model is again as it was when {before}. Try a smaller "
+            "learning_rate, or clip_norm"
+        )
+
     def _train_steps(
         self, order: NDArray[np.int64], first: int, n_steps: int, totals: NDArray[np.float64]
-    ) -> None:
-        vae = self.vae
-        vae.network.train(
+    ) -> int:
+        """Run steps of training; return how many were done, fewer only if the loss is not finite.
+
+        The model's count of updates goes up with the weights, inside the kernels: it is right
+        wherever an exception comes.
+        """
+        vae, before = self.vae, self.vae.updates
+        if vae.network is not self.network:
+            raise RuntimeError("the model was replaced while `fit` trained it")
+        self.network.train(
             self.rows,
             order,
             first,
@@ -117,7 +177,7 @@ class _Run:
             learning_rates=schedules.rates(self.schedule, self.n_updates, n_steps, self.total),
             moments=self.moments,
             update=self.n_updates,
-            first_draw=vae.updates,
+            draws=vae.update_count,
             seed=vae.seed,
             reconstruction_weight=vae.reconstruction_weight,
             beta=vae.beta,
@@ -125,8 +185,9 @@ class _Run:
             skip_zeros=self.skip_zeros,
             totals=totals,
         )
-        self.n_updates += n_steps
-        vae.updates += n_steps
+        n_finished = vae.updates - before
+        self.n_updates += n_finished
+        return n_finished
 
 
 def fit(
@@ -152,35 +213,40 @@ def fit(
     listeners = callbacks_module.resolve(callbacks, verbose)
     rows = vae.check_rows(getattr(data, "train", data), "data")
     held_out = None if validation is None else vae.check_rows(validation, "validation")
-    with _threads(n_threads):
+    with vae.in_fit, _threads(n_threads):
         run = _Run(
             vae, rows, n_epochs, min(batch_size, len(rows)), chosen, schedule, clip, listeners
         )
         schedules.rates(schedule, 0, 1, run.total)
         schedules.rates(schedule, run.total - 1, 1, run.total)
         _compile(vae, verbose)
+        vae.stop_training = False
+        vae.history = History()
         _start_output_bias(vae, rows)
-        return _train(run, held_out)
+        return _train(run, held_out, vae.history)
 
 
-def _train(run: _Run, held_out: NDArray[Any] | None) -> History:
+def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> History:
     """Train epoch after epoch, and report each."""
-    vae, history = run.vae, History()
-    try:
+    vae = run.vae
+    with ExitStack() as ending:
+        for listener in reversed(run.listeners):
+            ending.callback(listener.on_train_end, vae, history)
         for listener in run.listeners:
             listener.on_train_begin(vae, run.n_epochs, len(run.rows))
         for epoch in range(1, run.n_epochs + 1):
+            if vae.stop_training:
+                break
             start = time.perf_counter()
             totals = run.train_epoch(epoch)
             seconds = time.perf_counter() - start
+            if totals is None:
+                break
             figures = _training_figures(totals, seconds) | _validation_figures(vae, held_out)
             history.append(figures)
-            _warn_if_diverged(history["loss"])
             for listener in run.listeners:
                 listener.on_epoch_end(vae, epoch, figures)
-    finally:
-        for listener in run.listeners:
-            listener.on_train_end(vae, history)
+            run.remember()
     return history
 
 
@@ -213,15 +279,10 @@ def _validation_figures(vae: VAE, held_out: NDArray[Any] | None) -> dict[str, fl
     }
 
 
-def _warn_if_diverged(losses: Sequence[float]) -> None:
-    """Warn when the last loss is the first that is not finite."""
-    if not np.isfinite(losses[-1]) and np.isfinite(losses[:-1]).all():
-        warnings.warn(
-            f"the loss of epoch {len(losses)} is {losses[-1]}: the training has diverged; "
-            "try a smaller learning_rate, or clip_norm",
-            RuntimeWarning,
-            stacklevel=5,
-        )
+def _all_finite(values: NDArray[Any]) -> bool:
+    """Whether all values are finite; a finite sum says so without an array of answers."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 @contextmanager
@@ -253,13 +314,5 @@ def _start_output_bias(vae: VAE, rows: NDArray[Any]) -> None:
     output = vae.decoder.layers[-1]
     if vae.likelihood != "bernoulli" or vae.updates > 0 or output.bias.any():
         return
-    mean = np.clip(_column_means(rows), *BIAS_MEAN_RANGE)
+    mean = np.clip(vae.network.column_means(rows), *BIAS_MEAN_RANGE)
     output.bias = np.log(mean / (1 - mean))
-
-
-def _column_means(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """The mean of each feature (uint8 read as value / 255), shape (n_features,)."""
-    total = np.zeros(rows.shape[1])
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        total += rows[start : start + _CHUNK_ROWS].sum(axis=0, dtype=np.float64)
-    return total / len(rows) / (255 if rows.dtype == np.uint8 else 1)

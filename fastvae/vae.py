@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastvae import checks, kernels, training
 from fastvae.model import Model
 from fastvae.sampler import Sampler
+from fastvae.value import public
 
 __all__ = ["VAE", "Elbo", "Losses", "Sampler"]
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from fastvae.training import History
 
 
+@public
 class Elbo(NamedTuple):
     """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of one value per row."""
 
@@ -36,6 +38,7 @@ class Elbo(NamedTuple):
     kl: Any
 
 
+@public
 class Losses(NamedTuple):
     """What is minimised, reconstruction_weight * reconstruction + beta * kl, and its parts."""
 
@@ -44,6 +47,7 @@ class Losses(NamedTuple):
     kl: float
 
 
+@public
 class VAE(Model):
     """A variational autoencoder of dense layers.
 
@@ -75,6 +79,11 @@ class VAE(Model):
         How many the model has been trained for.
     card : dict
         A free-form model card of plain JSON data, saved with the model.
+    history : History or None
+        What the last `fit` measured, up to where it ended, whatever ended it.
+    stop_training : bool
+        `fit` sets it to False when it begins; a callback that sets it to True ends the training
+        after the present run of updates. An epoch that is cut short so has no entry in the history.
 
     Raises
     ------
@@ -254,8 +263,7 @@ class VAE(Model):
         """
         z = np.empty((checks.integer(n, "n"), self.n_latent), self.dtype)
         if seed is None:
-            kernels.normal(z, self.seed, kernels.STREAM_PRIOR, self._n_prior_draws)
-            self._n_prior_draws += 1
+            kernels.normal(z, self.seed, kernels.STREAM_PRIOR, self._prior_draws.take())
         else:
             kernels.normal(z, checks.seed(seed), kernels.STREAM_PRIOR, 0)
         return self.network.decode(z)

@@ -23,6 +23,7 @@ from .latent import (
 )
 from .layout import (
     ACTIVATIONS,
+    INPUT,
     LIKELIHOODS,
     N_IN,
     N_OUT,
@@ -58,6 +59,7 @@ __all__ = [
     "ACTIVATIONS",
     "DRAWS",
     "ELEMENT",
+    "INPUT",
     "KL",
     "LIKELIHOODS",
     "LOG_VAR_MAX",

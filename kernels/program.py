@@ -26,6 +26,7 @@ from .layout import (
     OFFSET,
     PACKED,
     PANEL,
+    PANELS,
     ROW_VALUES,
     STRIDE,
     WEIGHT,
@@ -131,6 +132,11 @@ class Program:
         return [pack, self._row(BACKWARD_WEIGHT, layer, AUX=self._delta(layer), **places)]
 
     @cached_property
+    def gathering(self) -> np.ndarray:
+        """The data as the network sees it."""
+        return np.array([self.gather(INPUT, int(self.table[0, N_IN]))])
+
+    @cached_property
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
         return np.array(self._encoder())
@@ -163,7 +169,8 @@ class Program:
     def training(self) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights.
 
-        Two rows over the arena follow, for the norm of the gradient and a separate update.
+        What follows is for a limit on the gradient's norm: each layer's squares, in the order of
+        the layers, and the separate update of the whole arena.
         """
         rows = []
         for layer in range(len(self.table) - 1, -1, -1):
@@ -172,8 +179,20 @@ class Program:
             if layer > 0:
                 rows.append(self.backward_input(layer))
             rows += self.backward_weight(layer)
-        rows += [self._row(SQUARE_SUMS), self._row(UPDATE)]
-        return np.concatenate([self.encoding, self.losses, np.array(rows)])
+        return np.concatenate([self.encoding, self.losses, np.array(rows), self._clipping()])
+
+    def _clipping(self) -> np.ndarray:
+        """The squares of each layer's gradient, an entry per output, then the update."""
+        rows = [self._row(SQUARE_SUMS, layer) for layer in range(len(self.table))]
+        panels = self.table[:, PANELS]
+        for row, first_panel in zip(rows, np.cumsum(panels) - panels, strict=True):
+            row[EXTRA] = first_panel
+        return np.array([*rows, self._row(UPDATE)])
+
+    @property
+    def n_clipping(self) -> int:
+        """How many rows at the end of `training` only a limit on the gradient's norm needs."""
+        return len(self.table) + 1
 
     def _encoder(self) -> list[np.ndarray]:
         gather = self.gather(INPUT, int(self.table[0, N_IN]))

@@ -34,13 +34,14 @@ from ._sparse_tasks import (
 )
 from ._tiles import CHUNK_ROWS, MR, NR, WIDE
 from .gather import gather_task
-from .memory import advance, lane_count, pointer
+from .memory import advance, lane_count, load_converted, pointer, store
 from .optimizers import RULE_SIZE, update_span
 from .program import (
     BACKWARD_INPUT,
     BACKWARD_LATENT,
     BACKWARD_WEIGHT,
     DRAW,
+    EXTRA,
     FIRST_LAYER,
     FORWARD,
     GATHER,
@@ -49,10 +50,24 @@ from .program import (
     OUTPUT,
     OUTPUTS,
     PACK,
+    ROW_BIAS,
     ROW_LOSSES,
+    ROW_WEIGHT,
     SQUARE_SUMS,
 )
-from .team import DONE, REGION, call_at, claim, publish, shared_add, shared_get, wait
+from .simd import constant, fma
+from .team import (
+    DONE,
+    FAILED,
+    REGION,
+    call_at,
+    claim,
+    publish,
+    shared_add,
+    shared_get,
+    shared_set,
+    wait,
+)
 
 # Entries of `whole`, the whole numbers of a step (int64).
 (
@@ -83,7 +98,7 @@ UPDATE_ROWS = 8
 """Rows of a batch that cost as much as the update of the weights."""
 
 ARENA_BLOCK = 4096
-"""Elements of an arena in one task, and in one partial sum of its squares."""
+"""Elements of an arena in one task of the separate update."""
 
 
 @device_function
@@ -120,6 +135,8 @@ def _task_count(row: Any, n_rows: Any, width: Any, arena_size: Any, sparse: Any)
         return _blocks(row[INPUTS], PACK_TILES * MR)
     if kind == BACKWARD_WEIGHT:
         return _blocks(row[OUTPUTS], width) * _blocks(row[INPUTS], TASK_TILES * MR)
+    if kind == SQUARE_SUMS:
+        return _blocks(row[OUTPUTS], width)
     return _blocks(arena_size, ARENA_BLOCK)
 
 
@@ -176,7 +193,7 @@ def run_task(
     elif kind == PACK:
         pack_task(task, row, n_rows, work)
     elif kind == SQUARE_SUMS:
-        _square_sum(partial, gradient, task)
+        _square_sums(task, row, gradient, partial)
     else:
         first = task * ARENA_BLOCK
         n = min(ARENA_BLOCK, parameters.size - first)
@@ -187,11 +204,25 @@ def run_task(
 
 
 @device_function
-def _square_sum(partial: Any, values: Any, task: Any) -> None:
-    total = 0.0
-    for e in range(task * ARENA_BLOCK, min((task + 1) * ARENA_BLOCK, values.size)):
-        total += np.float64(values[e]) * np.float64(values[e])
-    partial[task] = total
+def _square_sums(panel: Any, row: Any, gradient: Any, partial: Any) -> None:
+    """The sum of squares of each output's gradients, for a panel of a layer's outputs.
+
+    One chain in float64 per output, over its inputs and then its bias, so that neither the panel's
+    width nor where an output lies in the arena shows in the result. Pads are 0 and add nothing.
+    """
+    base = pointer(gradient)
+    sums = pointer(partial)
+    width = NR * lane_count(base)
+    weights = advance(base, row[ROW_WEIGHT] + panel * row[INPUTS] * width)
+    biases = advance(base, row[ROW_BIAS] + panel * width)
+    for v in range(0, width, lane_count(sums)):
+        g = load_converted(biases, v, sums)
+        total = constant(g, 0.0)
+        for i in range(row[INPUTS]):
+            g = load_converted(weights, i * width + v, sums)
+            total = fma(g, g, total)
+        g = load_converted(biases, v, sums)
+        store(sums, (row[EXTRA] + panel) * width + v, fma(g, g, total))
 
 
 def array_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
@@ -210,9 +241,10 @@ def task_address(dtype: np.dtype | type) -> int:
 
 
 @device_function
-def _run(task: Any, row: Any, arrays: Any, member: Any) -> None:
+def _run(task: Any, row: Any, arrays: Any, team: Any, member: Any) -> None:
     whole = arrays[0]
-    call_at(whole[TASK_ADDRESS], (np.int64(task), row, *arrays, np.int64(member)))
+    if call_at(whole[TASK_ADDRESS], (np.int64(task), row, *arrays, np.int64(member))) != 0:
+        shared_set(team, FAILED, 1)
 
 
 @device_function
@@ -223,7 +255,7 @@ def work_off(team: Any, program: Any, arrays: Any, member: Any, n_members: Any) 
         owner = (member + turn) % n_members
         task = claim(team, owner)
         while task >= 0:
-            _run(task, program[shared_get(team, REGION)], arrays, member)
+            _run(task, program[shared_get(team, REGION)], arrays, team, member)
             n_done += 1
             task = claim(team, owner)
     if n_done > 0:
@@ -243,5 +275,5 @@ def run_region(team: Any, program: Any, region: Any, arrays: Any, n_members: Any
     publish(team, region, n_tasks, n_helping)
     work_off(team, program, arrays, 0, n_helping)
     spins = 0
-    while shared_get(team, DONE) < n_tasks:
+    while shared_get(team, DONE) < n_tasks and shared_get(team, FAILED) == 0:
         spins = wait(spins, whole[YIELD_ADDRESS])

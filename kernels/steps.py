@@ -17,7 +17,7 @@ from ._latent_tasks import KL, RECONSTRUCTION
 from ._subnormals import flush_subnormals, restore_mode
 from .memory import advance, cast, get, lane_count, load, pointer, stack, store
 from .optimizers import SCALE, step_rule
-from .program import DRAW, KIND, OUTPUTS, X
+from .program import DRAW, FIRST_LAYER, KIND, OUTPUTS, X
 from .regions import (
     FIRST_ROW,
     KL_SCALE,
@@ -32,7 +32,20 @@ from .regions import (
     work_off,
 )
 from .simd import constant
-from .team import ARRIVED, FINISHED, call_at, has_tasks, shared_add, shared_get, shared_set, wait
+from .team import (
+    ARRIVED,
+    FAILED,
+    FINISHED,
+    call_at,
+    has_tasks,
+    shared_add,
+    shared_get,
+    shared_set,
+    wait,
+)
+
+# Entries of the totals; the sums of the posterior means follow, then those of their squares.
+LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
 
 
 @device_function
@@ -52,12 +65,21 @@ def _add_totals(
         mean = advance(pointer(work), draw[X] + b * draw[X + 1])
         for z in range(n_latent):
             m = np.float64(get(mean, z))
-            totals[4 + z] += m
-            totals[4 + n_latent + z] += m * m
-    totals[0] += reconstruction_weight * reconstruction + beta * kl
-    totals[1] += reconstruction
-    totals[2] += kl
-    totals[3] += n_rows
+            totals[MEANS_TOTAL + z] += m
+            totals[MEANS_TOTAL + n_latent + z] += m * m
+    totals[LOSS_TOTAL] += reconstruction_weight * reconstruction + beta * kl
+    totals[RECONSTRUCTION_TOTAL] += reconstruction
+    totals[KL_TOTAL] += kl
+    totals[ROWS_TOTAL] += n_rows
+
+
+@device_function
+def _reads_data(program: Any) -> Any:
+    """Whether a region works on the data, whose zeros it may leave out."""
+    n_reading = 0
+    for i in range(len(program)):
+        n_reading += program[i, FIRST_LAYER]
+    return n_reading > 0
 
 
 @device_function
@@ -99,58 +121,63 @@ def _follow(team: Any, n_members: Any, program: Any, arrays: Any, member: Any) -
 def _lead(
     team: Any, n_members: Any, program: Any, n_regions: Any, arrays: Any, first_step: Any,
     n_steps: Any, batch_size: Any, optimizer: Any, hyper: Any, learning_rates: Any, update: Any,
-    first_draw: Any, reconstruction_weight: Any, beta: Any, clip_norm: Any, totals: Any,
+    draws: Any, reconstruction_weight: Any, beta: Any, clip_norm: Any, totals: Any,
 ) -> None:  # fmt: skip
     whole, real, parameters, _, _, _, work, _, _, _, sums, partial, order = arrays
     # Skipping zeros would hide an infinite weight behind a zero pixel.
-    if whole[SKIP] != 0 and not _all_finite(parameters):
+    if whole[SKIP] != 0 and _reads_data(program) and not _all_finite(parameters):
         whole[SKIP] = 0
     clips = optimizer >= 0 and clip_norm > 0.0
+    last = len(program) - 1 if clips else n_regions - 1
     for s in range(n_steps):
         whole[FIRST_ROW] = (first_step + s) * batch_size
         n_rows = min(batch_size, len(order) - whole[FIRST_ROW])
         whole[N_ROWS] = n_rows
-        whole[STEP] = first_draw + s
+        whole[STEP] = draws[0]
         whole[OPTIMIZER] = -1 if clips else optimizer
         real[OUTPUT_SCALE] = reconstruction_weight / n_rows
         real[KL_SCALE] = beta / n_rows
         if optimizer >= 0:
             step_rule(real, optimizer, hyper, learning_rates[s], update + s + 1, 1.0)
-        for i in range(n_regions + 2 if clips else n_regions):
-            if i > n_regions:  # between the gradient's norm and the update
+        for i in range(last + 1):
+            if clips and i == last:  # between the gradient's norm and the update
                 norm = np.sqrt(_sum(partial))
                 if norm > clip_norm:
                     real[SCALE] = clip_norm / norm
                 whole[OPTIMIZER] = optimizer
             run_region(team, program, i, arrays, n_members)
-        for i in range(n_regions):
-            if program[i, KIND] == DRAW and totals.size > 0:
-                _add_totals(totals, sums, work, program[i], n_rows, reconstruction_weight, beta)
+        if shared_get(team, FAILED) != 0:
+            return
+        draws[0] += 1
+        if totals.size > 0:
+            for i in range(n_regions):
+                if program[i, KIND] == DRAW:
+                    _add_totals(totals, sums, work, program[i], n_rows, reconstruction_weight, beta)
+            if not np.isfinite(totals[LOSS_TOTAL]):
+                return
 
 
 @kernel
 def run_member(
     team, n_members, program, n_regions, whole, real, parameters, moment1, moment2, gradient, work,
     out, by_row, by_column, sums, partial, order, first_step, n_steps, batch_size, optimizer, hyper,
-    learning_rates, update, first_draw, reconstruction_weight, beta, clip_norm, totals,
+    learning_rates, update, draws, reconstruction_weight, beta, clip_norm, totals,
 ):  # fmt: skip
     """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
     arrays = (
         whole, real, parameters, moment1, moment2, gradient, work, out, by_row, by_column, sums,
         partial, order,
     )  # fmt: skip
-    mode = flush_subnormals()
     member = shared_add(team, ARRIVED, 1)
     if member == 0:
         _lead(
             team, n_members, program, n_regions, arrays, first_step, n_steps, batch_size,
-            optimizer, hyper, learning_rates, update, first_draw, reconstruction_weight, beta,
+            optimizer, hyper, learning_rates, update, draws, reconstruction_weight, beta,
             clip_norm, totals,
         )  # fmt: skip
         shared_set(team, FINISHED, 1)
     else:
         _follow(team, n_members, program, arrays, member)
-    restore_mode(mode)
 
 
 def member_address(dtype: np.dtype | type) -> int:
@@ -158,7 +185,7 @@ def member_address(dtype: np.dtype | type) -> int:
     word, real = types.int64, types.float64
     words, reals = types.Array(word, 1, "C"), types.Array(real, 1, "C")
     table = types.Array(word, 2, "C")
-    numbers = (word, word, word, word, reals, reals, word, word, real, real, real, reals)
+    numbers = (word, word, word, word, reals, reals, word, words, real, real, real, reals)
     return address_of(run_member, (words, word, table, word, *array_types(dtype), *numbers))
 
 
@@ -178,9 +205,10 @@ def run_steps(address, team, n_members, *job):
         A new team (`new_team`) of n_members.
     n_members : int
         Threads that take part.
-    program : ndarray of int64, shape (n_regions, COLUMNS) or, for clipping, n_regions + 2 rows
-        The regions of one batch, then SQUARE_SUMS and UPDATE.
+    program : ndarray of int64, shape (n, COLUMNS)
+        The regions of one batch; for training, SQUARE_SUMS of each layer and UPDATE after them.
     n_regions : int
+        How many rows a batch takes where the gradient's norm is not limited.
     whole : ndarray of int64, shape (WHOLE_SIZE,)
     real : ndarray of float64, shape (REAL_SIZE,)
         Numbers of the step. The addresses, the data's strides, the likelihood, the seed and
@@ -196,7 +224,7 @@ def run_steps(address, team, n_members, *job):
     sums : ndarray of float64, shape (2, B)
         Reconstruction and KL per row of the last batch.
     partial : ndarray of float64
-        Partial sums of the gradient's squares.
+        Sums of the gradient's squares, an entry per output of each layer.
     order : ndarray of int64
         Rows of the data.
     first_step, n_steps, batch_size : int
@@ -206,15 +234,22 @@ def run_steps(address, team, n_members, *job):
     learning_rates : ndarray of float64, shape (n_steps,)
     update : int
         Updates done before with these moments; it sets Adam's bias correction.
-    first_draw : int
-        Number of the first batch's noise: (seed, stream, first_draw + i).
+    draws : ndarray of int64, shape (1,)
+        Number of the next batch's noise: (seed, stream, draws[0]). Each finished step adds 1, so
+        that it counts what was done wherever a run of steps ends.
     reconstruction_weight, beta : float
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit. With a limit the gradient is stored
         and applied in a separate pass.
     totals : ndarray of float64, shape (4 + 2 Z,) or (0,)
         Added to, unless empty: weighted loss, reconstruction, KL (sums over rows), rows, and the
-        sums of the posterior mean and of its square.
+        sums of the posterior mean and of its square. The run ends after the step that makes the
+        loss infinite or NaN.
     """
     for _ in prange(n_members):
-        call_at(address, (team, n_members, *job))
+        mode = flush_subnormals()
+        if call_at(address, (team, n_members, *job)) != 0:
+            # Nobody may wait for what will not be done.
+            shared_set(team, FAILED, 1)
+            shared_set(team, FINISHED, 1)
+        restore_mode(mode)

@@ -32,9 +32,10 @@ from .simd import intrinsic
 _SPACING = (
     16  # words from one shared word to the next: two cache lines, which are fetched as a pair
 )
-ARRIVED, FINISHED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(5))
-"""Shared words: members that arrived, whether the leader is through, the region's row, its tasks
-that are done; then for each member the next task of its range and, in the high half, the end."""
+ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
+"""Shared words: members that arrived, whether the leader is through, whether a call failed, the
+region's row, its tasks that are done; then for each member the next task of its range and, in the
+high half, the end."""
 _HALF = 32
 _SPINS = 200
 """Looks before a waiting member offers its processor, about 10 us."""
@@ -127,7 +128,8 @@ def _call_plain(typingctx: Any, address: Any) -> Any:
 
 @intrinsic
 def call_at(typingctx: Any, address: Any, arguments: Any) -> Any:
-    """Call the compiled kernel at an address with a tuple of arguments.
+    """Call the compiled kernel at an address with a tuple of arguments; return its status, 0 if
+    it went well.
 
     Were it linked into each of the functions around it, LLVM would optimise and translate all
     tasks several times, which took 9 s of 21.
@@ -139,10 +141,10 @@ def call_at(typingctx: Any, address: Any, arguments: Any) -> Any:
         kind = convention.get_function_type(types.none, kinds)
         function = builder.inttoptr(args[0], kind.as_pointer())
         values = cgutils.unpack_tuple(builder, args[1])
-        convention.call_function(builder, function, types.none, kinds, values)
-        return context.get_dummy_value()
+        status, _ = convention.call_function(builder, function, types.none, kinds, values)
+        return builder.zext(builder.not_(status.is_ok), ir.IntType(64))
 
-    return types.void(types.intp, types.BaseTuple.from_types(kinds)), lower
+    return types.int64(types.intp, types.BaseTuple.from_types(kinds)), lower
 
 
 @device_function

@@ -38,6 +38,6 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
         work.take(np.zeros((n_rows, 3), np.uint8))
         work.train(
             parameters, (moment1, moment2), moment1, order, 0, 1, n_rows, OPTIMIZERS["adam"],
-            np.array([0.9, 0.999, 1e-8, 0.0]), np.zeros(1), 0, 0, 1.0, 1.0, 0.0,
-            np.zeros(4 + 2 * n_latent),
+            np.array([0.9, 0.999, 1e-8, 0.0]), np.zeros(1), 0, np.zeros(1, np.int64), 1.0, 1.0,
+            0.0, np.zeros(4 + 2 * n_latent),
         )  # fmt: skip

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from ._isa import panel_width
 from .gather import source_of
 from .layout import (
     LIKELIHOODS,
     N_IN,
     OFFSET,
+    PANELS,
     STRIDE,
     aligned_zeros,
-    arena_size,
     list_sizes,
     workspace_places,
 )
@@ -19,7 +20,6 @@ from .program import Program
 from .random import STREAM_NOISE
 from .regions import (
     ADDRESS,
-    ARENA_BLOCK,
     ELEMENT,
     LIKELIHOOD,
     REAL_SIZE,
@@ -31,7 +31,7 @@ from .regions import (
     task_address,
 )
 from .steps import member_address, run_steps
-from .team import new_team, yield_address
+from .team import FAILED, new_team, yield_address
 from .threads import get_num_threads, max_threads
 
 _NOTHING = np.zeros(0)
@@ -58,7 +58,8 @@ class Workspace:
         self.whole[YIELD_ADDRESS] = yield_address()
         self.real = np.zeros(REAL_SIZE)
         self._address = member_address(dtype)
-        self._partial = np.zeros(-(-arena_size(table, dtype) // ARENA_BLOCK))
+        self._partial = np.zeros(int(table[:, PANELS].sum()) * panel_width(dtype.itemsize))
+        self._data: np.ndarray | None = None
 
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
@@ -67,9 +68,14 @@ class Workspace:
         return rows[:, :n_columns]
 
     def take(self, data: np.ndarray, seed: int = 0) -> None:
-        """Set the data that rows are gathered from, and the seed of the noise."""
+        """Set the data that rows are gathered from, kept until `release`, and the noise's seed."""
+        self._data = data
         self.whole[ADDRESS:] = source_of(data)
         self.whole[SEED] = np.uint64(seed).view(np.int64)
+
+    def release(self) -> None:
+        """Let go of the data."""
+        self._data = None
 
     def run(
         self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray, out: np.ndarray,
@@ -78,7 +84,7 @@ class Workspace:
         """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
         self._run(
             program, len(program), (parameters,) * 4, out, order, first_step, n_steps, self.n_rows,
-            -1, _NOTHING, _NOTHING, 0, first_draw, 1.0, 1.0, 0.0, _NOTHING,
+            -1, _NOTHING, _NOTHING, 0, np.array([first_draw]), 1.0, 1.0, 0.0, _NOTHING,
         )  # fmt: skip
 
     def train(
@@ -90,15 +96,21 @@ class Workspace:
         self.whole[ELEMENT] = 0
         arenas = parameters, *moments, gradient
         program = self.program.training
-        self._run(program, len(program) - 2, arenas, self.matrices, order, *numbers)
+        n_regions = len(program) - self.program.n_clipping
+        self._run(program, n_regions, arenas, self.matrices, order, *numbers)
 
     def _run(
         self, program: np.ndarray, n_regions: int, arenas: tuple[np.ndarray, ...],
         out: np.ndarray, order: np.ndarray, *numbers: object,
     ) -> None:  # fmt: skip
+        if self._data is None:
+            raise RuntimeError("a workspace runs on data that it was told to `take`; it has none")
         n_members = get_num_threads()
+        team = new_team(n_members)
         run_steps(
-            self._address, new_team(n_members), n_members, program, n_regions, self.whole,
+            self._address, team, n_members, program, n_regions, self.whole,
             self.real, *arenas, self.matrices, out, self.by_row, self.by_column, self.sums,
             self._partial, order, *numbers,
         )  # fmt: skip
+        if team[FAILED]:
+            raise RuntimeError("a kernel failed; what it wrote is not to be used")

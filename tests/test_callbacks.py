@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import signal
 import threading
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from model_checks import Recorder, assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import callbacks, kernels
+from fastvae import MLP, Dense, Sampler, callbacks, kernels
 
 X = pixel_rows(23, 37)
 
@@ -77,8 +78,8 @@ def test_interrupted_fit_leaves_consistent_weights(monkeypatch):
 class CtrlC(callbacks.Callback):
     """Sends the signal of Ctrl-C from another thread, once the training runs."""
 
-    def __init__(self):
-        self.timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    def __init__(self, delay=0.1):
+        self.timer = threading.Timer(delay, signal.raise_signal, [signal.SIGINT])
 
     def on_train_begin(self, vae, n_epochs, n_rows):
         self.timer.start()
@@ -133,3 +134,215 @@ def test_fit_says_that_it_compiles(capsys, monkeypatch):
     small_vae(dtype=np.float64).fit(X, epochs=1)
     assert capsys.readouterr().out.startswith("compiling the kernels")
     assert warmed == [(np.dtype(np.float64),)]
+
+
+class At(callbacks.Callback):
+    """Does something once, at one of the places where callbacks are called."""
+
+    def __init__(self, place, act):
+        self.place, self.act, self.done = place, act, False
+
+    def _meet(self, place, vae):
+        if place == self.place and not self.done:
+            self.done = True
+            self.act(vae)
+
+    def on_train_begin(self, vae, n_epochs, n_rows):
+        self._meet("begin", vae)
+
+    def on_batch(self, vae, epoch, n_done):
+        self._meet("batch", vae)
+
+    def on_epoch_end(self, vae, epoch, figures):
+        self._meet("epoch", vae)
+
+    def on_train_end(self, vae, history):
+        self._meet("end", vae)
+
+
+each_place = pytest.mark.parametrize("place", ["begin", "batch", "epoch", "end"])
+
+
+def fit_with(vae, *listeners, **settings):
+    settings = {"epochs": 3, "batch_size": 10, "verbose": False} | settings
+    return vae.fit(X, callbacks=list(listeners), **settings)
+
+
+@each_place
+def test_stop_training_ends_the_fit(place, monkeypatch):
+    vae = small_vae()
+    monkeypatch.setattr(vae.network, "steps_per_call", lambda _: 1)
+    vae.stop_training = True  # is reset when fit begins
+    history = fit_with(vae, At(place, lambda vae: setattr(vae, "stop_training", True)))
+    epochs, updates = {"begin": (0, 0), "batch": (0, 1), "epoch": (1, 3), "end": (3, 9)}[place]
+    assert (vae.epochs, vae.updates) == (epochs, updates)
+    assert history is vae.history
+    assert len(history.get("loss", [])) == epochs
+    fit_with(vae)
+    assert vae.updates == updates + 9
+
+
+def test_stop_training_after_an_epochs_last_updates_keeps_the_epoch():
+    """With one run of updates an epoch, `on_batch` comes when the epoch is over."""
+    vae = small_vae()
+    history = fit_with(vae, At("batch", lambda vae: setattr(vae, "stop_training", True)))
+    assert (vae.epochs, len(history["loss"])) == (1, 1)
+
+
+@each_place
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, FloatingPointError])
+def test_an_exception_in_a_callback_leaves_history_and_weights(place, error):
+    vae, straight = small_vae(), small_vae()
+
+    def fail(vae):
+        raise error("mine")
+
+    recorder = Recorder()
+    with pytest.raises(error, match="mine"):
+        fit_with(vae, At(place, fail), recorder)
+    epochs = {"begin": 0, "batch": 0, "epoch": 1, "end": 3}[place]
+    assert vae.epochs == epochs
+    assert len(vae.history.get("loss", [])) == epochs
+    assert recorder.calls[-1][0] == "end"
+    trained = {"begin": 0, "batch": 1, "epoch": 1, "end": 3}[place]
+    assert vae.updates == 3 * trained
+    fit_with(straight, epochs=max(trained, 1), learning_rate=1e-3 if trained else 0.0)
+    assert_same_parameters(vae, parameters(straight))
+    fit_with(vae)
+
+
+def double(vae):
+    for layer in vae.named_layers().values():
+        layer.weight = 2 * layer.weight
+
+
+@each_place
+def test_weights_set_in_a_callback_are_trained_on(place):
+    vae, seen = small_vae(), []
+    act = At(place, lambda vae: (double(vae), seen.append(parameters(vae))))
+    fit_with(vae, act, epochs=1, learning_rate=0.0)
+    assert_same_parameters(vae, seen[0])
+
+
+@each_place
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (lambda vae: fit_with(vae), RuntimeError, "is being trained"),
+        (lambda vae: vae.load("synthetic_digits"), RuntimeError, "is being trained"),
+        (lambda vae: setattr(vae, "encoder", vae.encoder), AttributeError, "encoder"),
+        (lambda vae: setattr(vae, "network", vae.network), AttributeError, "network"),
+        (lambda vae: setattr(vae.sampler, "mean", vae.sampler.mean), AttributeError, "mean"),
+        (lambda vae: vae.encoder.add_layer(Dense(19, 4)), ValueError, "layers of a VAE are fixed"),
+        (lambda vae: setattr(vae, "beta", -1), ValueError, "beta must be"),
+        (lambda vae: setattr(vae, "updates", -1), ValueError, "updates must be"),
+        (
+            lambda vae: setattr(vae.encoder.layers[0], "weight", np.full((19, 37), np.nan)),
+            ValueError,
+            "weight must be finite",
+        ),
+    ],
+    ids=["fit", "load", "encoder", "network", "mean", "add_layer", "beta", "updates", "nan"],
+)
+def test_what_a_callback_may_not_do_is_an_error_at_once(place, act, error, message):
+    vae, caught = small_vae(), []
+
+    def attempt(vae):
+        with pytest.raises(error, match=message):
+            act(vae)
+        caught.append(True)
+
+    expected = small_vae()
+    fit_with(expected)
+    fit_with(vae, At(place, attempt))
+    assert caught == [True]
+    assert_same_parameters(vae, parameters(expected))
+
+
+def test_parts_replaced_by_force_end_the_fit():
+    def replace(vae):
+        vae.__init__(MLP([Dense(37, 50)]), Sampler(50, 5), MLP([Dense(5, 37, "sigmoid")]))
+
+    with pytest.raises(RuntimeError, match="was replaced while `fit` trained it"):
+        fit_with(small_vae(), At("epoch", replace))
+
+
+@each_place
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda vae: vae.elbo(X, seed=3),
+        lambda vae: vae.gradients(X, noise=np.zeros((len(X), 5))),
+        lambda vae: vae.sample(700, seed=1),
+        lambda vae: copy.deepcopy(vae).fit(X, epochs=2, verbose=False),
+        lambda vae: small_vae(hidden=(90, 20)).fit(X, epochs=1, n_threads=1, verbose=False),
+        lambda vae: setattr(vae, "card", {"seen": True}),
+    ],
+    ids=["elbo", "gradients", "sample", "copy", "other", "card"],
+)
+def test_what_a_callback_may_do_changes_no_bit(place, act):
+    vae, expected = small_vae(), small_vae()
+    history, wanted = fit_with(vae, At(place, act)), fit_with(expected)
+    assert_same_parameters(vae, parameters(expected))
+    assert history["loss"] == wanted["loss"]
+
+
+def test_a_schedule_with_state_is_asked_before_each_run_of_updates(monkeypatch):
+    """A callback sets the learning rate through it."""
+    rate = [0.0]
+    vae = small_vae()
+    monkeypatch.setattr(vae.network, "steps_per_call", lambda _: 1)
+    seen = SimpleWatch({})
+    fit_with(vae, epochs=1, learning_rate=0.0)
+    before = parameters(vae)
+    act = At("epoch", lambda vae: rate.__setitem__(0, 1e-2))
+    fit_with(vae, act, seen, epochs=2, learning_rate=lambda step, total: rate[0])
+    assert_same_parameters(vae, parameters(vae))
+    first, last = seen.snapshots[min(seen.snapshots)], seen.snapshots[max(seen.snapshots)]
+    assert all((first[name] == before[name]).all() for name in before)
+    assert any((last[name] != before[name]).any() for name in before)
+
+
+def test_numbers_set_in_a_callback_hold_from_the_next_update_on():
+    vae, expected = small_vae(), small_vae()
+    for model in (vae, expected):
+        fit_with(model, epochs=1)
+
+    def change(vae):
+        vae.beta, vae.reconstruction_weight, vae.seed, vae.updates = 0.25, 2.0, 9, 77
+
+    fit_with(vae, At("begin", change), epochs=1)
+    change(expected)
+    fit_with(expected, epochs=1)
+    assert_same_parameters(vae, parameters(expected))
+    assert vae.updates == 80
+
+
+def test_every_callback_hears_of_the_end_though_one_fails():
+    def fail(vae):
+        raise ValueError("first")
+
+    recorder = Recorder()
+    with pytest.raises(ValueError, match="first"):
+        fit_with(small_vae(), At("end", fail), recorder)
+    assert recorder.calls[-1] == ("end", 3)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 7, 1000])
+def test_updates_are_right_wherever_ctrl_c_comes(steps_per_call, monkeypatch):
+    """They count what was done to the weights, so that the next fit repeats no noise."""
+    for delay in (0.02, 0.05, 0.09, 0.11):
+        vae, straight = small_vae(), small_vae()
+        monkeypatch.setattr(vae.network, "steps_per_call", lambda _: steps_per_call)
+        with pytest.raises(KeyboardInterrupt):
+            fit_with(vae, CtrlC(delay), epochs=10**9, batch_size=1)
+        monkeypatch.setattr(straight.network, "steps_per_call", lambda _: 1)
+
+        def stop(model, epoch, n_done, wanted=vae.updates):
+            model.stop_training = model.updates == wanted
+
+        watch = callbacks.Callback()
+        watch.on_batch = stop
+        fit_with(straight, watch, epochs=10**9, batch_size=1)
+        assert straight.updates == vae.updates
+        assert_same_parameters(vae, parameters(straight))

@@ -19,10 +19,14 @@ import numpy as np
 from fastvae import VAE
 rows = np.random.default_rng(0).integers(0, 256, (300, 50)).astype(np.uint8)
 rows[:, ::3] = 0
-vae = VAE.from_sizes(50, (37, 19), 5, seed=3)
-losses = vae.fit(rows, epochs=2, batch_size=70, verbose=False)["loss"]
-weights = b"".join(np.array(layer.weight).tobytes() for layer in vae.named_layers().values())
-print(hashlib.sha256(weights).hexdigest(), losses)
+for dtype in ("float32", "float64"):
+    for clip_norm in (None, 0.3):
+        vae = VAE.from_sizes(50, (37, 19), 5, dtype=dtype, seed=3)
+        history = vae.fit(rows, epochs=2, batch_size=70, clip_norm=clip_norm, verbose=False)
+        weights = [np.array(layer.weight) for layer in vae.named_layers().values()]
+        weights += [np.array(layer.bias) for layer in vae.named_layers().values()]
+        found = b"".join(array.tobytes() for array in weights)
+        print(dtype, clip_norm, hashlib.sha256(found).hexdigest(), history["loss"])
 """
 PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folder())"
 SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastvae import kernels
+from fastvae.kernels import steps
 from fastvae.network import Network
 
 OPTIMIZERS = {
@@ -50,7 +51,7 @@ def train(network, rows, *, n_steps=4, batch_size=37, optimizer="adam", **change
     settings = {
         "optimizer": kernels.OPTIMIZERS[optimizer], "hyper": np.array(OPTIMIZERS[optimizer]),
         "learning_rates": np.full(n_steps, 0.01), "moments": moments, "update": 0,
-        "first_draw": 0, "seed": 3, "reconstruction_weight": 1.0, "beta": 1.0,
+        "draws": np.zeros(1, np.int64), "seed": 3, "reconstruction_weight": 1.0, "beta": 1.0,
         "clip_norm": 0.0, "skip_zeros": False, "totals": totals,
     }  # fmt: skip
     network.train(rows, np.arange(len(rows)), 0, n_steps, batch_size, **(settings | changed))
@@ -80,6 +81,39 @@ def test_fused_update_equals_stored_then_applied(sizes, optimizer, dtype):
     # A limit that no gradient reaches: the gradient is stored and applied as it is.
     train(separate, rows, optimizer=optimizer, clip_norm=1e30)
     np.testing.assert_array_equal(fused.parameters, separate.parameters)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_the_gradients_norm_is_one_chain_per_output(sizes, dtype):
+    """Over its inputs and then its bias; the outputs are added in their order.
+
+    Squares of float32 are exact in float64, so that the chains agree to the bit; squares of float64
+    are rounded here and not there, once for each of the terms, which are positive.
+    """
+    network = build(sizes, dtype)
+    rows = sparse_rows(37, sizes[0])
+    train(network, rows, n_steps=1, optimizer="sgd", clip_norm=1e-3)
+    total = 0.0
+    for layer in range(len(network.layers)):
+        weight, bias = kernels.read_dense(network.table, network._gradient, layer)
+        terms = np.square(np.column_stack([weight, bias]).astype(np.float64))
+        for chain in np.add.accumulate(terms, axis=1)[:, -1]:
+            total += chain
+    found = 0.0
+    for chain in network._training._partial:
+        found += chain
+    if dtype == np.float32:
+        assert found == total
+    assert found == pytest.approx(total, rel=terms.shape[1] * np.finfo(np.float64).eps)
+
+
+def test_only_programs_that_read_the_data_look_for_infinite_weights():
+    """Where nothing is skipped, nothing can be hidden, and an evaluation's draws need no scan."""
+    program = build(SIZES[0])._new_workspace(4).program
+    for name, reads in (("losses", False), ("decoding", False), ("encoding", True)):
+        assert steps._reads_data.py_func(getattr(program, name)) == reads, name
+    assert steps._reads_data.py_func(program.training)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -201,7 +235,7 @@ def test_noise_of_a_step_is_that_of_the_generator():
     _, _, _, gradient = given.gradients(rows, noise, 1.0, 1.0)
     velocity = given.new_arena()
     kernels.sgd_update(given.parameters, gradient, velocity, 0.01, 0.9)
-    train(drawn, rows, n_steps=1, batch_size=19, optimizer="sgd", first_draw=8)
+    train(drawn, rows, n_steps=1, batch_size=19, optimizer="sgd", draws=np.array([8]))
     np.testing.assert_array_equal(drawn.parameters, given.parameters)
 
 

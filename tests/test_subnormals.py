@@ -38,8 +38,8 @@ def test_moments_of_dead_inputs_end_at_zero(dtype):
     network.train(
         rows, np.arange(16), 0, 1, 16, optimizer=kernels.OPTIMIZERS["adam"],
         hyper=np.array([0.9, 0.999, 1e-8, 0.0]), learning_rates=np.array([1e-3]), moments=moments,
-        update=0, first_draw=0, seed=0, reconstruction_weight=1.0, beta=1.0, clip_norm=0.0,
-        skip_zeros=False, totals=np.zeros(10),
+        update=0, draws=np.zeros(1, np.int64), seed=0, reconstruction_weight=1.0, beta=1.0,
+        clip_norm=0.0, skip_zeros=False, totals=np.zeros(10),
     )  # fmt: skip
     weight, _ = kernels.read_dense(network.table, moments[0], 0)
     assert (weight == 0).all()

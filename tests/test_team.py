@@ -7,9 +7,11 @@ import threading
 import numba
 import numpy as np
 import pytest
+from model_checks import small_vae
 
 from fastvae import kernels
-from fastvae.kernels import steps, team, workspace
+from fastvae.kernels import regions, steps, team, workspace
+from fastvae.kernels._jit import address_of
 
 # What only kernels can call, for calls from here.
 publish = numba.njit(lambda *arguments: team.publish(*arguments))
@@ -90,8 +92,8 @@ def train(monkeypatch, n_members, run_members=None):
     work.whole[kernels.DRAWS] = True
     work.train(
         parameters, (moment1, moment2), moment1, np.arange(len(rows)), 0, 3, batch,
-        kernels.OPTIMIZERS["adam"], np.array([0.9, 0.999, 1e-8, 0.0]), np.full(3, 1e-2), 0, 0,
-        1.0, 1.0, 0.0, np.zeros(4 + 6),
+        kernels.OPTIMIZERS["adam"], np.array([0.9, 0.999, 1e-8, 0.0]), np.full(3, 1e-2), 0,
+        np.zeros(1, np.int64), 1.0, 1.0, 0.0, np.zeros(4 + 6),
     )  # fmt: skip
     return parameters, words
 
@@ -116,6 +118,64 @@ def test_a_team_larger_than_the_machine_gives_the_same_bits(monkeypatch):
     many, words = train(monkeypatch, 7, at_once)
     assert words[team.ARRIVED] == 7
     np.testing.assert_array_equal(many, train(monkeypatch, 1)[0])
+
+
+@numba.njit
+def fails(words, n_members, value):
+    """A kernel that breaks the rule that kernels never raise."""
+    value[0] = 1.0
+    if value[0] > 0:
+        raise ValueError
+
+
+@numba.njit
+def mode_of_halving(values):
+    """1 where subnormal numbers count, 0 where they are flushed."""
+    return values[0] * 0.5 > 0
+
+
+def test_a_call_that_fails_releases_everybody():
+    """The members that wait learn of it, and subnormal numbers count as before."""
+    arguments = numba.types.int64[::1], numba.types.int64, numba.types.float64[::1]
+    address = address_of(fails, arguments)
+    words, value = team.new_team(2), np.zeros(1)
+    steps.run_steps(address, words, 2, value)
+    assert value[0] == 1.0
+    assert words[team.FAILED] == 1
+    assert words[team.FINISHED] == 1
+    assert mode_of_halving(np.array([5e-324 * 4]))
+
+
+def test_a_failed_run_is_an_error(monkeypatch):
+    def run_steps(address, words, *job):
+        words[team.FAILED] = 1
+
+    monkeypatch.setattr(workspace, "run_steps", run_steps)
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        small_vae().encode(np.zeros((3, 37)))
+
+
+def test_a_task_that_fails_ends_the_run(monkeypatch):
+    """The leader runs the tasks itself; the first that fails is the last, and none hangs."""
+    kinds = (numba.types.int64, numba.types.Array(numba.types.int64, 1, "C"))
+    kinds += (*regions.array_types(np.float32), numba.types.int64)
+    address = address_of(failing_task, kinds)
+    monkeypatch.setattr(workspace, "task_address", lambda _: address)
+    vae = small_vae()
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        vae.encode(np.zeros((700, 37)))
+    with pytest.raises(RuntimeError, match="a kernel failed"):
+        vae.fit(np.zeros((70, 37)), epochs=1, verbose=False)
+    assert vae.updates == 0
+
+
+@numba.njit
+def failing_task(
+    task, row, whole, real, parameters, moment1, moment2, gradient, work, out, by_row, by_column,
+    sums, partial, order, thread,
+):  # fmt: skip
+    if row[0] >= 0:
+        raise ValueError
 
 
 def test_the_processor_is_offered_by_a_function_of_the_system():

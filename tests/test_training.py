@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from model_checks import (
     training_noise,
 )
 
-from fastvae import SGD, Adam, Dataset, RMSprop, kernels, training
+from fastvae import SGD, VAE, Adam, Dataset, RMSprop, kernels, training
 from fastvae.schedules import Cosine
 
 X = pixel_rows(23, 37)
@@ -203,11 +205,28 @@ def test_output_bias_is_left_alone_where_it_was_set():
     np.testing.assert_array_equal(trained.decoder.layers[-1].bias, 0)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_column_means_in_chunks(monkeypatch, dtype):
-    monkeypatch.setattr(training, "_CHUNK_ROWS", 4)
-    rows = X if dtype == np.uint8 else (X / 255).astype(dtype)
-    np.testing.assert_allclose(training._column_means(rows), (X / 255).mean(axis=0), rtol=1e-6)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 23, 511, 512, 513, 1500])
+def test_column_means_are_those_of_what_the_network_sees(n_rows, dtype):
+    """Sums of up to 1500 values in [0, 1] by trees over 512 of them: 12 roundings in float64."""
+    rows = pixel_rows(n_rows, 37)
+    means = small_vae(dtype=dtype).network.column_means(rows)
+    seen = (rows.astype(dtype) / dtype(255)).astype(np.float64)
+    expected = np.array([math.fsum(column) / n_rows for column in seen.T])
+    np.testing.assert_allclose(means, expected, rtol=12 * np.finfo(np.float64).eps)
+
+
+@pytest.mark.parametrize("n_features", [1, 37])
+def test_column_means_do_not_depend_on_how_rows_are_stored(n_features):
+    rows = pixel_rows(1100, n_features)
+    single = rows.astype(np.float32) / np.float32(255)
+    kinds = [single, rows / 255, np.asfortranarray(rows), np.asfortranarray(single)]
+    kinds += [np.repeat(rows, 2, axis=1)[:, ::2], single[::-1][::-1], single.astype(">f4")]
+    vae = VAE.from_sizes(n_features, (5,), 2)
+    expected = vae.network.column_means(rows)
+    for kind in kinds:
+        found = vae.network.column_means(vae.check_rows(kind))
+        assert found.tobytes() == expected.tobytes()
 
 
 def test_rows_of_every_kind_train_the_same(tmp_path):
@@ -235,13 +254,17 @@ def test_a_data_set_stands_for_its_training_rows():
 
 
 def test_uint8_trains_like_its_values_over_255():
-    pixels, fractions = small_vae(), small_vae()
-    # The same bias for both: the means are summed in another order.
-    for vae in (pixels, fractions):
-        vae.decoder.layers[-1].bias = np.full(37, -1.0)
+    pixels = small_vae()
     pixels.fit(X, epochs=2, batch_size=10, verbose=False)
-    fractions.fit((X / 255).astype(np.float32), epochs=2, batch_size=10, verbose=False)
-    assert_same_parameters(pixels, parameters(fractions))
+    for order in "CF":
+        for dtype in (np.float32, np.float64):
+            fractions = small_vae()
+            rows = np.asarray(X.astype(dtype) / dtype(255), order=order)
+            fractions.fit(rows, epochs=2, batch_size=10, verbose=False)
+            assert_same_parameters(fractions, parameters(pixels))
+        other = small_vae()
+        other.fit(np.asarray(X, order=order), epochs=2, batch_size=10, verbose=False)
+        assert_same_parameters(other, parameters(pixels))
 
 
 def test_a_batch_larger_than_the_data_is_all_of_it():
@@ -266,28 +289,100 @@ def test_threads_are_restored():
     assert kernels.get_num_threads() == before
 
 
-def test_diverged_training_shows():
-    vae = small_vae(likelihood="gaussian")
-    with pytest.warns(
-        RuntimeWarning, match="epoch . is (nan|inf): the training has diverged"
-    ) as caught:
-        history = vae.fit(
-            X, epochs=4, batch_size=5, optimizer="sgd", learning_rate=1e6, verbose=False
-        )
-    assert sum("diverged" in str(warning.message) for warning in caught) == 1
-    assert not np.isfinite(history["loss"][-1])
-    assert not all(np.isfinite(array).all() for array in parameters(vae).values())
+DIVERGING = {
+    "sgd": {"optimizer": "sgd", "learning_rate": 1e6, "likelihood": "gaussian"},
+    "adam": {"optimizer": "adam", "learning_rate": 1e39},
+    "rmsprop": {"optimizer": "rmsprop", "learning_rate": 1e30},
+    "float64": {"optimizer": "adam", "learning_rate": 1e300, "dtype": np.float64},
+    "clipped": {"optimizer": "sgd", "learning_rate": 1e38, "clip_norm": 1.0},
+    "one step": {"optimizer": "adam", "learning_rate": 1e39, "batch_size": 100},
+}
+
+
+@pytest.mark.parametrize("settings", DIVERGING.values(), ids=DIVERGING)
+def test_diverging_at_once_leaves_the_model_as_it_was(settings):
+    settings = {"batch_size": 5, **settings}
+    vae = small_vae(
+        likelihood=settings.pop("likelihood", "bernoulli"), dtype=settings.pop("dtype", np.float32)
+    )
+    before = parameters(vae)
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d of \d; .* when `fit` began"):
+        vae.fit(X, epochs=4, verbose=False, **settings)
+    assert_same_parameters(vae, before)
+    assert (vae.epochs, vae.updates, dict(vae.history)) == (0, 0, {})
+    vae.fit(X, epochs=1, verbose=False)
+
+
+def explode_from(step: int) -> Callable[[int, int], float]:
+    return lambda i, total: 1e-3 if i < step else 1e39
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 2, 100])
+@pytest.mark.parametrize("first_bad", [10, 11, 14])
+def test_diverging_later_returns_to_the_last_good_epoch(first_bad, steps_per_call, monkeypatch):
+    """Epochs have five steps; the update of step 10 is the first of the third epoch."""
+    vae, expected = small_vae(), small_vae()
+    for model, epochs, schedule in ((expected, 2, 1e-3), (vae, 9, explode_from(first_bad))):
+        monkeypatch.setattr(model.network, "steps_per_call", lambda _: steps_per_call)
+        recorder = Recorder()
+        settings = {"epochs": epochs, "batch_size": 5, "learning_rate": schedule}
+        if model is expected:
+            history = model.fit(X, callbacks=[recorder], verbose=False, **settings)
+            continue
+        with pytest.raises(FloatingPointError) as caught:
+            model.fit(X, callbacks=[recorder], verbose=False, **settings)
+    # A bad update shows in the weights at the end of a run of steps, else in the next step's loss.
+    step = first_bad - 10 + 1
+    if step % steps_per_call and step < 5:
+        assert f"the loss became nan in epoch 3, step {step + 1} of 5" in str(caught.value)
+    else:
+        assert f"no longer finite in epoch 3, step {step} of 5" in str(caught.value)
+    assert "when epoch 2 ended" in str(caught.value)
+    assert_same_parameters(vae, parameters(expected))
+    assert (vae.epochs, vae.updates) == (2, 10)
+    assert vae.history["loss"] == history["loss"]
+    assert recorder.calls[-1][0] == "end"
+    vae.fit(X, epochs=1, verbose=False)
+
+
+def test_moments_that_overflow_are_a_divergence():
+    """Gradients of 1e25 have squares beyond float32: Adam would never move their weights again."""
+    vae = small_vae(likelihood="gaussian", reconstruction_weight=1e25)
+    with pytest.raises(FloatingPointError, match="moments are no longer finite in epoch 1"):
+        vae.fit(X, epochs=2, batch_size=23, verbose=False)
 
 
 @pytest.mark.parametrize("likelihood", kernels.LIKELIHOODS)
-def test_nan_weights_show_in_the_loss(likelihood):
+@pytest.mark.parametrize("skips", [False, True])
+def test_nan_weights_show_in_the_loss(likelihood, skips, monkeypatch):
     vae = small_vae(likelihood=likelihood)
+    monkeypatch.setattr(vae.network, "pays_to_skip", lambda _: skips)
     weight, bias = vae.network.read_dense(0)
     weight[3, 4] = np.nan
     vae.network.write_dense(0, weight, bias)
-    with pytest.warns(RuntimeWarning, match="diverged"):
-        history = vae.fit(X, epochs=1, verbose=False)
-    assert np.isnan(history["loss"][0])
+    with pytest.raises(FloatingPointError, match="the loss became nan in epoch 1, step 1 of 1"):
+        vae.fit(X, epochs=1, verbose=False)
+
+
+def test_data_that_turn_bad_meanwhile_show():
+    rows = X / 255
+
+    def spoil(vae, epoch, figures):
+        rows[3, 4] = np.nan
+
+    vae = small_vae()
+    with pytest.raises(FloatingPointError, match="in epoch 2, step"):
+        vae.fit(rows, epochs=3, batch_size=5, callbacks=[spoil], verbose=False)
+    assert (vae.epochs, vae.updates) == (1, 5)
+
+
+def test_large_finite_weights_are_no_divergence():
+    """Their sum overflows, they do not."""
+    assert training._all_finite(np.full(100, 3e38, np.float32))
+    for bad in (np.nan, np.inf, -np.inf):
+        values = np.ones(100, np.float32)
+        values[37] = bad
+        assert not training._all_finite(values)
 
 
 BAD = [

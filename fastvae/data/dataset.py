@@ -84,6 +84,8 @@ class Dataset:
         Where a size or the seed is not an integer.
     """
 
+    __module__ = "fastvae"  # pickles outlive a move of this file
+
     def __init__(
         self,
         name: str | os.PathLike[str] | npt.ArrayLike = "mnist",

@@ -1,0 +1,37 @@
+"""Values: objects that are the same wherever they go, by copy, pickle or another process."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Class = TypeVar("_Class", bound=type)
+
+
+def public(cls: _Class) -> _Class:
+    """Let a class be known as `fastvae.NAME`, so that pickles outlive a move of its file."""
+    cls.__module__ = "fastvae"
+    return cls
+
+
+class Value:
+    """Base of what is one value wherever it goes: copies, shallow ones too, share nothing with it.
+
+    Subclasses define in `__getstate__` and `__setstate__` what their state is; `others` are the
+    attributes that somebody else put on them, which travel too.
+    """
+
+    def __copy__(self) -> Any:
+        return copy.deepcopy(self)
+
+    def others(self) -> dict[str, Any]:
+        """The public attributes."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
+    """A writeable copy of an array, which joblib may have mapped read-only from a file."""
+    return None if array is None else np.array(array)
