@@ -10,7 +10,7 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "fastvae" / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
-TEST = ["pytest>=8,<10", "pytest-benchmark>=5,<6"]
+TEST = ["pytest>=8,<10", "pytest-benchmark>=5,<6", "threadpoolctl>=3.5,<4"]
 NOTEBOOK = ["nbclient>=0.10,<1", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"]
 
 setup(

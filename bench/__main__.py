@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 
-from bench import ratios
+from bench import environment, ratios
 from bench.report import BENCH, README, SUITE, write_report
 
 
@@ -25,7 +26,7 @@ def run_suite(quick: bool) -> None:
     SUITE.parent.mkdir(parents=True, exist_ok=True)
     options = ["--benchmark-disable"] if quick else [f"--benchmark-json={SUITE}"]
     command = [sys.executable, "-m", "pytest", str(BENCH), "-q", "--benchmark-enable", *options]
-    subprocess.run(command, cwd=BENCH.parent, check=True)
+    subprocess.run(command, cwd=BENCH.parent, env=environment.clean(os.environ), check=True)
 
 
 def main() -> None:
@@ -34,7 +35,10 @@ def main() -> None:
     ratios.add_arguments(parser)
     parser.add_argument("--no-suite", action="store_true", help="leave the suite out")
     args = parser.parse_args()
-    results = ratios.run(args)
+    try:
+        results = ratios.run(args)
+    except ratios.Refused as reason:
+        parser.error(str(reason))
     if not args.no_suite:
         run_suite(args.quick)
     if args.quick:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from bench.results import Results, RowResult
 from bench.rows import COLD, EPOCH, WARM
 
-Measure = Callable[[RowResult], float | None]
+Measure = Callable[[RowResult], list[float]]
+"""The figure of each round, of all runs; none where it was not measured."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,54 @@ class Claim:
     at_most: bool = False
     """Whether the bound is an upper one."""
 
-    def figure(self, results: Results) -> float | None:
-        """Return the measured figure, None where it was not measured."""
+    def rounds(self, results: Results) -> list[float]:
+        """Return the figure of each round."""
         result = results.rows.get(self.row)
-        return None if result is None else self.measure(result)
+        return [] if result is None else self.measure(result)
+
+    def figure(self, results: Results) -> float | None:
+        """Return the median over all rounds of all runs, None where nothing was measured."""
+        return _median(self.rounds(results))
+
+    def of_runs(self, results: Results) -> list[float | None]:
+        """Return the median of each run of the row, None for a run that did not measure it."""
+        result = results.rows.get(self.row)
+        runs = [] if result is None else result.run_by_run()
+        return [_median(self.measure(run)) for run in runs]
+
+    def keeps(self, figure: float) -> bool:
+        """Say whether a figure keeps the promise."""
+        return self._within(figure, self.bound)
 
     def verdict(self, figure: float) -> str:
         """Say in words whether a figure keeps the promise, and by how much it misses it."""
-
-        def keeps(bound: float) -> bool:
-            return figure <= bound if self.at_most else figure >= bound
-
-        if self.hoped is not None and keeps(self.hoped):
+        if self.hoped is not None and self._within(figure, self.hoped):
             return "better than hoped"
-        if keeps(self.bound):
+        if self.keeps(figure):
             return "kept"
         missing = figure / self.bound - 1 if self.at_most else self.bound / figure - 1
         percent = f"{100 * missing:.0f} %" if missing >= 0.005 else "less than 1 %"
         return f"**missed by {percent}**"
+
+    def judgement(self, results: Results) -> str:
+        """Return the verdict on the median of all rounds, and the runs that say otherwise."""
+        figure = self.figure(results)
+        if figure is None:
+            return "not measured"
+        kept = self.keeps(figure)
+        others = [
+            str(number)
+            for number, median in enumerate(self.of_runs(results), 1)
+            if median is not None and self.keeps(median) != kept
+        ]
+        if not others:
+            return self.verdict(figure)
+        runs = f"run{'s' if len(others) > 1 else ''} {', '.join(others)}"
+        otherwise = f"**missed in {runs}**" if kept else f"kept in {runs}"
+        return f"{self.verdict(figure)}, {otherwise}"
+
+    def _within(self, figure: float, bound: float) -> bool:
+        return figure <= bound if self.at_most else figure >= bound
 
     def show(self, figure: float | None) -> str:
         """Print a figure with its unit."""
@@ -53,44 +84,37 @@ class Claim:
         return f"{figure:.{digits}f}{self.unit}"
 
 
-def _against_peers(result: RowResult) -> float | None:
-    peer = result.fastest_peer()
-    return None if peer is None else result.ratio("fastvae", peer)
+def _median(figures: list[float]) -> float | None:
+    return statistics.median(figures) if figures else None
 
 
 def _against(rival: str) -> Measure:
-    return lambda result: result.ratio("fastvae", rival)
+    return lambda result: result.ratios("fastvae", rival)
 
 
-def _percent_of_peak(result: RowResult) -> float | None:
-    share = result.share_of_peak("fastvae")
-    return None if share is None else 100 * share
+def _percent_of_peak(result: RowResult) -> list[float]:
+    return [100 * share for share in result.shares_of_peak("fastvae")]
 
 
-def _over_dense_limit(result: RowResult) -> float | None:
+def _over_dense_limit(result: RowResult) -> list[float]:
     """Time of an epoch over the time of its multiply-adds at peak; the inverse of the share."""
-    share = result.share_of_peak("fastvae")
-    return None if share is None else 1 / share
+    return [1 / share for share in result.shares_of_peak("fastvae")]
 
 
-def _seconds(result: RowResult) -> float | None:
-    return result.measured["fastvae"].time if "fastvae" in result.measured else None
+def _seconds(result: RowResult) -> list[float]:
+    return result.measured["fastvae"].seconds if "fastvae" in result.measured else []
 
 
-def _compile_seconds(result: RowResult) -> float | None:
+def _compile_seconds(result: RowResult) -> list[float]:
     """A first process, less the same process once everything is compiled, round by round."""
-    if COLD not in result.measured or WARM not in result.measured:
-        return None
-    pairs = zip(result.measured[COLD].seconds, result.measured[WARM].seconds, strict=True)
-    return statistics.median(cold - warm for cold, warm in pairs)
+    return [cold - warm for cold, warm in result.pairs(COLD, WARM)]
 
 
-def _memory(result: RowResult) -> float | None:
-    if "fastvae" not in result.measured or not result.measured["fastvae"].memory_mb:
-        return None
-    return statistics.median(result.measured["fastvae"].memory_mb)
+def _memory(result: RowResult) -> list[float]:
+    return result.measured["fastvae"].memory_mb if "fastvae" in result.measured else []
 
 
+_against_peers: Measure = RowResult.ratios_to_fastest_peer
 _PEER = "against the fastest of PyTorch and JAX"
 CLAIMS = (
     Claim(f"training throughput, batch 128, {_PEER}", "train-b128", _against_peers, 1.5, 1.8, " x"),

@@ -8,6 +8,7 @@ between libraries are the business of `bench.ratios`.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bench import contestants, machine
+from bench import contestants, environment, machine
 from bench.contestants import Contestant
 from bench.peak import measure_peak
 from bench.workload import Sizes, initial_parameters, mnist_like_rows
@@ -29,18 +30,39 @@ Describe = Callable[..., None]
 Build = Callable[[str], Contestant]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the peers warn: a warning is an error in the tests, and no reason to stop here."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the peers warn: a warning is an error in the tests, and no reason to stop here.
+
+    Raises
+    ------
+    pytest.UsageError
+        If something is to be measured and the environment would slow a contestant.
+    """
     here = Path(__file__).resolve().parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings("default"))
+    own = [item for item in items if here in item.path.parents]
+    for item in own:
+        item.add_marker(pytest.mark.filterwarnings("default"))
+    if own and (config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")):
+        _check_environment()
+
+
+def _check_environment() -> None:
+    """Refuse every setting: the contestants share this process, which has read them already."""
+    found = environment.settings(os.environ)
+    if found:
+        raise pytest.UsageError(
+            f"{', '.join(found)} may change how fast contestants compute, and benchmarks are "
+            f"measured without; {environment.unset_them(found)}"
+        )
+    reason = machine.why_blas_is_unknown()
+    if reason is not None:
+        raise pytest.UsageError(reason)
 
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:
     """Put the facts that matter in place of pytest-benchmark's, which name the host."""
     machine_info.clear()
-    machine_info.update(machine.facts())
+    machine_info.update(machine.facts(), blas_kernels=machine.blas_kernels())
 
 
 def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict[str, Any]) -> None:

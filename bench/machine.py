@@ -1,14 +1,21 @@
-"""What a result depends on besides the code: processor, cores, versions, threading layer."""
+"""What a result depends on besides the code: processor, cores, versions, threading layer.
+
+`python -m bench.machine` prints the facts as JSON, of the environment that it is started with.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import json
 import os
 import platform
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "numba", "llvmlite", "tbb", "torch", "jax", "jaxlib")
 
 
@@ -63,6 +70,63 @@ def facts() -> dict[str, Any]:
     }
 
 
+def why_blas_is_unknown() -> str | None:
+    """Return why the kernel that a BLAS runs cannot be told here, None where it can."""
+    if importlib.util.find_spec("threadpoolctl") is not None:
+        return None
+    return (
+        "threadpoolctl is not installed; it tells which kernel NumPy's BLAS really runs, without "
+        'which no figure of NumPy is kept: pip install "fastvae[bench]"'
+    )
+
+
+def blas_kernels() -> list[dict[str, Any]]:
+    """Return what NumPy's BLAS really runs in this process, as the library itself says.
+
+    `architecture` is the core whose kernels OpenBLAS or BLIS chose, None where a library does not
+    tell. It is the library that came with NumPy (SciPy brings another), or where there is none
+    such, each BLAS in the process. Folders are left out.
+    """
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    facts = ("internal_api", "version", "architecture", "num_threads")
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    package = str(Path(np.__file__).parent)  # wheels keep libraries in numpy/ or in numpy.libs/
+    own = [library for library in libraries if library["filepath"].startswith(package)]
+    return [{fact: library.get(fact) for fact in facts} for library in own or libraries]
+
+
+def blas_text(kernels: list[dict[str, Any]] | None) -> str:
+    """Return in words what `blas_kernels` found, or that nothing was recorded."""
+    if kernels is None:
+        return "not recorded"
+    if not kernels:
+        return "unknown to threadpoolctl"
+    return " and ".join(
+        f"{one['architecture'] or 'not told'} ({one['internal_api']} {one['version']}, "
+        f"{one['num_threads']} thread{'' if one['num_threads'] == 1 else 's'})"
+        for one in kernels
+    )
+
+
+def commit() -> str:
+    """Return the commit of this repository, marked where its code was changed since; or nothing."""
+    head = _git("rev-parse", "--short=7", "HEAD")
+    changed = _git("status", "--porcelain", "--", "fastvae", "kernels", "bench/*.py")
+    return f"{head} with changes" if head and changed else head
+
+
+def _git(*arguments: str) -> str:
+    """What git prints of this repository; nothing where there is no git or no repository."""
+    command = ["git", "-C", str(ROOT), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
 def _cpu_name() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -81,3 +145,7 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
+
+
+if __name__ == "__main__":
+    print(json.dumps(facts()))

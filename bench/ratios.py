@@ -10,16 +10,18 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench import contestants, machine
+from bench import contestants, environment, machine
 from bench.measure import keeping_compiled_code, measure_process
-from bench.results import Measured, Results, RowResult, read, write
+from bench.results import Measured, Results, RowResult, Run, read, write
 from bench.rows import COLD, PEAK, WARM, Row, all_rows, title_of
 from bench.worker import Worker, WorkerError, restrict, thread_variables
 from bench.workload import Array, dense_rows, training_rows
@@ -31,6 +33,10 @@ SETTLE_SECONDS = 0.3
 """Rest between two runs, in which idle pools stop spinning."""
 EPOCHS = 10
 COLD_ROWS, COLD_TEST_ROWS = 1_000, 200
+
+
+class Refused(ValueError):
+    """What is asked for cannot be measured here; the message says why."""
 
 
 class Measurement:
@@ -53,12 +59,14 @@ class Measurement:
         self.quick = quick
         self.data_dir = data_dir
         self.scratch = scratch
-        self.machine = machine.facts()
+        self.machine = contestants_machine()
+        self.fastvae: str = self.machine["versions"].pop("fastvae")
+        self.commit = machine.commit()
         self.n_threads: int = self.machine["threads"]
         self.data_name, self.train, self.test = training_rows(data_dir)
 
     def measure(self, row: Row) -> RowResult:
-        """Measure one row."""
+        """Measure one row: its result has one run."""
         if row.work in IN_PROCESS:
             return self._in_workers(row.shortened() if self.quick else row)
         if row.work == "cold":
@@ -92,8 +100,10 @@ class Measurement:
         finally:
             for worker in workers.values():
                 worker.close()
-        measured = {name: Measured(seconds[name], **workers[name].facts) for name in workers}
-        return RowResult(row, measured, skipped, statistics.fmean(busy))
+        facts = {name: dict(worker.facts) for name, worker in workers.items()}
+        blas = facts["numpy"].pop("blas") if "numpy" in facts else None
+        measured = {name: Measured(seconds[name], **facts[name]) for name in workers}
+        return self._result(row, measured, skipped, busy, blas)
 
     def _data_file(self, row: Row) -> Path:
         """The row's data as a file that workers read."""
@@ -120,7 +130,7 @@ class Measurement:
                     command = self._train_command(str(data), 1)
                     figures[name].append(measure_process(command, environment))
         measured = {name: _from_processes(runs, "seconds") for name, runs in figures.items()}
-        return RowResult(row, measured, busy=statistics.fmean(busy))
+        return self._result(row, measured, {}, busy)
 
     def _processes(self, row: Row) -> RowResult:
         """Rounds of whole processes, after one of each that fills the caches."""
@@ -139,7 +149,21 @@ class Measurement:
         measured = {name: _from_processes(runs, key) for name, runs in figures.items()}
         for name, one in measured.items():
             one.variant, one.tried = best[name]["variant"], tried[name]
-        return RowResult(row, measured, skipped, statistics.fmean(busy) if busy else 0.0)
+        return self._result(row, measured, skipped, busy)
+
+    def _result(
+        self,
+        row: Row,
+        measured: dict[str, Measured],
+        skipped: dict[str, str],
+        busy: list[float],
+        blas: list[dict[str, Any]] | None = None,
+    ) -> RowResult:
+        """The row with the run that has just ended."""
+        now = datetime.now(timezone.utc).isoformat(timespec="minutes")
+        others = statistics.fmean(busy) if busy else 0.0
+        run = Run(measured, skipped, others, blas, now, self.fastvae, self.commit)
+        return RowResult(row, [run])
 
     def _why_not(self, row: Row, name: str) -> str | None:
         if row.work == "job" and self.data_name != "mnist":
@@ -190,7 +214,26 @@ class Measurement:
     def _environment(self) -> dict[str, str]:
         """The environment of processes: as many threads as the workers have, caches kept."""
         caches = keeping_compiled_code(self.scratch / "jax")
-        return dict(os.environ) | thread_variables(self.n_threads) | caches
+        clean = environment.clean(os.environ)
+        return clean | thread_variables(self.n_threads) | caches
+
+
+def contestants_machine() -> dict[str, Any]:
+    """Return the facts about this machine as a contestant's process sees it.
+
+    `NUMBA_NUM_THREADS`, where it is set, says how many threads every contestant gets.
+    """
+    threads = {name: os.environ[name] for name in [environment.THREADS] if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.machine"],
+        cwd=machine.ROOT,
+        env=environment.clean(os.environ) | threads,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    facts: dict[str, Any] = json.loads(done.stdout)
+    return facts
 
 
 def _rotated(names: list[str], number: int) -> list[str]:
@@ -203,14 +246,15 @@ def _from_processes(runs: list[dict[str, float]], key: str) -> Measured:
 
 
 def print_row(result: RowResult) -> None:
-    """Print what was measured in one row."""
-    others = f" (others kept the CPUs {100 * result.busy:.0f} % busy)" if result.disturbed else ""
+    """Print what was measured in the last run of a row."""
+    run = result.runs[-1]
+    others = f" (others kept the CPUs {100 * run.busy:.0f} % busy)" if run.disturbed else ""
     print(f"{result.row.title}:{others}", flush=True)
-    for name, figures in result.measured.items():
+    for name, figures in run.measured.items():
         variant = f"  {figures.variant}" if figures.variant else ""
         rate = f"{figures.rate:14,.0f} /s" if figures.amount > 1 else ""
         print(f"  {title_of(name):18} {figures.time:9.3f} s {rate}{variant}")
-    for name, reason in result.skipped.items():
+    for name, reason in run.skipped.items():
         print(f"  {title_of(name):18} skipped: {reason}", flush=True)
 
 
@@ -226,7 +270,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data-dir", type=Path, help="where MNIST's files are sought first")
     parser.add_argument(
-        "--update", action="store_true", help="keep the other rows that the JSON file holds"
+        "--update",
+        action="store_true",
+        help="add to the JSON file: a row that it holds gets a further run, nothing is replaced",
     )
     parser.add_argument(
         "--output",
@@ -242,46 +288,81 @@ def run(args: argparse.Namespace) -> Path:
 
     Raises
     ------
-    ValueError
-        If `--rows` names an unknown row, a number of rounds is not positive, or `--update` finds
-        the results of another machine or other settings.
+    Refused
+        If the environment forces an instruction set or core, threadpoolctl is missing, `--rows`
+        names an unknown row, a number of rounds is not positive, the file exists and neither
+        `--update` nor `--quick` is given, or `--update` finds the results of another machine,
+        other versions of the peers, other data or a trial run.
     """
-    output = args.output or (QUICK_RESULTS if args.quick else RESULTS)
+    output = Path(args.output or (QUICK_RESULTS if args.quick else RESULTS))
     rounds, process_rounds = (2, 1) if args.quick else (args.rounds, args.process_rounds)
+    _check_environment()
     if min(rounds, process_rounds) < 1:
-        raise ValueError(f"rounds must be at least 1; got {rounds} and {process_rounds}")
+        raise Refused(f"rounds must be at least 1; got {rounds} and {process_rounds}")
+    if output.exists() and not (args.update or args.quick):
+        raise Refused(
+            f"{output} exists: --update adds runs to it, --output FILE begins another file"
+        )
     with tempfile.TemporaryDirectory(prefix="fastvae-bench-") as scratch:
-        restrict(machine.facts()["threads"])  # a quota counts for every process from here on
+        restrict(contestants_machine()["threads"])  # a quota counts for every process from here on
         measurement = Measurement(rounds, process_rounds, args.quick, args.data_dir, Path(scratch))
         rows = {row.name: row for row in all_rows(measurement.n_threads)}
         unknown = set(args.rows or ()) - set(rows)
         if unknown:
-            raise ValueError(f"unknown rows {sorted(unknown)}; known: {', '.join(rows)}")
-        results = Results(measurement.machine, measurement.data_name, rounds, args.quick)
+            raise Refused(f"unknown rows {sorted(unknown)}; known: {', '.join(rows)}")
+        results = Results(measurement.machine, measurement.data_name, args.quick)
         if args.update and output.exists():
-            results.rows = _rows_to_keep(results, output)
+            results = _continued(results, output)
         for name in args.rows or rows:
-            results.rows[name] = measurement.measure(rows[name])
+            result = measurement.measure(rows[name])
+            earlier = results.rows[name].runs if name in results.rows else []
+            results.rows[name] = RowResult(result.row, [*earlier, *result.runs])
             print_row(results.rows[name])
             write(results, output)
-    return Path(output)
+    return output
 
 
-def _rows_to_keep(results: Results, path: Path) -> dict[str, RowResult]:
-    """The rows of an earlier measurement under the same conditions."""
+def _check_environment() -> None:
+    """Refuse forced instruction sets; say which other settings contestants do not get."""
+    forced = environment.instruction_sets(os.environ)
+    if forced:
+        raise Refused(
+            f"{', '.join(forced)} would hold libraries to some instruction set or core, and "
+            f"figures are those of the whole machine; {environment.unset_them(forced)}"
+        )
+    reason = machine.why_blas_is_unknown()
+    if reason is not None:
+        raise Refused(reason)
+    dropped = [name for name in environment.settings(os.environ) if name != environment.THREADS]
+    if dropped:
+        print(f"settings that contestants do not get: {', '.join(dropped)}", flush=True)
+
+
+def _continued(new: Results, path: Path) -> Results:
+    """The results of an earlier measurement under the same conditions, to be added to."""
     earlier = read(path)
-    for condition in ("machine", "data", "rounds", "quick"):
-        then, now = getattr(earlier, condition), getattr(results, condition)
-        if then != now:
-            raise ValueError(f"{path} was measured with {condition} {then!r}; now it is {now!r}")
-    return earlier.rows
+    versions = earlier.machine["versions"] | new.machine["versions"]
+    # A package that one of the two lacks took no part there.
+    then = earlier.machine | {"versions": versions | earlier.machine["versions"]}
+    now = new.machine | {"versions": versions}
+    for condition, before, after in (
+        *((fact, then.get(fact), now[fact]) for fact in now),
+        ("data", earlier.data, new.data),
+        ("quick", earlier.quick, new.quick),
+    ):
+        if before != after:
+            raise Refused(f"{path} was measured with {condition} {before!r}; now it is {after!r}")
+    return Results(now, earlier.data, earlier.quick, earlier.rows)
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench.ratios", description=__doc__)
     add_arguments(parser)
-    run(parser.parse_args())
+    try:
+        run(parser.parse_args())
+    except Refused as reason:
+        parser.error(str(reason))
 
 
 if __name__ == "__main__":

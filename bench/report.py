@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from bench import suite_report
 from bench.claims import CLAIMS
 from bench.figures import SCALING, THROUGHPUT, draw
+from bench.machine import blas_text
 from bench.ratios import RESULTS
-from bench.results import Results, RowResult, read
+from bench.results import Results, RowResult, Run, read
 from bench.rows import ALL, PEAK, title_of
 
 BENCH = Path(__file__).resolve().parent
@@ -38,13 +41,14 @@ def machine_lines(results: Results) -> str:
     """Return the sentences that say where and how the figures were measured."""
     facts = results.machine
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    fastvae = ", ".join(dict.fromkeys(run.fastvae for run in _runs(results)))
     peak = "" if results.peak is None else f", {results.peak / 1e9:.0f} GFLOP/s FMA peak (float32)"
     data = "MNIST" if results.data == "mnist" else "synthetic digits in place of MNIST"
     text = (
         f"{facts['cpu']}, {facts['cpus']} CPUs, {facts['threads']} threads, "
         f"{facts['instruction_set']}{peak}; threading layer {facts['threading_layer']}, "
-        f"NumPy's BLAS {facts['blas']}; {facts['system']}; {versions}. Data: {data}. "
-        f"Medians of {results.rounds} alternating rounds."
+        f"NumPy's BLAS {facts['blas']}, its kernel {_blas_of_runs(results)}; "
+        f"{facts['system']}; fastvae {fastvae}, {versions}. Data: {data}. {_counts(results)}"
     )
     disturbed = sum(result.disturbed for result in results.rows.values())
     if disturbed:
@@ -57,64 +61,122 @@ def machine_lines(results: Results) -> str:
     return text
 
 
+def _runs(results: Results) -> list[Run]:
+    """All runs of all rows."""
+    return [run for result in results.rows.values() for run in result.runs]
+
+
+def _blas_of_runs(results: Results) -> str:
+    """The kernels that NumPy's BLAS ran; with the number of runs where they differ."""
+    runs = [run for run in _runs(results) if "numpy" in run.measured]
+    found = Counter(blas_text(run.blas) for run in runs)
+    if len(found) < 2:
+        return "".join(found) or "not measured"
+    return ", ".join(f"{text} in {n} of {len(runs)} runs" for text, n in found.items())
+
+
+def _counts(results: Results) -> str:
+    """How many rounds and runs the medians are over, and when those were."""
+    per_run = sorted(
+        {len(figures.seconds) for r in _runs(results) for figures in r.measured.values()}
+    )
+    repeated = [result.row.name for result in results.rows.values() if len(result.runs) > 1]
+    dates = sorted({run.date[:10] for run in _runs(results)})
+    between = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+    text = (
+        f"Measured {between}. Medians over all rounds of all runs, in brackets the least and the "
+        f"greatest round; a run has {' or '.join(map(str, per_run))} alternating rounds"
+    )
+    return f"{text}. More than one run: {', '.join(repeated)}." if repeated else f"{text}."
+
+
 def claims_table(results: Results) -> str:
     """Return the table of what is promised and what was measured."""
     lines = []
     for claim in CLAIMS:
-        figure = claim.figure(results)
         bound = ("at most " if claim.at_most else "") + claim.show(claim.bound)
-        verdict = "not measured" if figure is None else claim.verdict(figure)
-        lines.append([claim.title, bound, claim.show(claim.hoped), claim.show(figure), verdict])
-    return table(["measure", "promised", "hoped for", "measured", ""], lines)
+        figure = spread(claim.rounds(results), claim.show)
+        runs = ", ".join(claim.show(median) or "none" for median in claim.of_runs(results))
+        verdict = claim.judgement(results)
+        lines.append([claim.title, bound, claim.show(claim.hoped), figure, runs, verdict])
+    return table(["measure", "promised", "hoped for", "measured", "each run", ""], lines)
+
+
+def spread(figures: list[float], show: Callable[[float], str]) -> str:
+    """Return the median of figures and in brackets their range, or nothing of none."""
+    if not figures:
+        return ""
+    middle, least, greatest = statistics.median(figures), min(figures), max(figures)
+    return f"{show(middle)} ({show(least)} to {show(greatest)})"
 
 
 def throughput_table(results: Results) -> str:
     """Return training throughput in rows per second by batch size."""
-    head = ["batch", *map(title_of, ALL), "of FMA peak", "times the fastest peer"]
+    head = ["batch", "runs", *map(title_of, ALL), "of FMA peak", "times the fastest peer"]
     lines = []
     for batch_size, result in results.starting_with("train-b"):
-        rates = [rate_text(result, name) for name in ALL]
-        lines.append([str(batch_size), *rates, *_comparison(result, results.peak)])
+        rates = [spread(_rates(result, name), _three_digits) for name in ALL]
+        runs = str(len(result.runs))
+        lines.append([str(batch_size), runs, *rates, *_comparison(result, results.peak)])
     return table(head, lines)
 
 
 def _comparison(result: RowResult, peak: float | None) -> list[str]:
     """Share of the FMA peak, and the ratio to the fastest peer with its name."""
-    share = result.share_of_peak("fastvae", peak)
-    peer = result.fastest_peer()
-    ratio = None if peer is None else result.ratio("fastvae", peer)
-    return [
-        "" if share is None else f"{100 * share:.0f} %",
-        "" if peer is None or ratio is None else f"{ratio:.2f} ({title_of(peer)})",
-    ]
+    shares = result.shares_of_peak("fastvae", peak)
+    ratios = spread(result.ratios_to_fastest_peer(), "{:.2f}".format)
+    peers = ", ".join(map(title_of, result.fastest_peers()))
+    return [spread(shares, "{:.0%}".format).replace("%", " %"), f"{ratios} {peers}".strip()]
 
 
-def rate_text(result: RowResult, name: str) -> str:
-    """Return a contestant's rows per second, to three digits, or nothing."""
-    if name not in result.measured:
-        return ""
-    rate = result.measured[name].rate
+def _rates(result: RowResult, name: str) -> list[float]:
+    """A contestant's rows per second in each round; none where it took no part."""
+    return result.measured[name].rates if name in result.measured else []
+
+
+def _three_digits(rate: float) -> str:
     return f"{float(f'{rate:.3g}'):,.0f}"
 
 
 def seconds_table(result: RowResult) -> str:
-    """Return the times of a row, with their range, memory and the chosen variant."""
+    """Return the times of a row, with their range, each run's median, memory and variants."""
     lines = []
     for name, figures in result.measured.items():
-        spread = f"{min(figures.seconds):.3f} to {max(figures.seconds):.3f}"
+        medians = [f"{run.measured[name].time:.3f}" for run in result.runs if name in run.measured]
         memory = f"{statistics.median(figures.memory_mb):.0f}" if figures.memory_mb else ""
-        variant = ", ".join(f"{key} {value}" for key, value in figures.variant.items())
-        per_second = "" if name == PEAK or figures.amount == 1 else rate_text(result, name)
-        lines.append([title_of(name), f"{figures.time:.3f}", spread, per_second, memory, variant])
+        per_second = "" if name == PEAK or figures.amount == 1 else _three_digits(figures.rate)
+        lines.append(
+            [
+                title_of(name),
+                spread(figures.seconds, "{:.3f}".format),
+                ", ".join(medians),
+                per_second,
+                memory,
+                " or ".join(filter(None, map(_variant_text, result.variants(name)))),
+            ]
+        )
     lines += [[title_of(name), reason, "", "", "", ""] for name, reason in result.skipped.items()]
-    return table(["", "median s", "range s", "rows / s", "peak MB", "variant"], lines)
+    return table(["", "median s (range)", "each run", "rows / s", "peak MB", "variant"], lines)
 
 
-def _doubts(result: RowResult) -> list[str]:
-    """A sentence where the machine was not idle."""
-    if not result.disturbed:
-        return []
-    return [f"**Others kept the CPUs {100 * result.busy:.0f} % busy: the figures are in doubt.**"]
+def _variant_text(variant: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in variant.items())
+
+
+def runs_text(result: RowResult) -> str:
+    """Return a line for each run: when, which code, how many rounds, which BLAS kernel."""
+    lines = []
+    for number, run in enumerate(result.runs, 1):
+        n_rounds = max(len(figures.seconds) for figures in run.measured.values())
+        line = (
+            f"- Run {number}: {run.date}, fastvae {run.fastvae}, commit "
+            f"{run.commit or 'not recorded'}, {n_rounds} rounds; others kept the CPUs "
+            f"{100 * run.busy:.1f} % busy"
+        )
+        if "numpy" in run.measured:
+            line += f"; NumPy's BLAS kernel {blas_text(run.blas)}"
+        lines.append(line + (": **the figures are in doubt.**" if run.disturbed else "."))
+    return "\n".join(lines)
 
 
 def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
@@ -132,22 +194,21 @@ def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
     parts += [f"![{FIGURE_TEXTS[path.name]}]({path.parent.name}/{path.name})" for path in figures]
     parts += ["## Every row", "The work of a row is the same for all contestants."]
     for result in results.rows.values():
-        parts += [f"### {result.row.title}", *_doubts(result), seconds_table(result)]
+        parts += [f"### {result.row.title}", runs_text(result), seconds_table(result)]
     return "\n\n".join([*parts, suite] if suite else parts) + "\n"
 
 
 def readme_text(results: Results) -> str:
-    """Return what stands between the README's markers."""
-    kept = [
-        [claim.title, claim.show(figure)]
-        for claim in CLAIMS
-        if claim.row in ("encode", "decode", "train-dense", "start-cold", "start-warm", "job")
-        and (figure := claim.figure(results)) is not None
-    ]
-    parts = ["Training throughput, rows per second:", throughput_table(results)]
-    if kept:
-        parts.append(table(["", "measured"], kept))
-    return "\n\n".join([*parts, machine_lines(results)])
+    """Return what stands between the README's markers: tables of RESULTS.md, as they are there."""
+    return "\n\n".join(
+        [
+            "Training throughput, rows per second:",
+            throughput_table(results),
+            "What is promised of the speed, and what was measured:",
+            claims_table(results),
+            machine_lines(results),
+        ]
+    )
 
 
 def insert(text: str, between: str) -> str:

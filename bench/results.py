@@ -1,4 +1,8 @@
-"""What the alternating measurement found: one file of JSON, and the ratios in it."""
+"""What the alternating measurement found: one file of JSON, and the ratios in it.
+
+A row that is measured again gets a further run. No run is ever replaced: figures are medians over
+all rounds of all runs, and ratios are taken within a round.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import PEERS
-from bench.rows import Row, row_named, title_of
+from bench.rows import PEAK, Row, row_named, title_of
 
-FORMAT = 1
+FORMAT = 2
 IDLE_LIMIT = 0.05
 
 
@@ -36,7 +40,7 @@ class Measured:
     @property
     def rate(self) -> float:
         """Median amount of work per second."""
-        return self.amount / self.time
+        return statistics.median(self.rates)
 
     @property
     def rates(self) -> list[float]:
@@ -45,14 +49,24 @@ class Measured:
 
 
 @dataclass
-class RowResult:
-    """One row: who took part, and why others did not."""
+class Run:
+    """One measurement of a row: who took part, why others did not, when and with what."""
 
-    row: Row
     measured: dict[str, Measured]
     skipped: dict[str, str] = field(default_factory=dict)
     busy: float = 0.0
     """Share of the CPUs' time that others used while no contestant worked: mean of the rests."""
+    blas: list[dict[str, Any]] | None = None
+    """The kernels that NumPy's BLAS ran, see `bench.machine.blas_kernels`.
+
+    None where they were not recorded, and where NumPy took no part.
+    """
+    date: str = ""
+    """UTC, in ISO 8601."""
+    fastvae: str = ""
+    """Version of fastvae."""
+    commit: str = ""
+    """Commit of the repository, empty where it was not recorded."""
 
     @property
     def disturbed(self) -> bool:
@@ -64,29 +78,121 @@ class RowResult:
         peers = [name for name in PEERS if name in self.measured]
         return max(peers, key=lambda name: self.measured[name].rate, default=None)
 
-    def ratio(self, contestant: str, rival: str) -> float | None:
-        """How many times as fast a contestant is as a rival: the median of the rounds' ratios."""
-        if contestant not in self.measured or rival not in self.measured:
-            return None
-        pairs = zip(self.measured[contestant].rates, self.measured[rival].rates, strict=True)
-        return statistics.median(mine / other for mine, other in pairs)
 
-    def share_of_peak(self, contestant: str, peak: float | None = None) -> float | None:
-        """FLOP/s over the FMA peak: round by round where the row measured the peak itself.
+@dataclass
+class RowResult:
+    """One row and its runs, the first one first.
+
+    Raises
+    ------
+    ValueError
+        If there is no run, or a contestant did another amount of work in one run than in another.
+    """
+
+    row: Row
+    runs: list[Run]
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError(f"row {self.row.name!r} has no run")
+        for name, runs in self._by_contestant().items():
+            amounts = sorted({run.amount for run in runs})
+            if len(amounts) > 1:
+                raise ValueError(
+                    f"row {self.row.name!r}: {name!r} did {amounts[0]} in one run and "
+                    f"{amounts[-1]} in another; such runs do not belong to one row"
+                )
+
+    @property
+    def measured(self) -> dict[str, Measured]:
+        """Each contestant with the rounds of all runs."""
+        return {name: _joined(runs) for name, runs in self._by_contestant().items()}
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Who took part in no run, and why in the last one."""
+        measured = self._by_contestant()
+        reasons = {name: why for run in self.runs for name, why in run.skipped.items()}
+        return {name: why for name, why in reasons.items() if name not in measured}
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether one of the runs was disturbed."""
+        return any(run.disturbed for run in self.runs)
+
+    def run_by_run(self) -> list[RowResult]:
+        """Return each run as if the row had no other."""
+        return [RowResult(self.row, [run]) for run in self.runs]
+
+    def variants(self, contestant: str) -> list[dict[str, Any]]:
+        """The variants that were the fastest in some run, in the order of the runs."""
+        found: list[dict[str, Any]] = []
+        for one in self._by_contestant()[contestant]:
+            if one.variant not in found:
+                found.append(one.variant)
+        return found
+
+    def pairs(self, contestant: str, rival: str) -> list[tuple[float, float]]:
+        """The seconds of two contestants round by round, from all runs with both of them."""
+        return [
+            pair
+            for run in self.runs
+            if contestant in run.measured and rival in run.measured
+            for pair in zip(
+                run.measured[contestant].seconds, run.measured[rival].seconds, strict=True
+            )
+        ]
+
+    def fastest_peers(self) -> list[str]:
+        """The fastest of PyTorch and JAX in some run, in the order of the runs."""
+        return list(dict.fromkeys(peer for run in self.runs if (peer := run.fastest_peer())))
+
+    def ratios_to_fastest_peer(self) -> list[float]:
+        """How many times as fast as a run's fastest peer fastvae is, round by round."""
+        return [
+            ratio
+            for one in self.run_by_run()
+            for peer in one.fastest_peers()
+            for ratio in one.ratios("fastvae", peer)
+        ]
+
+    def ratios(self, contestant: str, rival: str) -> list[float]:
+        """How many times as fast a contestant is as a rival, round by round."""
+        measured = self.measured
+        return [
+            measured[contestant].amount / mine / (measured[rival].amount / other)
+            for mine, other in self.pairs(contestant, rival)
+        ]
+
+    def shares_of_peak(self, contestant: str, peak: float | None = None) -> list[float]:
+        """FLOP/s over the FMA peak, by round; that of the round where the row measured it itself.
 
         Parameters
         ----------
         contestant : str
         peak : FLOP/s to take where the row has no peak of its own
         """
-        if contestant not in self.measured:
-            return None
-        ratio = self.ratio(contestant, "peak")
-        if ratio is not None:
-            return ratio * self.row.flops
-        if peak is None:
-            return None
-        return self.measured[contestant].rate * self.row.flops / peak
+        ratios = self.ratios(contestant, PEAK)
+        if ratios:
+            return [ratio * self.row.flops for ratio in ratios]
+        measured = self.measured
+        if peak is None or contestant not in measured:
+            return []
+        return [rate * self.row.flops / peak for rate in measured[contestant].rates]
+
+    def _by_contestant(self) -> dict[str, list[Measured]]:
+        found: dict[str, list[Measured]] = {}
+        for run in self.runs:
+            for name, measured in run.measured.items():
+                found.setdefault(name, []).append(measured)
+        return found
+
+
+def _joined(runs: list[Measured]) -> Measured:
+    """The rounds of several runs; what is chosen anew in each run stays there."""
+    seconds = [seconds for run in runs for seconds in run.seconds]
+    memory = [memory for run in runs for memory in run.memory_mb]
+    return Measured(seconds, runs[0].amount, memory_mb=memory)
 
 
 @dataclass
@@ -97,15 +203,15 @@ class Results:
     """
 
     machine: dict[str, Any]
+    """The facts of `bench.machine`, without the version of fastvae, which is a run's."""
     data: str
-    rounds: int
     quick: bool
     rows: dict[str, RowResult] = field(default_factory=dict)
 
     @property
     def peak(self) -> float | None:
         """Median FMA peak in FLOP/s over the rows that measured it, None where none did."""
-        peaks = [r.measured["peak"].rate for r in self.rows.values() if "peak" in r.measured]
+        peaks = [r.measured[PEAK].rate for r in self.rows.values() if PEAK in r.measured]
         return statistics.median(peaks) if peaks else None
 
     def starting_with(self, prefix: str) -> Iterator[tuple[int, RowResult]]:
@@ -134,7 +240,8 @@ def read(path: Path) -> Results:
     Raises
     ------
     ValueError
-        If the format, a row or a contestant is unknown, or a contestant has no round.
+        If the format, a row or a contestant is unknown, a row has no run, a contestant has no
+        round, or the contestants of a run have not equally many.
     """
     content = json.loads(path.read_text())
     if content.pop("format", None) != FORMAT:
@@ -145,11 +252,18 @@ def read(path: Path) -> Results:
 
 def _read_row(name: str, entry: dict[str, Any]) -> RowResult:
     row = row_named(name)
-    measured = {who: Measured(**figures) for who, figures in entry["measured"].items()}
+    return RowResult(row, [_read_run(row, run) for run in entry["runs"]])
+
+
+def _read_run(row: Row, entry: dict[str, Any]) -> Run:
+    measured = {who: Measured(**figures) for who, figures in entry.pop("measured").items()}
     for who, figures in measured.items():
         title_of(who)
         if who not in row.contestants:
-            raise ValueError(f"row {name!r} has no contestant {who!r}")
+            raise ValueError(f"row {row.name!r} has no contestant {who!r}")
         if not figures.seconds:
-            raise ValueError(f"row {name!r}: {who!r} has no measured round")
-    return RowResult(row, measured, entry["skipped"], entry["busy"])
+            raise ValueError(f"row {row.name!r}: {who!r} has no measured round")
+    rounds = {who: len(figures.seconds) for who, figures in measured.items()}
+    if len(set(rounds.values())) > 1:
+        raise ValueError(f"row {row.name!r} has a run of unequal numbers of rounds: {rounds}")
+    return Run(measured, **entry)

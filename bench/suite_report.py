@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.machine import blas_text
 from bench.rows import ALL, title_of
 
 Cell = dict[str, Any]
@@ -34,6 +35,7 @@ def tables(path: Path) -> str:
         "Median microseconds of a call; in brackets percent of the FMA peak where it is a "
         "product (more than 100 where zeros are left out). Columns are measured one after the "
         "other, not in turn.",
+        f"NumPy's BLAS kernel: {blas_text(content.get('machine_info', {}).get('blas_kernels'))}.",
     ]
     for operation, lines in operations.items():
         parts += [f"### {operation}", _table(lines)]

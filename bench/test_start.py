@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench import environment
 from bench.conftest import Describe
 from bench.contestants import ENTRIES, why_not
 from bench.measure import keeping_compiled_code, measure_process
@@ -18,7 +19,7 @@ def first_batch(contestant: str, cache: Path) -> float:
     """Run the process; return the seconds to its ready line."""
     caches = {"NUMBA_CACHE_DIR": str(cache / "numba"), **keeping_compiled_code(cache / "jax")}
     command = [sys.executable, "-m", "bench.start", contestant]
-    return measure_process(command, os.environ | caches)["ready_seconds"]
+    return measure_process(command, environment.clean(os.environ) | caches)["ready_seconds"]
 
 
 def test_cold(benchmark: Any, describe: Describe, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import contestants, machine
+from bench import contestants, environment, machine
 from bench.rows import PEAK, Row, row_named
 from bench.workload import initial_parameters
 
@@ -35,6 +35,8 @@ class WorkerError(RuntimeError):
 
 class Worker:
     """The near end: starts the process, sends orders, waits for answers.
+
+    The process inherits no settings (`bench.environment`).
 
     Parameters
     ----------
@@ -62,7 +64,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=Path(__file__).resolve().parents[1],
-            env=os.environ | thread_variables(n_threads),
+            env=environment.clean(os.environ) | thread_variables(n_threads),
         )
         order = {
             "contestant": contestant,
@@ -188,6 +190,8 @@ def serve() -> None:
         try:
             if run is None:
                 run, facts = _set_up(order)
+                if order["contestant"] == "numpy":
+                    facts["blas"] = machine.blas_kernels()
             else:
                 facts = {"seconds": _timed(run)}
         except Exception:  # whatever a library raises is the answer

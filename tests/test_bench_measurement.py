@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
+import copy
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import contestants, machine
+from bench import contestants, environment, machine, ratios
 from bench.claims import CLAIMS
 from bench.measure import measure_process
 from bench.peak import CHAINS, fma_chains, fma_flops, run_fma
 from bench.ratios import Measurement
+from bench.results import Measured, Results, read
 from bench.rows import FIXED, PEAK, all_rows, row_named
 from bench.worker import Worker, WorkerError
 from bench.workload import (
     mnist_like_rows,
 )
+from fastvae import __version__
 from fastvae.commands.parser import build_parser
 from fastvae.kernels import get_num_threads, isa
 
@@ -50,7 +57,8 @@ def test_a_worker_works_when_told(tmp_path: Path) -> None:
     data = tmp_path / "rows.npy"
     np.save(data, mnist_like_rows(300))
     worker = Worker("numpy", row_named("train-b128"), data, get_num_threads(), False)
-    assert worker.facts == {"amount": 300, "variant": {}}
+    assert worker.facts.keys() == {"amount", "variant", "blas"}
+    assert worker.facts["amount"] == 300
     assert worker.run() > 0
     worker.close()
     with pytest.raises(WorkerError, match="no_such"):
@@ -71,10 +79,68 @@ def test_rounds_alternate_in_worker_processes(
     assert list(result.measured) == ["fastvae", PEAK]
     assert all(len(figures.seconds) == 2 for figures in result.measured.values())
     assert result.measured["fastvae"].amount == 300
-    share = result.share_of_peak("fastvae")
-    assert share is not None
-    assert share > 0
-    assert 0 <= result.busy <= 1
+    assert min(result.shares_of_peak("fastvae")) > 0
+    (run,) = result.runs
+    assert 0 <= run.busy <= 1
+    assert run.fastvae == __version__
+    assert run.blas is None
+    assert abs(datetime.now(timezone.utc) - datetime.fromisoformat(run.date)) < timedelta(hours=1)
+
+
+@pytest.fixture
+def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Results]:
+    """Measure rows by the command, with made-up figures, versions and data."""
+    for name in environment.settings(os.environ):
+        monkeypatch.delenv(name)
+    rows = mnist_like_rows(30)
+    monkeypatch.setattr(ratios, "training_rows", lambda _: ("mnist", rows, rows))
+    parser = argparse.ArgumentParser()
+    ratios.add_arguments(parser)
+
+    def measure(seconds: list[float], *options: str, **versions: str) -> Results:
+        facts = {
+            "threads": machine.cpus(),
+            "cpu": versions.pop("cpu", "Some CPU"),
+            "versions": {"fastvae": "0.1", **versions},
+        }
+        monkeypatch.setattr(ratios, "contestants_machine", lambda: copy.deepcopy(facts))
+        monkeypatch.setattr(
+            Measurement,
+            "_in_workers",
+            lambda self, row: self._result(row, {"numpy": Measured(seconds, 10)}, {}, [0.0]),
+        )
+        return read(ratios.run(parser.parse_args([*options, "--output", str(tmp_path / "r.json")])))
+
+    return measure
+
+
+def test_a_row_measured_again_gets_a_further_run(measure: Callable[..., Results]) -> None:
+    first = measure([3.0, 4.0], "--rows", "encode", "decode", numpy="2.4")
+    again = ["--update", "--rows", "encode", "train-b1"]
+    second = measure([1.0, 2.0, 9.0], *again, numpy="2.4", jax="0.9", fastvae="0.2")
+    assert list(second.rows) == ["encode", "decode", "train-b1"]
+    assert second.rows["decode"] == first.rows["decode"]
+    assert second.rows["encode"].runs[0] == first.rows["encode"].runs[0]
+    runs = second.rows["encode"].runs
+    assert [(run.fastvae, run.measured["numpy"].seconds) for run in runs] == [
+        ("0.1", [3.0, 4.0]),
+        ("0.2", [1.0, 2.0, 9.0]),
+    ]
+    assert second.machine["versions"] == {"numpy": "2.4", "jax": "0.9"}
+
+
+def test_no_run_is_replaced(measure: Callable[..., Results], tmp_path: Path) -> None:
+    measure([3.0], "--rows", "encode", numpy="2.4")
+    before = (tmp_path / "r.json").read_bytes()
+    for options, versions, message in (
+        ((), {"numpy": "2.4"}, "r.json exists: --update adds runs to it, --output FILE begins"),
+        (("--update",), {"numpy": "2.5"}, "measured with versions .*'2.4'.* now it is .*'2.5'"),
+        (("--update",), {"numpy": "2.4", "cpu": "Other"}, "with cpu 'Some CPU'; now it is 'Other'"),
+        (("--update", "--quick"), {"numpy": "2.4"}, "with quick False; now it is True"),
+    ):
+        with pytest.raises(ratios.Refused, match=message):
+            measure([1.0], "--rows", "encode", *options, **versions)
+    assert (tmp_path / "r.json").read_bytes() == before
 
 
 def test_cold_and_warm_processes_share_a_new_cache_each_round(
