@@ -10,8 +10,10 @@ import pytest
 
 from bench import suite_report
 from bench.claims import CLAIMS
+from bench.ratios import RESULTS
 from bench.report import (
     END,
+    README,
     START,
     claims_table,
     insert,
@@ -194,6 +196,14 @@ def test_runs_of_unlike_work_are_no_runs_of_one_row(results: Results) -> None:
         RowResult(row.row, [*row.runs, other])
     with pytest.raises(ValueError, match="row 'train-b20' has no run"):
         RowResult(row.row, [])
+
+
+def test_the_readme_says_what_the_committed_results_say() -> None:
+    committed = read(RESULTS)
+    assert readme_text(committed) in README.read_text()
+    for part in (claims_table(committed), throughput_table(committed)):
+        assert part in readme_text(committed)
+        assert part in RESULTS.parent.with_name("RESULTS.md").read_text()
 
 
 def test_claims_say_what_is_kept_and_what_is_missed(results: Results) -> None:
