@@ -327,7 +327,7 @@ def _check_environment() -> None:
     forced = environment.instruction_sets(os.environ)
     if forced:
         raise Refused(
-            f"{', '.join(forced)} would hold libraries to some instruction set or core, and "
+            f"{', '.join(forced)} may hold libraries to some instruction set or core, and "
             f"figures are those of the whole machine; {environment.unset_them(forced)}"
         )
     reason = machine.why_blas_is_unknown()
