@@ -29,7 +29,7 @@ _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 MAX_COUNT = 2**62
 """Largest number of epochs or updates, far from where int64 ends."""
 _BUSY = (
-    "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load`, "
+    "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
     "or copied by another thread; wait until `fit` has returned, or use another model"
 )
 
