@@ -118,7 +118,8 @@ class VAE(Model):
         """Train on rows, in a new order each epoch; the last, smaller batch is trained too.
 
         A second `fit` continues from the weights with fresh moments, orders and noise. The
-        result is bit for bit the same for every number of threads.
+        result is bit for bit the same for every number of threads, and whatever array of the same
+        values the rows come in.
 
         Parameters
         ----------
@@ -150,14 +151,33 @@ class VAE(Model):
         Returns
         -------
         History
-            A mapping of lists with one entry per epoch.
+            A mapping of lists with one entry per epoch; it is `history` too, also after an
+            exception.
 
         Raises
         ------
         TypeError, ValueError
             If an argument is not what it must be; nothing has changed then.
+        FloatingPointError
+            If the loss, the weights or the optimiser's moments are no longer finite; epoch and
+            step are named. Weights, `updates` and `epochs` are then those of the end of the last
+            good epoch, or of the start.
+        RuntimeError
+            If the model is being trained already.
         KeyboardInterrupt
             On Ctrl-C, within a second; the weights are those after the last finished update.
+
+        Notes
+        -----
+        A callback sees the model itself, between two runs of updates. It may read it in every way,
+        copy, pickle and save it, train another model, set `stop_training`, raise, and set weights,
+        biases, `beta`, `reconstruction_weight`, `seed`, `updates` and `card`: the next update goes
+        by them. A schedule is asked for its rates before each run of updates. `fit` and `load` on
+        the model that is being trained are RuntimeErrors, and its parts cannot be replaced.
+
+        Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
+        `sample`, `feedforward`, `gradients`, `save`): each call sees the weights as they are
+        between two runs of updates. To `fit`, `load`, copy or pickle it there is a RuntimeError.
         """
         return training.fit(
             self,
@@ -175,6 +195,8 @@ class VAE(Model):
 
     def encode(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
+
+        The log-variance is the one that is used: within [-30, 20].
 
         Parameters
         ----------

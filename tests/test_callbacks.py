@@ -346,3 +346,24 @@ def test_updates_are_right_wherever_ctrl_c_comes(steps_per_call, monkeypatch):
         fit_with(straight, watch, epochs=10**9, batch_size=1)
         assert straight.updates == vae.updates
         assert_same_parameters(vae, parameters(straight))
+
+
+def test_progress_and_readers_change_no_bit(monkeypatch, capsys):
+    quiet, shown = small_vae(), small_vae()
+    expected = fit_with(quiet)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    def read(vae, epoch, figures):
+        vae.encode(X), vae.elbo(X), vae.sample(3), vae.feedforward(X)
+
+    history = fit_with(shown, EveryBatch(read), Recorder(), verbose=True)
+    assert "epoch 3/3" in capsys.readouterr().out
+    assert_same_parameters(shown, parameters(quiet))
+    assert history["loss"] == expected["loss"]
+
+
+class EveryBatch(callbacks.Callback):
+    """Calls a function wherever a callback is called."""
+
+    def __init__(self, function):
+        self.on_batch = self.on_epoch_end = function

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -311,3 +314,44 @@ def test_an_interrupted_wait_leaves_the_gate_usable():
         pass
     gate.writer = None
     assert gate.queue == gate.admitted == gate.waiting_writers == gate.readers == set()
+
+
+FORK = """
+import os, threading, time
+from fastvae import VAE
+from fastvae.guards import DrawCounter
+
+vae, counter, inside, leave = VAE.from_sizes(5, (4,), 2), DrawCounter(3), [], threading.Event()
+
+def hold():
+    with vae.network.arena.gate.writing, vae.in_fit, counter._lock:
+        inside.append(True)
+        leave.wait()
+
+thread = threading.Thread(target=hold)
+thread.start()
+while not inside:
+    time.sleep(0.01)
+child = os.fork()
+if child == 0:
+    vae.encode([[0.0] * 5])
+    assert counter.take() == 3
+    with vae.in_fit, vae.network.arena.gate.writing:
+        os._exit(0)
+deadline = time.monotonic() + 60
+while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+    time.sleep(0.05)
+leave.set()
+if done == (0, 0):
+    os.kill(child, 9)
+raise SystemExit(done[1] if done[0] else 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_finds_the_guards_free():
+    """The threads that held them do not exist there."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

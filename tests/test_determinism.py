@@ -114,3 +114,24 @@ def test_seeds_decide():
     one, again, other = (train(None, rows, seed=seed)[0] for seed in (0, 0, 1))
     assert_same_parameters(again, parameters(one))
     assert np.any(other.encoder.layers[0].weight != one.encoder.layers[0].weight)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("sparse", [True, False], ids=["sparse", "dense"])
+def test_passes_do_not_depend_on_how_rows_are_split(dtype, sparse):
+    """Over calls of one row, of a few, of chunks, with zeros skipped (from 64 rows on) or not."""
+    rows = pixel_rows(1100, 37) if sparse else np.random.default_rng(0).random((1100, 37))
+    vae = train(None, rows[:100], dtype=dtype)[0]
+    latents = np.random.default_rng(1).normal(size=(1100, 5)).astype(dtype)
+    passes = {
+        "mean": (lambda x: vae.encode(x)[0], rows),
+        "log_var": (lambda x: vae.encode(x)[1], rows),
+        "decode": (vae.decode, latents),
+        "reconstruct": (vae.reconstruct, rows),
+        "kl": (lambda x: vae.elbo(x, per_sample=True).kl, rows),
+    }
+    for name, (run, given) in passes.items():
+        whole = run(given)
+        for size in (1, 2, 7, 63, 64, 513):
+            parts = [run(given[i : i + size]) for i in range(0, 1100, size)]
+            np.testing.assert_array_equal(np.concatenate(parts), whole, err_msg=f"{name} {size}")

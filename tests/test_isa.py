@@ -25,6 +25,8 @@ for dtype in ("float32", "float64"):
         history = vae.fit(rows, epochs=2, batch_size=70, clip_norm=clip_norm, verbose=False)
         weights = [np.array(layer.weight) for layer in vae.named_layers().values()]
         weights += [np.array(layer.bias) for layer in vae.named_layers().values()]
+        weights += [*vae.encode(rows), vae.reconstruct(rows), vae.sample(70, seed=1)]
+        weights += vae.elbo(rows, n_samples=2, per_sample=True)
         found = b"".join(array.tobytes() for array in weights)
         print(dtype, clip_norm, hashlib.sha256(found).hexdigest(), history["loss"])
 """

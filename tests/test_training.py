@@ -238,6 +238,7 @@ def test_rows_of_every_kind_train_the_same(tmp_path):
     mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=pixels.shape)
     mapped[:] = pixels
     kinds = [np.asfortranarray(pixels), wide[::2, ::2], read_only, pixels.astype(float), mapped]
+    kinds += [pixels.astype(">f4"), pixels[::-1][::-1]]
     expected = small_vae()
     expected.fit(pixels, epochs=2, batch_size=10, verbose=False)
     for rows in kinds:

@@ -318,3 +318,15 @@ def test_import_is_light():
     loaded = done.stdout.split()
     assert "fastvae.vae" in loaded
     assert not {"matplotlib", "tqdm", "pooch", "torch", "jax"} & set(loaded)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_rows", [1, 5, 600])
+def test_encode_reports_the_log_variance_that_is_used(dtype, n_rows):
+    vae = small_vae(dtype=dtype)
+    vae.sampler.log_var.weight = np.zeros((5, 19))
+    vae.sampler.log_var.bias = np.array([25.0, 20.0, 3.0, -30.0, -1e30])
+    mean, log_var = vae.encode(np.zeros((n_rows, 37)))
+    np.testing.assert_array_equal(log_var, [[20.0, 20.0, 3.0, -30.0, -30.0]] * n_rows)
+    assert mean.flags.c_contiguous
+    assert log_var.flags.c_contiguous
