@@ -19,6 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 PASSED_THROUGH = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
 WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
+MAX_COUNT = 2**62 - 1
 _CHUNK_ELEMENTS = 1 << 22
 
 
@@ -49,6 +50,11 @@ def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None)
 def seed(value: Any, name: str = "seed") -> int:
     """Return `value` as a seed of the counter-based generator: an integer in [0, 2**64)."""
     return integer(value, name, minimum=0, maximum=MAX_SEED)
+
+
+def count(value: Any, name: str) -> int:
+    """Return `value` as a number of epochs or updates that were done: an integer in [0, 2**62)."""
+    return integer(value, name, minimum=0, maximum=MAX_COUNT)
 
 
 def number(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastvae import checks, kernels, parts, seed_format, storage
+from fastvae import checks, kernels, parts, plain, seed_format, storage
 from fastvae.guards import DrawCounter, Exclusive
 from fastvae.network import Network
 from fastvae.nn import MLP, Dense
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
-MAX_COUNT = 2**62
-"""Largest number of epochs or updates, far from where int64 ends."""
 _BUSY = (
     "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
     "or copied by another thread; wait until `fit` has returned, or use another model"
@@ -53,10 +51,10 @@ class Model(Value):
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
-        self.seed = checks.seed(seed)
+        self.seed = seed
         self.epochs = 0
         self._update_count = np.zeros(1, np.int64)
-        self.card: dict[str, Any] = {}
+        self.card = {}
         self.stop_training = False
         self.history: History | None = None
         self._prior_draws = DrawCounter()
@@ -205,13 +203,31 @@ class Model(Value):
         self._reconstruction_weight = checks.number(value, "reconstruction_weight")
 
     @property
+    def seed(self) -> int:
+        """Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64)."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._seed = checks.seed(value)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the model has been trained for."""
+        return self._epochs
+
+    @epochs.setter
+    def epochs(self, value: int) -> None:
+        self._epochs = checks.count(value, "epochs")
+
+    @property
     def updates(self) -> int:
         """How many updates the model has been trained for, counted by the kernels themselves."""
         return int(self.update_count[0])
 
     @updates.setter
     def updates(self, value: int) -> None:
-        self.update_count[0] = checks.integer(value, "updates", minimum=0, maximum=MAX_COUNT)
+        self.update_count[0] = checks.count(value, "updates")
 
     @property
     def update_count(self) -> NDArray[np.int64]:
@@ -222,6 +238,15 @@ class Model(Value):
     def in_fit(self) -> Exclusive:
         """What `fit` is in while it trains the model."""
         return self._in_fit
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card: plain JSON data, saved with the model. Assigning one copies it."""
+        return self._card
+
+    @card.setter
+    def card(self, value: Mapping[str, Any]) -> None:
+        self._card = plain.mapping(value, "card")
 
     @property
     def n_features(self) -> int:
@@ -247,6 +272,9 @@ class Model(Value):
     def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
 
+        What `load` would refuse is an error, and what was written is read once before it takes
+        an old file's place. A symbolic link is followed; permissions stay.
+
         Parameters
         ----------
         path : path
@@ -256,10 +284,12 @@ class Model(Value):
 
         Raises
         ------
-        ValueError
-            If the format is unknown.
+        TypeError, ValueError
+            If the format is unknown, a weight is not finite, the card was changed to what is no
+            plain JSON data, or it is larger than a file's header can be (100 MB); an old file
+            stays.
         OSError
-            If the file or folder cannot be written.
+            If the file or folder cannot be written; an old file stays.
         """
         with self.network.arena.gate.reading:
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}

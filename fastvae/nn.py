@@ -62,7 +62,7 @@ class Dense(Value):
         self._n_in = checks.integer(n_in, "n_in")
         self._n_out = checks.integer(n_out, "n_out")
         self._activation = checks.choice(activation, kernels.ACTIVATIONS, "activation")
-        self.seed = checks.seed(seed)
+        self.seed = seed
         target = checks.dtype(dtype)
         self._stand_alone(target)
         self._pass: tuple[NDArray[Any], NDArray[Any]] | None = None
@@ -123,6 +123,15 @@ class Dense(Value):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
         return self._place.arena.values.dtype
+
+    @property
+    def seed(self) -> int:
+        """Seed of the initial weights, in [0, 2**64)."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._seed = checks.seed(value)
 
     @property
     def n_parameters(self) -> int:

@@ -100,6 +100,15 @@ class Sampler(Value):
         """The dtype of the parameters: float32 or float64."""
         return self.mean.dtype
 
+    @property
+    def seed(self) -> int:
+        """Seed of the noise, in [0, 2**64)."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._seed = checks.seed(value)
+
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Draw a latent for each row; it is kept as `sample` too.
 

@@ -10,9 +10,9 @@ C ||x - x_hat||^2 + KL with C unknown: Gaussian, with reconstruction weight 1, i
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import shutil
 from pathlib import Path
 from tokenize import TokenError
 from typing import Any
@@ -22,19 +22,25 @@ from numpy.typing import NDArray
 
 from fastvae import checks
 from fastvae.storage import (
+    MAX_HEADER,
     SavedLayer,
     SavedModel,
     apply_settings,
-    check_parent,
     check_version,
+    checked,
     explaining,
+    refuse_size,
     to_json,
+    verify,
 )
 from fastvae.summary import PRINTED_ACTIVATIONS
+from fastvae.writing import create_file, write_folder
 
 _ACTIVATION_NAMES = {printed: name for name, printed in PRINTED_ACTIVATIONS.items()}
 _SAMPLER_FOLDERS = {"sampler_mean": "sampler.mean", "sampler_logvar": "sampler.log_var"}
-_MAX_JSON = 1 << 20
+_SETTINGS = "fastvae.json"
+_MAX_JSON = {_SETTINGS: MAX_HEADER}
+_MAX_SIZES_JSON = 1 << 20
 
 
 def is_seed_folder(path: Path) -> bool:
@@ -66,8 +72,8 @@ def read(path: Path) -> SavedModel:
             given = layers[name].weight.shape
             if given != (sizes["outputDim"], sizes["inputDim"]):
                 raise ValueError(f"sampler.json says {sizes}, but {name} has weights {given}")
-        if (path / "fastvae.json").exists():
-            settings = _read_json(path, "fastvae.json")
+        if (path / _SETTINGS).exists():
+            settings = _read_json(path, _SETTINGS)
             check_version(settings)
             model = apply_settings(layers, settings)
         else:
@@ -78,43 +84,53 @@ def read(path: Path) -> SavedModel:
 def write(path: Path, model: SavedModel) -> None:
     """Write a model as a new folder in the seed's format.
 
+    What `read` would refuse is not written.
+
     Raises
     ------
+    TypeError, ValueError
+        As for a safetensors file: see `storage.write`.
     FileExistsError
         If `path` exists.
     OSError
         If the folder cannot be written.
     """
-    if path.exists():
-        raise FileExistsError(f"{path} exists; name a new folder")
-    check_parent(path)
+    model = checked(model)
     settings = model.settings()
     del settings["sizes"], settings["activations"]
+    text = to_json(settings)
+    if len(text) > MAX_HEADER:
+        refuse_size(model, _SETTINGS)
+
+    def fill(folder: Path) -> None:
+        _write_model(folder, model, text)
+        verify(folder, read, model)
+
+    write_folder(path, fill)
+
+
+def _write_model(root: Path, model: SavedModel, settings: str) -> None:
+    create_file(root / _SETTINGS, settings.encode())
     folders = {name: folder for folder, name in _SAMPLER_FOLDERS.items()}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
-        (temporary / "fastvae.json").write_text(to_json(settings))
-        for name, layer in model.layers.items():
-            _write_layer(temporary / folders.get(name, name.replace(".", "_layer")), layer)
-        n_out, n_in = model.layers["sampler.mean"].weight.shape
-        (temporary / "sampler.json").write_text(_sizes_json(n_in, n_out))
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    for name, layer in model.layers.items():
+        _write_layer(root / folders.get(name, name.replace(".", "_layer")), layer)
+    n_out, n_in = model.layers["sampler.mean"].weight.shape
+    create_file(root / "sampler.json", _sizes_json(n_in, n_out))
 
 
-def _sizes_json(n_in: int, n_out: int, **more: str) -> str:
-    return json.dumps({"inputDim": n_in, "outputDim": n_out, **more})
+def _sizes_json(n_in: int, n_out: int, **more: str) -> bytes:
+    return json.dumps({"inputDim": n_in, "outputDim": n_out, **more}).encode()
 
 
 def _write_layer(folder: Path, layer: SavedLayer) -> None:
     n_out, n_in = layer.weight.shape
     folder.mkdir()
-    np.save(folder / "weight.npy", layer.weight, allow_pickle=False)
-    np.save(folder / "bias.npy", layer.bias, allow_pickle=False)
+    for name, array in (("weight", layer.weight), ("bias", layer.bias)):
+        content = io.BytesIO()
+        np.save(content, array, allow_pickle=False)
+        create_file(folder / f"{name}.npy", content.getvalue())
     printed = PRINTED_ACTIVATIONS[layer.activation]
-    (folder / "dense.json").write_text(_sizes_json(n_in, n_out, activation=printed))
+    create_file(folder / "dense.json", _sizes_json(n_in, n_out, activation=printed))
 
 
 def _read_layer(root: Path, folder: str) -> SavedLayer:
@@ -136,7 +152,7 @@ def _read_layer(root: Path, folder: str) -> SavedLayer:
 
 def _read_json(root: Path, name: str) -> dict[str, Any]:
     file = _inside(root, name)
-    if file.stat().st_size > _MAX_JSON:
+    if file.stat().st_size > _MAX_JSON.get(name, _MAX_SIZES_JSON):
         raise ValueError(f"{name} is too large for a settings file")
     content = json.loads(file.read_text())
     if not isinstance(content, dict):

@@ -10,22 +10,24 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from fastvae import checks, kernels
+from fastvae import checks, kernels, plain
+from fastvae.writing import write_file
 
 FORMAT_VERSION = 1
 RUN_MODEL = "model.safetensors"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
-MAX_HEADER = 1 << 20
+MAX_HEADER = 100_000_000  # the format's own limit
 
 
 @dataclass
@@ -147,44 +149,63 @@ def read(path: Path) -> SavedModel:
 def write(path: Path, model: SavedModel) -> None:
     """Write a model to a safetensors file; a reader sees the old file or the new one, whole.
 
+    What `read` would refuse is not written, and the old file goes when the new one was read.
+
     Raises
     ------
     TypeError, ValueError
-        If the model card holds what JSON cannot express.
+        If a weight is not finite, a setting is not what it must be, the model card holds what
+        JSON cannot express, or settings and card are too large for the file's header.
     OSError
-        If the folder is missing or not writable.
+        If the folder is missing or not writable, or the file is not.
     """
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it, e.g. {path / RUN_MODEL}")
-    check_parent(path)
-    tensors: dict[str, NDArray[Any]] = {}
-    for name, layer in model.layers.items():
-        tensors[f"{name}.weight"] = layer.weight
-        tensors[f"{name}.bias"] = layer.bias
-    content = to_safetensors(tensors, {"fastvae": to_json(model.settings())})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    model = checked(model)
+    write_file(path, _content(model), lambda temporary: verify(temporary, read, model))
+
+
+def checked(model: SavedModel) -> SavedModel:
+    """Return the model as a reader will see it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a reader would refuse it.
+    """
+    for name, array in _arrays(model).items():
+        if not np.isfinite(array).all():
+            found = "NaN" if np.isnan(array).any() else "infinity"
+            raise ValueError(f"{name} holds {found}: a model that is not finite is not saved")
+    return apply_settings(model.layers, model.settings())
+
+
+def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) -> None:
+    """Raise an OSError unless what was written to `path` reads back as what it was to be."""
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_parent(path: Path) -> None:
-    """Raise an OSError unless the folder that is to hold `path` exists and is writable."""
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
+        found = read(path)
+    except ValueError as error:
+        raise OSError(f"what was written cannot be read back: {error}") from error
+    arrays = _arrays(found)
+    same = found.settings() == model.settings() and all(
+        arrays[name].tobytes() == array.tobytes() for name, array in _arrays(model).items()
+    )
+    if not same:
+        raise OSError("what was written reads back otherwise: the disk or the memory is at fault")
 
 
 def to_json(settings: dict[str, Any]) -> str:
-    """JSON with sorted keys; NaN and infinity, which JSON lacks, are errors."""
-    try:
-        return json.dumps(settings, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"the model card must be plain JSON data: {error}") from None
+    """JSON with sorted keys: the same settings give the same text."""
+    return json.dumps(settings, sort_keys=True, allow_nan=False)
+
+
+def refuse_size(model: SavedModel, holder: str) -> NoReturn:
+    """Raise the ValueError for settings that are longer than MAX_HEADER bytes in `holder`."""
+    raise ValueError(
+        f"settings, the names of {len(model.layers):,} layers and a model card of "
+        f"{len(to_json(model.card)):,} bytes of JSON do not fit into {holder}, which has at most "
+        f"{MAX_HEADER:,} bytes"
+    )
 
 
 def check_version(settings: dict[str, Any]) -> None:
@@ -202,9 +223,6 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
     KeyError, TypeError, ValueError
         If a setting is missing or not what it must be.
     """
-    card = settings["card"]
-    if not isinstance(card, dict):
-        raise ValueError(f"the model card must be a mapping; got {card!r}")
     return SavedModel(
         layers,
         likelihood=checks.choice(settings["likelihood"], kernels.LIKELIHOODS, "likelihood"),
@@ -214,10 +232,32 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
         ),
         dtype=checks.dtype(settings["dtype"]).name,
         seed=checks.seed(settings["seed"]),
-        epochs=checks.integer(settings["epochs"], "epochs", minimum=0),
-        updates=checks.integer(settings["updates"], "updates", minimum=0),
-        card=card,
+        epochs=checks.count(settings["epochs"], "epochs"),
+        updates=checks.count(settings["updates"], "updates"),
+        card=plain.mapping(settings["card"], "card"),
     )
+
+
+def _arrays(model: SavedModel) -> dict[str, NDArray[Any]]:
+    """Weights and biases by their names in the file."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, layer in model.layers.items():
+        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = layer.weight, layer.bias
+    return arrays
+
+
+def _content(model: SavedModel) -> bytes:
+    """The bytes of a model's file."""
+    holder = "the header of a safetensors file"
+    try:
+        content = to_safetensors(_arrays(model), {"fastvae": to_json(model.settings())})
+    except SafetensorError as error:
+        if "header too large" not in str(error):
+            raise
+        refuse_size(model, holder)
+    if struct.unpack_from("<Q", content)[0] > MAX_HEADER:  # older safetensors write it
+        refuse_size(model, holder)
+    return content
 
 
 def _check_header_length(path: Path) -> None:

@@ -1,0 +1,246 @@
+"""Files that are written whole or not at all, and that replace an old one only when they are safe.
+
+New content goes into a temporary file in the folder of its target, from there to the disk, and
+then takes the target's place in one step (rename(2)): a reader sees the old file or the new one,
+and whatever fails before leaves the old one as it was. Two writers do not meet: each has a
+temporary file of its own, and the last one to finish stays. A hard link to the old file keeps the
+old content.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_MAX_LINKS = 40  # as many as Linux follows
+# What file systems without permissions, or without a way to flush a folder, answer.
+_REFUSALS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
+
+
+def write_file(
+    path: str | os.PathLike[str], content: bytes, verify: Callable[[Path], None] | None = None
+) -> None:
+    """Write a file; a reader sees the old one or the new one, whole.
+
+    A symbolic link stays and what it leads to is replaced or made. A file that is replaced hands
+    on its permissions and, where that is allowed, its owner and group. What is no ordinary file
+    (a device, a pipe, /dev/stdout) is written to.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    content : bytes
+        All that it is to hold.
+    verify : callable, optional
+        Called with the path of the finished temporary file before it takes the target's place;
+        an exception keeps the old file. Not called for what is no ordinary file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or there is one that this user may not write; the error names it.
+    """
+    path = Path(path)
+    with _naming(path):
+        target = _end_of_links(path)
+        special = _open_special(target)
+        if special is not None:
+            with open(special, "wb") as file:
+                file.write(content)
+            return
+        _check_parent(path, target)
+        old = _status(target)
+        temporary = _name_beside(target)
+        try:
+            create_file(temporary, content, old)
+            if verify is not None:
+                verify(temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(target.parent)
+
+
+def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:
+    """Write a new folder; it appears when all that it holds is on the disk.
+
+    Parameters
+    ----------
+    path : path
+        The folder, or a symbolic link to where it is to be.
+    fill : callable
+        Called with a temporary folder, in which it makes folders and, with `create_file`, files.
+        It may verify what it made: after an exception there is no folder.
+
+    Raises
+    ------
+    FileExistsError
+        If there is something of that name.
+    OSError
+        If it cannot be written; the error names it.
+    """
+    path = Path(path)
+    with _naming(path):
+        target = _end_of_links(path)
+        if os.path.lexists(target):
+            raise _folder_exists(path)
+        _check_parent(path, target)
+        temporary = _name_beside(target)
+        try:
+            temporary.mkdir()
+            fill(temporary)
+            for folder, _, _ in os.walk(temporary):
+                _flush_folder(Path(folder))
+            _rename_folder(temporary, target, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        _flush_folder(target.parent)
+
+
+def create_file(path: Path, content: bytes, like: os.stat_result | None = None) -> None:
+    """Make a new file and see it to the disk.
+
+    Parameters
+    ----------
+    path : Path
+        Must not exist.
+    content : bytes
+        All that it is to hold.
+    like : os.stat_result, optional
+        Status of the file whose permissions, owner and group it takes; else it is made as any new
+        file, with 0666 less the umask.
+
+    Raises
+    ------
+    OSError
+        If it exists or cannot be written.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666 if like is None else 0o600)
+    with open(descriptor, "wb") as file:
+        if like is not None:
+            _make_alike(descriptor, like)
+        file.write(content)
+        file.flush()
+        with _where_possible():
+            os.fsync(descriptor)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Make the system's errors name `path`, not the temporary file, or no file at all."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), os.fspath(path)) from error
+
+
+@contextmanager
+def _where_possible() -> Iterator[None]:
+    """Pass over what the file system or the user's rights do not allow."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+
+
+def _end_of_links(path: Path) -> Path:
+    """What a chain of symbolic links leads to, whether it exists or not.
+
+    Links in /proc stand for open files and not for the names that they show.
+    """
+    for _ in range(_MAX_LINKS):
+        if not path.is_symlink() or _is_in_proc(path):
+            return path
+        path = path.parent / os.readlink(path)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+
+
+def _check_parent(path: Path, target: Path) -> None:
+    """Raise an OSError unless the folder of `target`, which `path` leads to, can be written."""
+    parent = target.absolute().parent
+    if not parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
+
+
+def _is_in_proc(path: Path) -> bool:
+    return os.path.realpath(path.parent).startswith("/proc/")
+
+
+def _open_special(target: Path) -> int | None:
+    """A descriptor of what is written to and not replaced; None for an ordinary or no file."""
+    if os.path.realpath(target.parent) == f"/proc/{os.getpid()}/fd" and target.name.isdecimal():
+        # Opened anew, a file behind /dev/stdout would be written from its start.
+        return os.dup(int(target.name))
+    try:
+        mode = os.stat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if stat.S_ISREG(mode) and not _is_in_proc(target):
+        return None
+    return os.open(target, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _status(target: Path) -> os.stat_result | None:
+    """The status of a file that this user may write; None if there is no file."""
+    try:
+        descriptor = os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_alike(descriptor: int, old: os.stat_result) -> None:
+    """Give a new file the owner, group and permissions of an old one, as far as is allowed."""
+    for owner in (old.st_uid, -1):  # the group can be kept where the owner cannot
+        with _where_possible():
+            os.fchown(descriptor, owner, old.st_gid)
+            break
+    new = os.fstat(descriptor)
+    same_owner = (new.st_uid, new.st_gid) == (old.st_uid, old.st_gid)
+    with _where_possible():
+        # Set-user-ID and the like are rights of the old owner.
+        os.fchmod(descriptor, old.st_mode & (0o7777 if same_owner else 0o777))
+
+
+def _name_beside(target: Path) -> Path:
+    """A name for a temporary file in the folder of `target`: no other process makes the same."""
+    return target.with_name(f".{secrets.token_hex(8)}.tmp")
+
+
+def _rename_folder(temporary: Path, target: Path, path: Path) -> None:
+    try:
+        os.rename(temporary, target)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise _folder_exists(path) from error
+        raise
+
+
+def _folder_exists(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path} exists; name a new folder")
+
+
+def _flush_folder(folder: Path) -> None:
+    """See a folder's new names to the disk."""
+    with _where_possible():
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
