@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastvae import kernels
 from fastvae.callbacks import Callback, Figures
 from fastvae.drawing import as_floats, check_suffix, tile_images
 from fastvae.latents import interpolate
+from fastvae.writing import write_file
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -47,18 +49,23 @@ def save_gif(
     ------
     ValueError
         If there is no frame, or the suffix is another one.
+    OSError
+        If the file cannot be written; an old one stays.
     """
     path = check_suffix(path, (".gif",))
     images = [_to_image(frame) for frame in frames]
     if not images:
         raise ValueError("frames must hold at least one frame; got none")
+    content = io.BytesIO()
     images[0].save(
-        path,
+        content,
+        format="GIF",
         save_all=True,
         append_images=images[1:],
         duration=round(1000 / frames_per_second),
         loop=0,
     )
+    write_file(path, content.getvalue())
     return path
 
 

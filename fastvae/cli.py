@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # flushes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
-    except (ValueError, OSError, MemoryError, OverflowError) as error:
+    except (ArithmeticError, ValueError, OSError, MemoryError) as error:
         print(f"fastvae: error: {_message(error)}", file=sys.stderr)
         return FAILURE
 

@@ -6,6 +6,7 @@ Only matplotlib's object interface is used: no display is needed, and neither
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from fastvae.writing import write_file
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -120,7 +123,9 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     figure: Any = drawn
     if isinstance(drawn, Axes):
         figure = drawn.figure.figure  # of a subfigure, the figure it belongs to
-    figure.savefig(path, dpi=DPI, facecolor="white")
+    content = io.BytesIO()
+    figure.savefig(content, format=path.suffix[1:].lower(), dpi=DPI, facecolor="white")
+    write_file(path, content.getvalue())
     return path
 
 

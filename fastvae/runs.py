@@ -9,15 +9,18 @@ it has), ``test.json`` (the final evaluation) and the pictures ``reconstructions
 from __future__ import annotations
 
 import csv
+import io
 import json
-import math
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvae import plain
 from fastvae.callbacks import Callback
 from fastvae.storage import RUN_MODEL
+from fastvae.writing import write_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,6 +54,7 @@ class Run(Callback):
     def __init__(self, folder: Path, is_new: bool) -> None:
         self.folder = folder
         self._is_new = is_new
+        self._history: list[Sequence[Any]] = []
         self.n_saved = 0
 
     @classmethod
@@ -79,9 +83,7 @@ class Run(Callback):
         is_new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             raise _unwritable(folder, error) from error
         return cls(folder, is_new)
@@ -92,33 +94,34 @@ class Run(Callback):
         return self.folder / RUN_MODEL
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
-        """Write ``settings.json``."""
+        """Write ``settings.json``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a value is no plain JSON data: see `plain.mapping`.
+        """
         self._write_json(SETTINGS, settings)
 
     def write_test(self, figures: Mapping[str, float]) -> None:
-        """Write ``test.json``: what the evaluation on the test set gave."""
-        self._write_json(TEST, figures)
-
-    def on_epoch_end(self, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None:
-        """Save the model and append the epoch's row to ``history.csv``.
+        """Write ``test.json``: what the evaluation on the test set gave.
 
         Raises
         ------
         ValueError
-            If the training has diverged; the model of the epoch before stays.
+            If a figure is not finite; the error names it.
         """
-        if not math.isfinite(figures["loss"]):
-            raise ValueError(
-                f"the loss of epoch {epoch} is {figures['loss']}: the training has diverged; try "
-                "a smaller learning rate, or a limit on the gradient's norm; the model of the "
-                f"last good epoch, if any, is in {self.folder}"
-            )
+        self._write_json(TEST, figures)
+
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None:
+        """Save the model, and ``history.csv`` with the epoch's row."""
         vae.save(self.model_path)
-        with open(self.folder / HISTORY, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if self.n_saved == 0:
-                writer.writerow(["epoch", *figures])
-            writer.writerow([epoch, *figures.values()])
+        if not self._history:
+            self._history.append(["epoch", *figures])
+        self._history.append([epoch, *figures.values()])
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(self._history)
+        write_file(self.folder / HISTORY, text.getvalue().encode())
         self.n_saved += 1
 
     def discard_if_empty(self) -> None:
@@ -151,8 +154,8 @@ class Run(Callback):
         plots.save_figure(plots.losses(history), self.folder / "loss.png")
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
-        text = json.dumps(values, indent=2) + "\n"
-        (self.folder / name).write_text(text, encoding="utf-8")
+        text = json.dumps(plain.mapping(values, name), indent=2, allow_nan=False)
+        write_file(self.folder / name, f"{text}\n".encode())
 
 
 def check_free(folder: str | os.PathLike[str]) -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -294,6 +295,71 @@ def test_wrong_input_to_a_model_s_commands(model, capsys, arguments, message):
     np.save("x.npy", np.zeros((4, 16), dtype=np.uint8))
     assert main([model if word == "MODEL" else word for word in arguments]) == 1
     assert message in failure(capsys)
+
+
+def diverging(epochs):
+    """A `fit` whose training diverges after some epochs."""
+    fit = VAE.fit
+
+    def fit_and_fail(vae, rows, **arguments):
+        if epochs:
+            fit(vae, rows, **(arguments | {"epochs": epochs}))
+        raise FloatingPointError(f"epoch {epochs + 1}, step 7: the loss is nan")
+
+    return fit_and_fail
+
+
+@pytest.mark.parametrize("output", [None, "out"])
+def test_a_training_that_diverges_at_once_leaves_nothing(images, capsys, monkeypatch, output):
+    monkeypatch.setattr(VAE, "fit", diverging(0))
+    arguments = ["train", "--dataset", images, *SMALL, "--quiet"]
+    assert main(arguments + (["--output", output] if output else [])) == 1
+    assert failure(capsys) == "epoch 1, step 7: the loss is nan"
+    assert list(Path().rglob("*/*")) == []
+    assert not Path("out").exists()
+
+
+def test_a_training_that_diverges_later_keeps_the_last_good_model(images, capsys, monkeypatch):
+    monkeypatch.setattr(VAE, "fit", diverging(2))
+    assert main(["train", "--dataset", images, *SMALL, "--quiet"]) == 1
+    expected = "epoch 3, step 7: the loss is nan; the model of the last good epoch is in runs/"
+    assert failure(capsys) == f"{expected}images-1"
+    assert fastvae.load("runs/images-1").epochs == 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--learning-rate", "1e39", "--epochs", "1"],
+        ["--learning-rate", "1e39", "--epochs", "1", "--animation", "--output", "out"],
+        ["--learning-rate", "1e30", "--epochs", "1", "--optimizer", "sgd"],
+        ["--clip-norm", "nan"],
+        ["--clip-norm", "inf"],
+    ],
+)
+def test_a_model_that_cannot_be_is_an_error_and_no_run(images, capsys, options):
+    arguments = ["train", "--dataset", images, *SMALL, "--quiet", *options]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("fastvae: error: ")
+    assert list(Path().rglob("*/*")) == []
+    assert not Path("out").exists()
+
+
+def test_test_figures_that_are_not_finite_are_not_written(images, capsys, monkeypatch):
+    from fastvae.commands import train
+
+    evaluate = train.evaluate
+    monkeypatch.setattr(
+        train, "evaluate", lambda *a, **k: replace(evaluate(*a, **k), kl=float("inf"))
+    )
+    assert main(["train", "--dataset", images, *SMALL, "--quiet"]) == 1
+    assert failure(capsys).startswith("test.json['kl'] must be finite")
+    assert {path.name for path in Path("runs/images-1").iterdir()} == {
+        "model.safetensors",
+        "history.csv",
+        "settings.json",
+    }
 
 
 def test_manifold_of_more_than_two_latents_is_refused(images, capsys):

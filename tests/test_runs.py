@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 
@@ -117,12 +118,41 @@ def test_the_latest_model_is_the_one_written_last(vae):
     assert runs.latest_model() == first.model_path
 
 
-def test_a_diverged_epoch_ends_the_run_and_keeps_the_model_before(tmp_path):
+def test_a_model_that_is_not_finite_leaves_the_one_before(tmp_path):
     run = Run.create("mnist", tmp_path / "run")
     vae = VAE.from_sizes(6, (4,), 2)
     run.on_epoch_end(vae, 1, {"loss": 3.0})
-    before = run.model_path.read_bytes()
-    with pytest.raises(ValueError, match="the loss of epoch 2 is nan: the training has diverged"):
-        run.on_epoch_end(vae, 2, {"loss": float("nan")})
-    assert run.model_path.read_bytes() == before
+    before = {path: path.read_bytes() for path in run.folder.iterdir()}
+    # As after an update that was not finite: assigning NaN is refused.
+    vae.network.parameters[:] = np.nan
+    with pytest.raises(ValueError, match=r"encoder\.0\.weight holds NaN"):
+        run.on_epoch_end(vae, 2, {"loss": 2.0})
+    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
     assert run.n_saved == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64(1)])
+def test_figures_that_json_lacks_are_not_written(value):
+    run = Run.create("mnist")
+    for write, name in ((run.write_test, "test.json"), (run.write_settings, "settings.json")):
+        write({"loss": 1.5})
+        before = (run.folder / name).read_bytes()
+        with pytest.raises((TypeError, ValueError), match=rf"{name}\['elbo'\] must be"):
+            write({"loss": 2.5, "elbo": value})
+        assert (run.folder / name).read_bytes() == before
+
+
+def test_a_history_that_cannot_be_written_stays_whole(vae, monkeypatch):
+    run = Run.create("mnist")
+    run.on_epoch_end(vae, 1, FIGURES)
+    before = (run.folder / "history.csv").read_bytes()
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(vae, "save", lambda path: None)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=r"history\.csv"):
+        run.on_epoch_end(vae, 2, FIGURES)
+    assert (run.folder / "history.csv").read_bytes() == before
+    assert {path.name for path in run.folder.iterdir()} == {"model.safetensors", "history.csv"}

@@ -30,6 +30,8 @@ def train(args: Namespace) -> int:
     ------
     ValueError, OSError
         If the arguments, the data or the output folder are not usable; nothing is left behind.
+    FloatingPointError
+        If the training diverges; the model of the last good epoch, if there is one, stays.
     """
     args.epochs = args.epochs or _default_epochs()
     learning_rate = _learning_rate(args)
@@ -39,17 +41,17 @@ def train(args: Namespace) -> int:
     rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
     run = Run.create(Path(dataset.name).stem, args.output)
-    settings = _settings(args, dataset)
-    run.write_settings(settings)
-    vae.card = {name: value for name, value in settings.items() if name != "data_dir"}
-    if not args.quiet:
-        _announce(args, dataset, len(rows), vae, run)
     listeners: list[Callback] = [run]
     if args.animation:
         from fastvae.animation import TrainingFilm
 
         listeners.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
     try:
+        settings = _settings(args, dataset)
+        run.write_settings(settings)
+        vae.card = {name: value for name, value in settings.items() if name != "data_dir"}
+        if not args.quiet:
+            _announce(args, dataset, len(rows), vae, run)
         with interruptible(lambda: _last_words(run)):
             history = vae.fit(
                 rows,
@@ -64,6 +66,12 @@ def train(args: Namespace) -> int:
                 n_threads=args.threads,
             )
             _finish(args, dataset, vae, run, history)
+    except FloatingPointError as error:
+        if run.n_saved == 0:
+            raise
+        raise FloatingPointError(
+            f"{error}; the model of the last good epoch is in {run.folder}"
+        ) from error
     except KeyboardInterrupt:  # main reports it
         raise KeyboardInterrupt(_last_words(run)) from None
     finally:
