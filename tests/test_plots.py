@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from statistics import NormalDist
@@ -282,6 +284,23 @@ def test_given_axes_and_figure_are_drawn_on(images):
     assert plots.losses({"elbo": [1.0], "reconstruction": [1.0], "kl": [0.0]}, figure=other) is (
         other
     )
+
+
+@pytest.mark.parametrize("suffix", [".png", ".PDF", ".gif"])
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch, suffix):
+    path = tmp_path / f"picture{suffix}"
+    path.write_bytes(b"old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    save, drawn = plots.save_figure, plots.samples(LinearModel(), 4)
+    if suffix == ".gif":
+        save, drawn = animation.save_gif, [np.zeros((2, 2))]
+    with pytest.raises(OSError, match=path.name):
+        save(drawn, path)
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (b"old", [path.name])
 
 
 def test_axes_of_a_subfigure_are_saved_with_the_whole_figure(tmp_path):

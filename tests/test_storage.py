@@ -6,21 +6,24 @@ import json
 import os
 import pickle
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from model_checks import (
     SMALL_ROWS,
     assert_same_model,
+    assert_same_parameters,
     check_refused,
     parameters,
+    set_parameter,
     small_vae,
     trained,
 )
 from safetensors.numpy import load_file, save_file
 
 import fastvae
-from fastvae import VAE, storage
+from fastvae import VAE, checks, seed_format, storage, writing
 
 X = SMALL_ROWS
 
@@ -149,6 +152,154 @@ def test_bad_save_arguments(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def over_an_old_file(tmp_path, format):
+    """Where a model is to be saved, and what must stay there if it is refused."""
+    if format == "seed":
+        return tmp_path / "model", {}
+    small_vae().save(tmp_path / "model")
+    return tmp_path / "model", {"model": (tmp_path / "model").read_bytes()}
+
+
+def assert_refused_save(vae, tmp_path, format, error, message):
+    """Saving says what is wrong, and leaves what was there, byte for byte."""
+    path, before = over_an_old_file(tmp_path, format)
+    with pytest.raises(error, match=message):
+        vae.save(path, format=format)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("format", ["safetensors", "seed"])
+@pytest.mark.parametrize(
+    ("value", "found"), [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")]
+)
+@pytest.mark.parametrize("name", ["encoder.1.weight", "sampler.log_var.bias", "decoder.2.weight"])
+def test_a_model_that_is_not_finite_is_not_saved(tmp_path, monkeypatch, format, value, found, name):
+    vae = trained()
+    changed = parameters(vae)[name].copy()
+    changed.flat[-1] = value
+    with monkeypatch.context() as patch:  # as a training leaves it: assigning NaN is refused
+        patch.setattr(checks, "parameter", lambda value, *_: value)
+        set_parameter(vae, name, changed)
+    message = rf"{name} holds {found}: a model that is not finite is not saved"
+    assert_refused_save(vae, tmp_path, format, ValueError, message)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "seed"])
+@pytest.mark.parametrize(
+    ("value", "error", "message"),
+    [
+        (object(), TypeError, r"card\['x'\] must be plain JSON data"),
+        (np.float32(1), TypeError, r"card\['x'\] must be plain JSON data"),
+        (float("nan"), ValueError, r"card\['x'\] must be finite"),
+        ([10**5000], ValueError, r"card\['x'\]\[0\] must have at most 4300 digits"),
+    ],
+)
+def test_a_card_that_was_changed_in_place_is_checked(tmp_path, format, value, error, message):
+    vae = small_vae()
+    vae.card["x"] = value
+    assert_refused_save(vae, tmp_path, format, error, message)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "seed"])
+def test_a_card_larger_than_a_header_is_refused_and_the_sizes_named(tmp_path, format):
+    vae = small_vae()
+    vae.card = {"notes": "x" * 100_000_000}
+    message = "a model card of 100,000,013 bytes of JSON do not fit .* at most 100,000,000 bytes"
+    assert_refused_save(vae, tmp_path, format, ValueError, message)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "seed"])
+def test_large_cards(tmp_path, format):
+    vae = small_vae()
+    vae.card = {"notes": "x" * 3_000_000, "quotes": ['"'] * 1000}
+    vae.save(tmp_path / "model", format=format)
+    assert fastvae.load(tmp_path / "model").card == vae.card
+
+
+def test_older_safetensors_write_headers_that_they_do_not_read(tmp_path, monkeypatch):
+    vae = small_vae()
+    vae.card = {"notes": "x" * 1000}
+    path, before = over_an_old_file(tmp_path, "safetensors")
+    monkeypatch.setattr(storage, "MAX_HEADER", 1000)
+    message = "a model card of 1,013 bytes of JSON do not fit .* at most 1,000 bytes"
+    with pytest.raises(ValueError, match=message):
+        vae.save(path)
+    assert path.read_bytes() == before["model"]
+
+
+@pytest.mark.slow
+def test_thousands_of_layers(tmp_path):
+    vae = VAE.from_sizes(3, (2,) * 3500, 1, activation="tanh")
+    vae.save(tmp_path / "model")
+    assert_same_parameters(fastvae.load(tmp_path / "model"), parameters(vae))
+
+
+@pytest.mark.parametrize("format", ["safetensors", "seed"])
+def test_what_reads_back_otherwise_is_not_saved(tmp_path, monkeypatch, format):
+    """A disk that changes a byte of a weight, or of the settings."""
+    create_file = writing.create_file
+    for old, new in ((b"nine rows", b"nine cows"), (trained().decoder.layers[0].bias.data, b"")):
+        old = bytes(old)
+        new = new or bytes([old[0] ^ 1]) + old[1:]
+
+        def faulty(path, content, like=None, old=old, new=new):
+            create_file(path, content.replace(old, new), like)
+
+        for module in (writing, seed_format):
+            monkeypatch.setattr(module, "create_file", faulty)
+        with pytest.raises(OSError, match="what was written reads back otherwise"):
+            trained().save(tmp_path / "model", format=format)
+        monkeypatch.setattr(writing, "create_file", create_file)
+        assert os.listdir(tmp_path) == []
+
+
+def test_what_cannot_be_read_back_is_not_saved(tmp_path, monkeypatch):
+    create_file = writing.create_file
+    path, _ = over_an_old_file(tmp_path, "safetensors")
+    before = path.read_bytes()
+    monkeypatch.setattr(
+        writing, "create_file", lambda path, content, like: create_file(path, content[:-1], like)
+    )
+    with pytest.raises(OSError, match="cannot be read back: .*truncated|cannot be read back"):
+        trained().save(path)
+    assert (path.read_bytes(), os.listdir(tmp_path)) == (before, ["model"])
+
+
+def test_saving_follows_links_and_keeps_permissions(tmp_path):
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "target").chmod(0o640)
+    (tmp_path / "link").symlink_to("target")
+    vae = trained()
+    vae.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").stat().st_mode & 0o777 == 0o640
+    assert_same_model(fastvae.load(tmp_path / "target"), vae)
+    (tmp_path / "folder").symlink_to("seed")
+    vae.save(tmp_path / "folder", format="seed")
+    assert_same_model(fastvae.load(tmp_path / "seed"), vae)
+
+
+def test_threads_save_to_one_path_while_others_load(tmp_path):
+    path = tmp_path / "model"
+    models = [small_vae(seed=seed) for seed in range(4)]
+    models[0].save(path)
+
+    def save(vae):
+        for _ in range(10):
+            vae.save(path)
+
+    def load(_):
+        return [fastvae.load(path).seed for _ in range(10)]
+
+    with ThreadPoolExecutor(6) as pool:
+        saving = [pool.submit(save, vae) for vae in models]
+        loading = [pool.submit(load, i) for i in range(2)]
+        for future in saving:
+            future.result()
+        assert {seed for future in loading for seed in future.result()} <= {0, 1, 2, 3}
+    assert os.listdir(tmp_path) == ["model"]
+
+
 @pytest.fixture
 def model_file(tmp_path):
     path = tmp_path / "model.safetensors"
@@ -227,6 +378,9 @@ def put(name, value):
         (put("seed", -1), "seed must be"),
         (put("seed", 1.5), "seed must be"),
         (put("epochs", -1), "epochs must be"),
+        (put("updates", 2**62), "updates must be"),
+        (put("card", {"x": float("nan")}), r"card\['x'\] must be finite"),
+        (put("card", {"x": [[] for _ in range(3)] + [json.loads("[" * 200 + "]" * 200)]}), "deep"),
         (put("card", [1]), "card must be a mapping of plain JSON data; got list"),
         (put("sizes", {}), "tensors must be"),
         (put("sizes", [1]), "not a valid model"),
