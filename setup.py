@@ -32,6 +32,7 @@ setup(
         "numpy>=1.26,<2.5",
         "numba>=0.63,<0.69",
         "matplotlib>=3.10,<4",
+        "pillow>=10,<14",
         "safetensors>=0.4,<1",
         "pooch>=1.8,<2",
         "requests>=2.32,<3",
@@ -40,7 +41,14 @@ setup(
         'tbb>=2021.13; platform_machine == "x86_64" or platform_machine == "AMD64"',
     ],
     extras_require={
-        "test": [*TEST, *NOTEBOOK, "joblib>=1.4,<2", "ruff>=0.9,<1", "mypy>=1.14,<3"],
+        "test": [
+            *TEST,
+            *NOTEBOOK,
+            "hypothesis>=6.100,<7",
+            "joblib>=1.4,<2",
+            "ruff>=0.9,<1",
+            "mypy>=1.14,<3",
+        ],
         "bench": TEST,
         "peers-torch": ["torch>=2.13"],
         "peers-jax": ["jax>=0.10"],

@@ -327,7 +327,6 @@ def test_a_training_that_diverges_later_keeps_the_last_good_model(images, capsys
     assert fastvae.load("runs/images-1").epochs == 2
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize(
     "options",
     [
