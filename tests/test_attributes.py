@@ -52,28 +52,6 @@ def test_counters(name, value, error):
     assert type(getattr(vae, name)) is int
 
 
-@pytest.mark.parametrize("name", ["beta", "reconstruction_weight"])
-@pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        (-1, ValueError),
-        (float("nan"), ValueError),
-        (float("inf"), ValueError),
-        ("1", TypeError),
-        (True, TypeError),
-        (None, TypeError),
-    ],
-)
-def test_weights_of_the_loss(name, value, error):
-    vae = small_vae()
-    setattr(vae, name, 0.5)
-    with pytest.raises(error, match=f"{name} must be a finite number"):
-        setattr(vae, name, value)
-    assert getattr(vae, name) == 0.5
-    setattr(vae, name, np.float32(0.25))
-    assert type(getattr(vae, name)) is float
-
-
 def test_the_card_is_a_copy_of_plain_data():
     vae = small_vae()
     given = {"sizes": (1, 2), "nested": {"list": [1]}}

@@ -330,15 +330,15 @@ def test_a_training_that_diverges_later_keeps_the_last_good_model(images, capsys
 @pytest.mark.parametrize(
     "options",
     [
-        ["--learning-rate", "1e39", "--epochs", "1"],
-        ["--learning-rate", "1e39", "--epochs", "1", "--animation", "--output", "out"],
-        ["--learning-rate", "1e30", "--epochs", "1", "--optimizer", "sgd"],
-        ["--clip-norm", "nan"],
-        ["--clip-norm", "inf"],
+        ["--learning-rate", "1e39"],
+        ["--learning-rate", "1e39", "--animation", "--output", "out"],
+        ["--learning-rate", "1e39", "--optimizer", "sgd"],
     ],
 )
-def test_a_model_that_cannot_be_is_an_error_and_no_run(images, capsys, options):
-    arguments = ["train", "--dataset", images, *SMALL, "--quiet", *options]
+def test_an_only_update_that_diverges_is_an_error_and_no_run(images, capsys, options):
+    """The loss, measured before the update, is finite."""
+    one_update = ["--batch-size", "150", "--epochs", "1", "--hidden", "8"]
+    arguments = ["train", "--dataset", images, *one_update, "--quiet", *options]
     assert main(arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("fastvae: error: ")
     assert list(Path().rglob("*/*")) == []

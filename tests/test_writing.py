@@ -161,9 +161,12 @@ def test_a_pipe_is_written_to_and_stays(tmp_path):
     assert os.listdir(tmp_path) == ["pipe"]
 
 
-@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+@pytest.mark.parametrize("name", ["link", "/dev/fd/1", "/proc/self/fd/1"])
 @pytest.mark.parametrize("to_file", [True, False])
 def test_standard_output_is_continued(tmp_path, name, to_file):
+    link = tmp_path / "link"  # like /dev/stdout, which a faulty test would replace
+    link.symlink_to("/proc/self/fd/1")
+    name = str(link) if name == "link" else name
     program = (
         "from fastvae.writing import write_file\n"
         "print('before', flush=True)\n"
@@ -180,6 +183,7 @@ def test_standard_output_is_continued(tmp_path, name, to_file):
         )
     written = output.read_bytes() if to_file else done.stdout
     assert written == b"before\ncontent\nafter\n"
+    assert link.is_symlink()
 
 
 @pytest.mark.parametrize(
