@@ -95,6 +95,7 @@ class Model(Value):
         state = dict(state)
         settings = {name: state.pop(name) for name in (*_BUILDING_SETTINGS, "dtype")}
         Model.__init__(self, **settings)
+        self._card = state.pop("card")  # may have been changed in place; `save` checks it
         self._prior_draws = DrawCounter(state.pop("prior_draws"))
         joined = state.pop("parts")
         if joined is not None:
