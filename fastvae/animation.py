@@ -14,6 +14,7 @@ from PIL import Image
 from fastvae import kernels
 from fastvae.callbacks import Callback, Figures
 from fastvae.drawing import as_floats, check_suffix, tile_images
+from fastvae.foreign import as_array
 from fastvae.latents import interpolate
 from fastvae.writing import write_file
 
@@ -100,7 +101,7 @@ def latent_walk(
     Path
         The file written.
     """
-    stops = np.asarray(stops)
+    stops = as_array(stops, "stops")
     if stops.ndim == 2:
         stops = stops[:, np.newaxis]
     if stops.ndim != 3 or len(stops) < 2:
@@ -221,6 +222,6 @@ def _decode(
 
 
 def _to_image(frame: np.ndarray) -> Image.Image:
-    grey = np.rint(np.clip(as_floats(frame), 0, 1) * 255).astype(np.uint8)
+    grey = np.rint(np.clip(as_floats(as_array(frame, "frames")), 0, 1) * 255).astype(np.uint8)
     scale = max(1, round(600 / max(grey.shape)))
     return Image.fromarray(np.kron(grey, np.ones((scale, scale), dtype=np.uint8)))

@@ -10,13 +10,16 @@ from __future__ import annotations
 import difflib
 import math
 import operator
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-PASSED_THROUGH = (np.dtype(np.uint8), np.dtype(np.float32), np.dtype(np.float64))
+from fastvae import foreign, scales
+
+UINT8 = np.dtype(np.uint8)
+PASSED_THROUGH = (UINT8, np.dtype(np.float32), np.dtype(np.float64))
 WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
 MAX_COUNT = 2**62 - 1
@@ -114,11 +117,8 @@ def dtype(value: DTypeLike) -> np.dtype[Any]:
 
 def _as_array(values: Any, name: str) -> NDArray[Any]:
     """`values` as a NumPy array of real numbers."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise ValueError(f"{name} must be an array of numbers; got {error}") from None
-    if array.dtype.kind not in "buif":
+    array = foreign.as_array(values, name)
+    if array.dtype.kind not in foreign.REAL_KINDS:
         given = f"dtype {array.dtype}" if array.ndim else type(values).__name__
         raise TypeError(
             f"{name} must be an array of real numbers (uint8, integers or floats); got {given}"
@@ -141,14 +141,14 @@ def parameter(
     array = _as_array(values, name)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
-    _check_range(array, name, target, unit_interval=False)
+    _in_range(array, values, name, target, unit_interval=False)
     return np.ascontiguousarray(array, dtype=target)
 
 
 def finite(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Return `array` if every value is finite, else raise a ValueError."""
+    """Return `array` if every value is finite, else raise a ValueError that says where not."""
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} must be finite; it holds NaN or infinity")
+        _refuse(np.atleast_1d(array), array, name, array.dtype, unit_interval=False)
     return array
 
 
@@ -166,7 +166,8 @@ def rows(
     ----------
     values : array_like, shape (n, n_columns) or (n_columns,)
         Any real dtype. uint8 means pixels (value / 255); uint8, float32 and float64 arrays are
-        not copied, others are converted to `target`.
+        not copied, others are converted to `target`. Tables, tensors, masked arrays and lists
+        are taken as `foreign.as_array` says.
     name : str
         What to call the array in errors.
     n_columns : int
@@ -174,14 +175,16 @@ def rows(
     target : numpy.dtype
         The model's dtype.
     unit_interval : bool
-        Whether values must lie in [0, 1], as the Bernoulli likelihood needs.
+        Whether values must lie in [0, 1], as the Bernoulli likelihood needs. What lies at most
+        4 eps of the given dtype outside (`MinMaxScaler` gives 1 + 2e-16) is clipped in a copy.
 
     Raises
     ------
     TypeError
-        If the dtype is not real.
+        If the dtype, or a cell of an array of objects, is not real.
     ValueError
-        If the shape is wrong, there is no row, or a value is NaN, infinite or out of range.
+        If the shape is wrong, there is no row, or a value is masked, missing, NaN, infinite or
+        out of range; the first such cell is named.
     """
     array = _as_array(values, name)
     if array.ndim not in (1, 2) or array.shape[-1] != n_columns:
@@ -192,18 +195,20 @@ def rows(
     array = array.reshape(1, n_columns) if array.ndim == 1 else array
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
-    if array.dtype != np.uint8:
-        _check_range(array, name, target, unit_interval)
-    if array.dtype in PASSED_THROUGH and array.dtype.isnative and array.flags.aligned:
+    if array.dtype != UINT8:
+        array = _in_range(array, values, name, target, unit_interval)
+    if array.dtype in PASSED_THROUGH and array.flags.aligned:
         return array
     return array.astype(target)
 
 
-def layer_input(values: Any, name: str, n_columns: int, target: np.dtype[Any]) -> NDArray[Any]:
+def layer_input(
+    values: Any, name: str, n_columns: int, target: np.dtype[Any], *, pixels: bool = True
+) -> NDArray[Any]:
     """Return a layer's inputs as a new C-contiguous array (n, n_columns) of dtype `target`.
 
     Unlike `rows` it lets NaN and infinity through: what goes in shows in what comes out.
-    uint8 means pixels here too.
+    uint8 means pixels here too, unless `pixels` is False, as for gradients.
 
     Raises
     ------
@@ -217,43 +222,90 @@ def layer_input(values: Any, name: str, n_columns: int, target: np.dtype[Any]) -
         raise ValueError(
             f"{name} must have shape ({n_columns},) or (n, {n_columns}); got {array.shape}"
         )
-    pixels = array.dtype == np.uint8
-    array = np.array(array.reshape(-1, n_columns), dtype=target, order="C")
-    return array / target.type(255) if pixels else array
+    given = array.reshape(-1, n_columns)
+    array = np.array(given, dtype=target, order="C")
+    if not pixels or given.dtype != UINT8:
+        return array
+    scales.warn_if_binary(given, name)
+    return array / target.type(255)
 
 
-def _check_range(
-    array: NDArray[Any], name: str, target: np.dtype[Any], unit_interval: bool
-) -> None:
-    """Raise a ValueError unless every value is finite and in range, looking at chunks of rows."""
+def _in_range(
+    array: NDArray[Any], values: Any, name: str, target: np.dtype[Any], unit_interval: bool
+) -> NDArray[Any]:
+    """Return `array` if every value is finite and in range, looking at chunks of rows.
+
+    What is outside [0, 1] by rounding only is clipped. `values` is what the user gave, for the
+    names of its rows and columns.
+    """
     limit = float(np.finfo(target).max)
     low, high = (0.0, 1.0) if unit_interval else (-limit, limit)
-    step = max(1, _CHUNK_ELEMENTS // max(1, math.prod(array.shape[1:])))
-    for start in range(0, len(array), step):
-        chunk = array[start : start + step]
+    smallest, largest = low, high
+    for chunk in _chunks(array):
         with np.errstate(invalid="ignore"):
-            smallest, largest = float(chunk.min()), float(chunk.max())
+            least, most = float(chunk.min()), float(chunk.max())
         # min and max pass NaN on, and NaN fails the comparison.
-        if not (low <= smallest and largest <= high):
-            finite(chunk, name)
-            raise ValueError(_range_message(array, name, target, unit_interval, chunk))
+        if not (low <= least and most <= high):
+            if not (math.isfinite(least) and math.isfinite(most)):
+                _refuse(array, values, name, target, unit_interval)
+            smallest, largest = min(smallest, least), max(largest, most)
+    if smallest == low and largest == high:
+        return array
+    tolerance = 4 * float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 0.0
+    if not unit_interval or smallest < -tolerance or largest > 1 + tolerance:
+        _refuse(array, values, name, target, unit_interval)
+    return np.clip(array, 0, 1)
 
 
-def _range_message(
-    array: NDArray[Any],
-    name: str,
-    target: np.dtype[Any],
-    unit_interval: bool,
-    chunk: NDArray[Any],
-) -> str:
-    """What is wrong with the first chunk that has a finite value out of range."""
-    smallest, largest = chunk.min(), chunk.max()
+def _chunks(array: NDArray[Any]) -> Iterable[NDArray[Any]]:
+    """Views of rows that follow each other, of a size that suits a memory map."""
+    if array.size <= _CHUNK_ELEMENTS:
+        return (array,)
+    step = max(1, _CHUNK_ELEMENTS // math.prod(array.shape[1:]))
+    return (array[start : start + step] for start in range(0, len(array), step))
+
+
+def _refuse(
+    array: NDArray[Any], values: Any, name: str, target: np.dtype[Any], unit_interval: bool
+) -> NoReturn:
+    """Raise what is wrong with all of an array: values not finite, or out of range."""
+    n_bad, where = _find(array, values, lambda chunk: ~np.isfinite(chunk))
+    if n_bad:
+        are = "value is" if n_bad == 1 else "values are"
+        raise ValueError(
+            f"{name} must be finite; {n_bad:,} {are} NaN or infinite, the first in {where}"
+        )
+    smallest, largest = array.min(), array.max()
+    got = f"got values from {_shown(smallest)} to {_shown(largest)}"
     if not unit_interval:
-        return f"{name} must fit {target}; got values from {smallest:g} to {largest:g}"
-    message = (
-        f"{name} must lie in [0, 1] for the Bernoulli likelihood; "
-        f"got values from {smallest:g} to {largest:g}"
+        limit = np.finfo(target).max
+        _, where = _find(array, values, lambda chunk: abs(chunk) > limit)
+        raise ValueError(f"{name} must fit {target}; {got}, the first too large in {where}")
+    _, where = _find(array, values, lambda chunk: (chunk < 0) | (chunk > 1))
+    remedies = "scale each column with scikit-learn's MinMaxScaler(clip=True)"
+    if smallest >= 0:
+        remedies = f"divide by the maximum ({name} / {_shown(largest)}), {remedies}"
+    raise ValueError(
+        f"{name} must lie in [0, 1] for the Bernoulli likelihood; {got}, the first outside in "
+        f'{where}: {remedies}, or build the model with likelihood="gaussian"'
     )
-    if smallest >= 0 and largest <= 255 and not np.any(chunk != np.floor(chunk)):
-        message += f" of dtype {array.dtype}: pass uint8 or divide by 255"
-    return message
+
+
+def _find(
+    array: NDArray[Any], values: Any, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]]
+) -> tuple[int, str]:
+    """How many values are bad, and where the first of them stands; "" where none is."""
+    n_bad, where, n_before = 0, "", 0
+    for chunk in _chunks(array):
+        bad = is_bad(chunk)
+        if not where and bad.any():
+            row, *rest = np.unravel_index(bad.argmax(), bad.shape)
+            where = foreign.cell(values, (n_before + row, *rest))
+        n_bad += int(np.count_nonzero(bad))
+        n_before += len(chunk)
+    return n_bad, where
+
+
+def _shown(value: np.generic) -> str:
+    """A number in the digits of its own type, which tell 1.0000001 from 1."""
+    return str(value).removesuffix(".0")

@@ -17,6 +17,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fastvae.foreign import as_array
 from fastvae.writing import write_file
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def tile_images(
         If `rows` is not two-dimensional or is empty, `n_columns` is not positive, or
         `image_shape` does not have n_features pixels.
     """
-    rows = np.asarray(rows)
+    rows = as_array(rows, "rows")
     if rows.ndim != 2 or rows.size == 0:
         raise ValueError(
             f"rows must have shape (n_images, n_features), both at least 1; got {rows.shape}"

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from fastvae import kernels
+from fastvae import checks, kernels
 
 if TYPE_CHECKING:
+    from fastvae.model import Rows
     from fastvae.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
@@ -65,15 +66,15 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def evaluate(vae: VAE, X: ArrayLike, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+def evaluate(vae: VAE, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
     """Evaluate a model on rows.
 
     Parameters
     ----------
     vae : VAE
         The model.
-    X : array_like, shape (n, n_features)
-        Rows; uint8 means pixels (value / 255).
+    X : array_like of shape (n, n_features), or Dataset
+        Rows, or a data set whose training rows are taken. uint8 means pixels (value / 255).
     n_samples : int
         Latents drawn per row for the reconstruction loss.
     seed : int
@@ -89,7 +90,9 @@ def evaluate(vae: VAE, X: ArrayLike, *, n_samples: int = 1, seed: int = 0) -> Ev
         As `VAE.elbo` does.
     """
     rows = vae.check_rows(X)
-    elbo, reconstruction, kl = vae.elbo(rows, n_samples=n_samples, seed=seed)
+    n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
+    per_row = vae.network.evaluate(rows, n_samples, seed)
+    reconstruction, kl = float(per_row[0].mean()), float(per_row[1].mean())
     squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
@@ -103,10 +106,10 @@ def evaluate(vae: VAE, X: ArrayLike, *, n_samples: int = 1, seed: int = 0) -> Ev
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
-        loss=vae.reconstruction_weight * float(reconstruction) + vae.beta * float(kl),
-        elbo=float(elbo),
-        reconstruction=float(reconstruction),
-        kl=float(kl),
+        loss=vae.reconstruction_weight * reconstruction + vae.beta * kl,
+        elbo=-(reconstruction + kl),
+        reconstruction=reconstruction,
+        kl=kl,
         mean_squared_error=squared_error / rows.size,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,

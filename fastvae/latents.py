@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastvae.foreign import as_array
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -31,7 +33,7 @@ def interpolate(
     -------
     array of shape (n_steps, ..., n_latent)
     """
-    start, end = np.asarray(start), np.asarray(end)
+    start, end = as_array(start, "start"), as_array(end, "end")
     if start.shape != end.shape:
         raise ValueError(
             f"start and end must have the same shape; got {start.shape} and {end.shape}"

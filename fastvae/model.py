@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastvae import checks, kernels, parts, plain, seed_format, storage
+from fastvae import checks, kernels, parts, plain, scales, seed_format, storage
+from fastvae.data import Dataset
 from fastvae.guards import DrawCounter, Exclusive
 from fastvae.network import Network
 from fastvae.nn import MLP, Dense
@@ -24,12 +25,28 @@ if TYPE_CHECKING:
 
     from fastvae.training import History
 
+Rows: TypeAlias = ArrayLike | Dataset
+"""What the passes take: rows as NumPy, pandas, polars, torch or lists hold them, or a data set."""
+
+Use: TypeAlias = Literal["pass", "training", "validation"]
+
 _BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
     "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
     "or copied by another thread; wait until `fit` has returned, or use another model"
 )
+
+
+def taken(X: Rows, name: str, use: Use = "pass") -> tuple[ArrayLike, str]:
+    """The rows that `X` stands for, and what to call them in errors.
+
+    A `Dataset` stands for its training rows; for validation for its test rows, where it has any.
+    """
+    if not isinstance(X, Dataset):
+        return X, name
+    part = "test" if use == "validation" and len(X.test) else "train"
+    return getattr(X, part), f"{name}.{part}"
 
 
 class Model(Value):
@@ -330,10 +347,25 @@ class Model(Value):
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
-    def check_rows(self, X: ArrayLike, name: str = "X") -> NDArray[Any]:
-        """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them."""
+    def check_rows(
+        self,
+        X: Rows,
+        name: str = "X",
+        use: Use = "pass",
+    ) -> NDArray[Any]:
+        """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
+
+        What is read otherwise than it may be meant is refused or warned of, see `scales`.
+        """
+        X, name = taken(X, name, use)
         unit_interval = self.likelihood == "bernoulli"
-        return checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
+        rows = checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
+        if rows.dtype == checks.UINT8:
+            look = scales.warn_if_binary if use == "pass" else scales.check_pixels
+            look(rows, name)
+        elif use == "training" and not unit_interval:
+            scales.warn_of_scales(rows, X, name)
+        return rows
 
     def __str__(self) -> str:
         return repr(self) if self._parts is None else vae_summary(self)

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.arena import Arena, Place
+from fastvae.foreign import is_one_row
 from fastvae.value import Value, own, public
 
 
@@ -227,7 +228,7 @@ class Dense(Value):
         activation = kernels.ACTIVATIONS[self.activation]
         kernels.dense_forward(y, rows, weight, bias, activation)
         self._pass = rows, y
-        return y.copy() if np.ndim(x) == 2 else y[0].copy()
+        return y[0].copy() if is_one_row(x) else y.copy()
 
     def backward(self, dy: ArrayLike) -> NDArray[Any]:
         """Return dL/dx and set `weight_grad` and `bias_grad`, summed over the rows.
@@ -251,7 +252,7 @@ class Dense(Value):
         if self._pass is None:
             raise RuntimeError("backward needs the outputs of a feedforward; call that first")
         x, y = self._pass
-        given = checks.layer_input(dy, "dy", self.n_out, self.dtype)
+        given = checks.layer_input(dy, "dy", self.n_out, self.dtype, pixels=False)
         if given.shape != y.shape:
             raise ValueError(f"dy must have {len(y)} rows; got {len(given)}")
         delta = np.empty_like(given)
@@ -263,7 +264,7 @@ class Dense(Value):
         kernels.dense_backward_bias(bias_grad, delta)
         kernels.dense_backward_input(dx, delta, self._read()[0])
         self.weight_grad, self.bias_grad = weight_grad, bias_grad
-        return dx if np.ndim(dy) == 2 else dx[0]
+        return dx[0] if is_one_row(dy) else dx
 
     def __repr__(self) -> str:
         return f"Dense({self.n_in}, {self.n_out}, {self.activation!r})"

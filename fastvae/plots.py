@@ -37,11 +37,14 @@ from fastvae.drawing import (
     tile_images,
 )
 from fastvae.evaluation import ACTIVE_VARIANCE
+from fastvae.foreign import as_array, as_labels, is_one_row
 from fastvae.latents import interpolate, principal_components
+from fastvae.model import taken
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from fastvae.model import Rows
     from fastvae.vae import VAE
 
 __all__ = [
@@ -60,7 +63,7 @@ __all__ = [
 
 def reconstructions(
     vae: VAE,
-    X: ArrayLike,
+    X: Rows,
     *,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
@@ -71,7 +74,7 @@ def reconstructions(
     Parameters
     ----------
     vae : VAE
-    X : array of shape (n_images, n_features)
+    X : array of shape (n_images, n_features), or Dataset
         The originals (uint8 pixels or floats); all of them are drawn.
     n_columns : int, optional
         Pairs in a line; by default 10, or 1 where the images are strips.
@@ -83,10 +86,10 @@ def reconstructions(
     -------
     Axes
     """
-    X = np.asarray(X)
-    original = as_floats(X)
+    rows, name = taken(X, "X")
+    original = np.atleast_2d(as_floats(as_array(rows, name)))
     height, width = shape_of_image(original.shape[1], image_shape)
-    reconstruction = vae.reconstruct(X)
+    reconstruction = np.atleast_2d(vae.reconstruct(rows))
     if n_columns is None:
         n_columns = 1 if height == 1 else 10
     gap = np.full((len(original), width), np.nan, dtype=np.float32)
@@ -128,8 +131,8 @@ def samples(
 
 def interpolation(
     vae: VAE,
-    start: ArrayLike,
-    end: ArrayLike,
+    start: Rows,
+    end: Rows,
     *,
     n_steps: int = 11,
     spherical: bool = False,
@@ -156,9 +159,8 @@ def interpolation(
     -------
     Axes
     """
-    mean_start, _ = vae.encode(np.atleast_2d(np.asarray(start)))
-    mean_end, _ = vae.encode(np.atleast_2d(np.asarray(end)))
-    path = interpolate(mean_start, mean_end, n_steps, spherical=spherical)
+    means = _posterior_means(vae, start), _posterior_means(vae, end)
+    path = interpolate(*means, n_steps, spherical=spherical)
     latents = path.swapaxes(0, 1).reshape(-1, path.shape[-1])
     decoded = vae.decode(latents)
     ax = draw_rows(ax, decoded, n_steps, image_shape, margins=(25, 50))
@@ -228,7 +230,7 @@ def manifold(
 
 def latent_space(
     vae: VAE,
-    X: ArrayLike,
+    X: Rows,
     labels: ArrayLike | None = None,
     *,
     ax: Axes | None = None,
@@ -242,7 +244,7 @@ def latent_space(
     ----------
     vae : VAE
         With at least two latent units.
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or Dataset
     labels : integer array of shape (n_samples,), optional
     ax : Axes, optional
 
@@ -255,7 +257,7 @@ def latent_space(
     ValueError
         If there are fewer than two latent units, or not one label for each row.
     """
-    mean, _ = vae.encode(X)
+    mean = _posterior_means(vae, X)
     if mean.shape[1] < 2:
         raise ValueError(
             f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]}"
@@ -272,7 +274,7 @@ def latent_space(
     if labels is None:
         _scatter(ax, points, PALETTE[0])
     else:
-        _scatter_classes(ax, points, np.asarray(labels))
+        _scatter_classes(ax, points, as_labels(labels, "labels"))
     ax.set_aspect("equal", adjustable="datalim")
     style_chart(ax, grid="both")
     label_axes(ax, names[0], names[1])
@@ -280,7 +282,7 @@ def latent_space(
 
 
 def activity(
-    vae: VAE, X: ArrayLike, *, threshold: float = ACTIVE_VARIANCE, ax: Axes | None = None
+    vae: VAE, X: Rows, *, threshold: float = ACTIVE_VARIANCE, ax: Axes | None = None
 ) -> Axes:
     """Draw the activity of each latent unit, most active first.
 
@@ -290,7 +292,7 @@ def activity(
     Parameters
     ----------
     vae : VAE
-    X : array of shape (n_samples, n_features)
+    X : array of shape (n_samples, n_features), or Dataset
     threshold : float
         Where the line between active and inactive is drawn.
     ax : Axes, optional
@@ -299,7 +301,7 @@ def activity(
     -------
     Axes
     """
-    mean, _ = vae.encode(X)
+    mean = _posterior_means(vae, X)
     variance = np.sort(mean.var(axis=0, dtype=np.float64))[::-1]
     active = variance > threshold
     ax = new_chart(7.0, 3.4) if ax is None else ax
@@ -360,6 +362,12 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
     if "val_elbo" in history:
         first.legend(fontsize=FONT_SIZE, frameon=False, labelcolor=INK)
     return figure
+
+
+def _posterior_means(vae: VAE, X: Rows) -> np.ndarray:
+    """Posterior means of rows, shape (n, n_latent); a single row is one of them."""
+    mean, _ = vae.encode(as_array(X, "X")[np.newaxis] if is_one_row(X) else X)
+    return mean
 
 
 def _scatter(ax: Axes, points: np.ndarray, colours: str | list[str]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.foreign import is_one_row
 from fastvae.guards import DrawCounter
 from fastvae.nn import Dense
 from fastvae.value import Value, own, public
@@ -169,14 +170,14 @@ class Sampler(Value):
         if self._pass is None:
             raise RuntimeError("backward needs the latents of a feedforward; call that first")
         mean, log_var, noise = self._pass
-        given = checks.layer_input(dz, "dz", self.n_latent, self.dtype)
+        given = checks.layer_input(dz, "dz", self.n_latent, self.dtype, pixels=False)
         if given.shape != noise.shape:
             raise ValueError(f"dz must have {len(noise)} rows; got {len(given)}")
         dmean, dlog_var = np.empty_like(given), np.empty_like(given)
         kernels.reparameterise_backward(dmean, dlog_var, given, log_var, noise)
         kernels.kl_divergence_backward(dmean, dlog_var, mean, log_var, kl_weight)
         dx = self.mean.backward(dmean) + self.log_var.backward(dlog_var)
-        return dx if np.ndim(dz) == 2 else dx[0]
+        return dx[0] if is_one_row(dz) else dx
 
     def __repr__(self) -> str:
         return f"Sampler({self.n_in}, {self.n_latent})"

@@ -211,8 +211,10 @@ def fit(
     chosen = optimizers.resolve(optimizer)
     clip = 0.0 if clip_norm is None else checks.number(clip_norm, "clip_norm", positive=True)
     listeners = callbacks_module.resolve(callbacks, verbose)
-    rows = vae.check_rows(getattr(data, "train", data), "data")
-    held_out = None if validation is None else vae.check_rows(validation, "validation")
+    rows = vae.check_rows(data, "data", "training")
+    held_out = None
+    if validation is not None:
+        held_out = vae.check_rows(validation, "validation", "validation")
     with vae.in_fit, _threads(n_threads):
         run = _Run(
             vae, rows, n_epochs, min(batch_size, len(rows)), chosen, schedule, clip, listeners

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastvae import checks, kernels, training
-from fastvae.model import Model
+from fastvae.foreign import is_one_row
+from fastvae.model import Model, Rows
 from fastvae.sampler import Sampler
 from fastvae.value import public
 
@@ -103,13 +104,13 @@ class VAE(Model):
 
     def fit(
         self,
-        data: Any,
+        data: Rows,
         *,
         epochs: int,
         batch_size: int = 128,
         learning_rate: float | Schedule = 1e-3,
         optimizer: str | Optimizer = "adam",
-        validation: ArrayLike | None = None,
+        validation: Rows | None = None,
         clip_norm: float | None = None,
         callbacks: Sequence[Any] = (),
         verbose: bool = True,
@@ -125,7 +126,9 @@ class VAE(Model):
         ----------
         data : array_like of shape (n, n_features), or Dataset
             Rows, or a data set whose training rows are taken. uint8 means pixels
-            (value / 255). Memory-mapped, strided and read-only arrays are read in place.
+            (value / 255), and is refused where its largest value is 1. Memory-mapped, strided
+            and read-only arrays are read in place. DataFrames (pandas, polars), CPU tensors and
+            masked arrays are taken too, unless a value is missing or masked.
         epochs : int
             Number of passes over the rows.
         batch_size : int
@@ -134,8 +137,9 @@ class VAE(Model):
             A number, or a schedule: a function of (step, total), see `fastvae.schedules`.
         optimizer : str or Adam, RMSprop, SGD
             The optimiser, or its name: "adam", "rmsprop", "sgd".
-        validation : array_like of shape (n, n_features), optional
-            Rows to evaluate after each epoch.
+        validation : array_like of shape (n, n_features), or Dataset, optional
+            Rows to evaluate after each epoch; of a data set the test rows, or where it has none
+            the training rows.
         clip_norm : float, optional
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
@@ -193,15 +197,15 @@ class VAE(Model):
             n_threads=n_threads,
         )
 
-    def encode(self, X: ArrayLike) -> tuple[NDArray[Any], NDArray[Any]]:
+    def encode(self, X: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
 
         The log-variance is the one that is used: within [-30, 20].
 
         Parameters
         ----------
-        X : array_like, shape (B, I) or (I,)
-            uint8 means pixels (value / 255).
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
 
         Raises
         ------
@@ -209,7 +213,7 @@ class VAE(Model):
             If X is not what the model takes.
         """
         mean, log_var = self.network.encode(self.check_rows(X))
-        return (mean[0], log_var[0]) if np.ndim(X) == 1 else (mean, log_var)
+        return (mean[0], log_var[0]) if is_one_row(X) else (mean, log_var)
 
     def decode(self, Z: ArrayLike) -> NDArray[Any]:
         """Return the means of p(x | z), shape (B, I) or (I,).
@@ -226,15 +230,15 @@ class VAE(Model):
         """
         latents = checks.rows(Z, "Z", self.n_latent, self.dtype)
         means = self.network.decode(np.ascontiguousarray(latents, self.dtype))
-        return means[0] if np.ndim(Z) == 1 else means
+        return means[0] if is_one_row(Z) else means
 
-    def reconstruct(self, X: ArrayLike) -> NDArray[Any]:
+    def reconstruct(self, X: Rows) -> NDArray[Any]:
         """Return the decoded posterior means, shape (B, I) or (I,).
 
         Parameters
         ----------
-        X : array_like, shape (B, I) or (I,)
-            uint8 means pixels (value / 255).
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
 
         Raises
         ------
@@ -242,17 +246,17 @@ class VAE(Model):
             If X is not what the model takes.
         """
         means = self.network.reconstruct(self.check_rows(X))
-        return means[0] if np.ndim(X) == 1 else means
+        return means[0] if is_one_row(X) else means
 
-    def feedforward(self, x: ArrayLike) -> NDArray[Any]:
+    def feedforward(self, x: Rows) -> NDArray[Any]:
         """Draw a latent for each row and decode it; `sampler.sample` is the latent drawn.
 
         Each call draws new noise; a new model of the same seed draws the same again.
 
         Parameters
         ----------
-        x : array_like, shape (B, I) or (I,)
-            uint8 means pixels (value / 255).
+        x : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
 
         Returns
         -------
@@ -290,15 +294,13 @@ class VAE(Model):
             kernels.normal(z, checks.seed(seed), kernels.STREAM_PRIOR, 0)
         return self.network.decode(z)
 
-    def elbo(
-        self, X: ArrayLike, n_samples: int = 1, seed: int = 0, per_sample: bool = False
-    ) -> Elbo:
+    def elbo(self, X: Rows, n_samples: int = 1, seed: int = 0, per_sample: bool = False) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
 
         Parameters
         ----------
-        X : array_like, shape (B, I) or (I,)
-            uint8 means pixels (value / 255).
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
         n_samples : int
             Latents drawn per row; the reconstruction loss is their mean, the KL is exact.
         seed : int
@@ -329,14 +331,14 @@ class VAE(Model):
         return Elbo(-(mean_reconstruction + mean_kl), mean_reconstruction, mean_kl)
 
     def gradients(
-        self, X: ArrayLike, noise: ArrayLike | None = None
+        self, X: Rows, noise: ArrayLike | None = None
     ) -> tuple[Losses, dict[str, NDArray[Any]]]:
         """Return the loss of rows taken as one batch, and its gradients.
 
         Parameters
         ----------
-        X : array_like, shape (B, I) or (I,)
-            uint8 means pixels (value / 255).
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
         noise : array_like, shape (B, Z), optional
             Standard normal noise of the latents; drawn like that of `feedforward` if missing.
 

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ..foreign import as_array
 from ..kernels import STREAM_DATASET, permutation, uniform
+from ..scales import warn_if_binary
 from .arrays import from_array, read_array_file
 from .download import fetch
 from .idx import read_labelled
@@ -50,7 +52,9 @@ class Dataset:
           file with the arrays `train`, `test`, `train_labels`, `test_labels` or `x_train`,
           `x_test`, `y_train`, `y_test` (all but the first may be missing; an archive of a
           single array holds training rows);
-        - an array of training rows. Further axes, as in (n, 28, 28), are flattened.
+        - an array of training rows. Further axes, as in (n, 28, 28), are flattened. DataFrames
+          (pandas, polars), CPU tensors and masked arrays are taken too, unless a value is
+          missing or masked.
     train_size, test_size : number of rows to take, from the first on; None takes all
     batch_size : rows of the batches that `batches` yields
     seed : of the order of the batches and the draws of test rows, and of the synthetic digits
@@ -139,6 +143,9 @@ class Dataset:
         b : int
             Number of rows: the batch size, for the last batch what is left.
         """
+        for rows, name in ((self.train, "train"), (self.test, "test")):
+            if rows.dtype == np.uint8:
+                warn_if_binary(rows, name)
         step = self._passes
         self._passes += 1
         return self._pass(step)
@@ -193,7 +200,10 @@ def _load(
                 "or the path of a .npy or .npz file, or an array"
             )
         return _Rows(str(path), *read_array_file(path))
-    return _Rows("array", *from_array(np.asarray(name)))
+    try:
+        return _Rows("array", *from_array(as_array(name, "array")))
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> _Rows:

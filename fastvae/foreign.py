@@ -1,0 +1,347 @@
+"""What the user gave, as a plain NumPy array: lists, masked arrays, tables, tensors, objects.
+
+Types of other libraries are recognised by `isinstance`, the class taken from `sys.modules`:
+nothing is imported for it, and an object that only has an attribute of some name is not taken
+for what it is not. Nothing is dropped on the way: a mask, a missing value, a string or a date is
+an error that says where it stands.
+"""
+
+from __future__ import annotations
+
+import reprlib
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+REAL_KINDS = "buif"
+_NUMBERS = (int, float, np.bool_, np.integer, np.floating)
+_TABLES = (("pandas", "DataFrame"), ("polars", "DataFrame"))
+_PANDAS_COLUMNS = ("Series", "Index", "api.extensions.ExtensionArray")
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """Return `values` as an array: of a real dtype, or of one that the caller has to refuse.
+
+    Arrays of real numbers pass through without a copy, and so does a pandas DataFrame of one
+    NumPy type. Tables of several types become float32 or float64, whichever holds them all: only
+    what is uint8 throughout stays uint8.
+
+    Raises
+    ------
+    TypeError
+        If the values are of a kind that is never converted, or a cell is no real number.
+    ValueError
+        If a value is masked or missing, or rows differ in length.
+    """
+    if type(values) is np.ndarray and values.dtype.kind in REAL_KINDS:
+        return values
+    if _is_a(values, "pandas", "DataFrame"):
+        return _from_pandas(values, name)
+    if _is_a(values, "polars", "DataFrame"):
+        return _from_polars(values, name)
+    return _checked(_converted(values, name), values, name)
+
+
+def as_labels(values: Any, name: str) -> NDArray[Any]:
+    """Return labels, which may be of any type, as an array.
+
+    Raises
+    ------
+    ValueError
+        If one is masked or missing.
+    """
+    if isinstance(values, (list, tuple)):
+        values = _listed(values, name)
+    array = _without_mask(np.asanyarray(values), name)
+    if array.dtype.kind in "fO":
+        missing = [i for i, label in enumerate(array.flat) if _is_missing(label)]
+        if missing:
+            raise ValueError(
+                f"{name} must have no missing values; {_counted(len(missing), 'missing')}, the "
+                f"first in {cell(values, np.unravel_index(missing[0], array.shape))}"
+            )
+    return array
+
+
+def is_one_row(values: Any) -> bool:
+    """Whether values that `as_array` takes are a vector, told without converting them."""
+    if isinstance(values, (list, tuple)):
+        return not isinstance(values[0], (list, tuple)) and np.ndim(values[0]) == 0
+    return np.ndim(values) == 1
+
+
+def cell(values: Any, place: Sequence[Any]) -> str:
+    """Where an element stands in what the user gave: row, and column or the column's name.
+
+    Parameters
+    ----------
+    values : object
+        What was given: its names of columns and rows are used where it has them.
+    place : sequence of int
+        Row and column; one number for a vector.
+    """
+    numbers = [int(i) for i in place]
+    if len(numbers) == 1:
+        label = column_name(values, numbers[0])
+        index = "" if label == str(numbers[0]) else f"; index {label}"
+        return f"position {numbers[0]} (counted from 0{index})"
+    if len(numbers) != 2:
+        return f"place {tuple(numbers)} (counted from 0)"
+    row, column = numbers
+    if not any(_is_a(values, *table) for table in _TABLES):
+        return f"row {row}, column {column_name(values, column)} (counted from 0)"
+    label = ""
+    if _is_a(values, "pandas", "DataFrame") and not _is_default(values.index):
+        label = f"; index {_shown(values.index[row])}"
+    return f"row {row} (counted from 0{label}), column {column_name(values, column)}"
+
+
+def column_name(values: Any, column: int) -> str:
+    """The name of a column in quotes, or its number where columns have no names."""
+    if any(_is_a(values, *table) for table in _TABLES):
+        names = values.columns
+    elif _is_a(values, "pandas", "Series"):  # one row
+        names = values.index
+    else:
+        return str(column)
+    return _shown(names[column])
+
+
+def _is_a(values: Any, module: str, path: str) -> bool:
+    """Whether `values` is an instance of a class of another library, if that is loaded."""
+    found: Any = sys.modules.get(module)
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return isinstance(found, type) and isinstance(values, found)
+
+
+def _converted(values: Any, name: str) -> NDArray[Any]:
+    """`values` as an array of whatever dtype, without mask."""
+    if _is_sparse(values):
+        raise TypeError(
+            f"{name} must be a dense array; got {_type_name(values)} of shape {values.shape} "
+            "(call .toarray())"
+        )
+    if _is_a(values, "torch", "Tensor"):
+        values = _from_torch(values, name)
+    elif any(_is_a(values, "pandas", path) for path in _PANDAS_COLUMNS):
+        values = _from_pandas_column(values, name)
+    elif isinstance(values, (list, tuple)):
+        values = _listed(values, name)
+    try:
+        array = np.asanyarray(values)
+    except ValueError as error:
+        reason = _ragged(values) or str(error)
+        raise ValueError(f"{name} must be an array of numbers; got {reason}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the __array__ of a foreign object raises
+        raise TypeError(
+            f"{name} must be an array of real numbers; got {_type_name(values)}, "
+            f"which does not become an array: {error}"
+        ) from error
+    array = _without_mask(array, name)
+    if isinstance(values, (list, tuple)) and array.dtype.kind not in REAL_KINDS:
+        # One string among numbers makes strings of all: only the objects show which it was.
+        array = np.array(values, dtype=object)
+    return array
+
+
+def _checked(array: NDArray[Any], values: Any, name: str) -> NDArray[Any]:
+    """An array of objects as one of numbers; refuses structured arrays."""
+    if array.dtype.names:
+        fields = ", ".join(map(repr, array.dtype.names))
+        raise TypeError(
+            f"{name} must be an array of real numbers; got a structured array with the fields "
+            f"{fields} (numpy.lib.recfunctions.structured_to_unstructured makes columns of them)"
+        )
+    if array.dtype.kind != "O" or array.ndim == 0:
+        return array
+    if not all(issubclass(kind, _NUMBERS) for kind in set(map(type, array.flat))):
+        for index, value in np.ndenumerate(array):
+            if not isinstance(value, _NUMBERS):
+                hint = " (use np.stack)" if isinstance(value, (list, tuple, np.ndarray)) else ""
+                raise TypeError(
+                    f"{name} must be an array of real numbers (uint8, integers or floats); got "
+                    f"dtype object: {cell(values, index)} holds {_brief(value)}{hint}"
+                )
+    try:
+        return array.astype(np.float64)
+    except OverflowError as error:
+        raise ValueError(f"{name} must be an array of numbers; got {error}") from None
+
+
+def _without_mask(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """The data of a masked array without masked values; other arrays as they are."""
+    if isinstance(array, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(array)
+        if mask.dtype == np.bool_ and mask.any():
+            first = np.unravel_index(mask.argmax(), mask.shape)
+            where = f", the first in {cell(array, first)}" if array.ndim else ""
+            raise ValueError(
+                f"{name} must have no masked values; "
+                f"{_counted(int(np.count_nonzero(mask)), 'masked')}{where}: "
+                "fill them (.filled(value)), or leave out those rows or columns"
+            )
+    return np.asarray(array)
+
+
+def _listed(values: Sequence[Any], name: str, depth: int = 0) -> Sequence[Any]:
+    """A list, with what NumPy would misread inside (a mask, a tensor, a column) made arrays."""
+    types = set(map(type, values))
+    if depth > 3 or all(issubclass(kind, (*_NUMBERS, str)) for kind in types):
+        return values
+    return [_element(value, f"{name}[{i}]", depth) for i, value in enumerate(values)]
+
+
+def _element(value: Any, name: str, depth: int) -> Any:
+    if isinstance(value, (list, tuple)):
+        return _listed(value, name, depth + 1)
+    foreign = (
+        isinstance(value, np.ma.MaskedArray)
+        or _is_a(value, "torch", "Tensor")
+        or _is_sparse(value)
+        or any(_is_a(value, *table) for table in _TABLES)
+        or any(_is_a(value, "pandas", path) for path in _PANDAS_COLUMNS)
+    )
+    return as_array(value, name) if foreign else value
+
+
+def _ragged(values: Any) -> str:
+    """In what two rows of a list differ; empty where something else is wrong."""
+    if not isinstance(values, (list, tuple)):
+        return ""
+    for i, row in enumerate(values):
+        size = _size(row)
+        if size != _size(values[0]):
+            return f"rows of unequal length: row 0 has {_size(values[0])}, row {i} has {size}"
+    return ""
+
+
+def _size(row: Any) -> str:
+    if isinstance(row, (list, tuple)) or (isinstance(row, np.ndarray) and row.ndim):
+        return "1 value" if len(row) == 1 else f"{len(row)} values"
+    return "a single value"
+
+
+def _from_torch(tensor: Any, name: str) -> Any:
+    wanted = f"{name} must be an array of real numbers; got a tensor"
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{wanted} on the device {tensor.device} (call .cpu())")
+    if tensor.layout is not sys.modules["torch"].strided:
+        raise TypeError(f"{wanted} of layout {tensor.layout} (call .to_dense())")
+    try:
+        return tensor.detach().resolve_neg().numpy()
+    except Exception as error:  # NumPy has no such type
+        raise TypeError(f"{wanted} of dtype {tensor.dtype} (call .float())") from error
+
+
+def _from_pandas(frame: Any, name: str) -> NDArray[Any]:
+    """A DataFrame as rows of numbers; without a copy where pandas has them in one array."""
+    dtypes = list(frame.dtypes)
+    for j, dtype in enumerate(dtypes):
+        _check_column(dtype, column_name(frame, j), name)
+    if len(set(dtypes)) == 1 and isinstance(dtypes[0], np.dtype):
+        return np.asarray(frame.to_numpy())
+    own = [j for j, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
+    missing = frame.iloc[:, own].isna().to_numpy()
+    if missing.any():
+        row, k = np.unravel_index(missing.argmax(), missing.shape)
+        raise _missing(int(np.count_nonzero(missing)), cell(frame, (row, own[k])), name)
+    columns = [frame.iloc[:, j].to_numpy(_numpy_dtype(d)) for j, d in enumerate(dtypes)]
+    return _joined(columns, len(frame))
+
+
+def _from_pandas_column(values: Any, name: str) -> NDArray[Any]:
+    """A Series, an Index or what they hold, as a vector: numbers, or objects to look into."""
+    series = sys.modules["pandas"].Series(values)
+    if series.dtype == object:
+        return series.to_numpy()
+    if series.dtype.kind not in REAL_KINDS:
+        raise TypeError(f"{name} must be an array of real numbers; got dtype {series.dtype}")
+    if not isinstance(series.dtype, np.dtype) and series.isna().any():
+        n_missing, first = int(series.isna().sum()), int(series.isna().to_numpy().argmax())
+        raise _missing(n_missing, cell(values, (first,)), name)
+    return np.asarray(series.to_numpy(_numpy_dtype(series.dtype)))
+
+
+def _from_polars(frame: Any, name: str) -> NDArray[Any]:
+    columns = []
+    for j, series in enumerate(frame.get_columns()):
+        if series.null_count():
+            first = int(series.is_null().to_numpy().argmax())
+            raise _missing(series.null_count(), cell(frame, (first, j)), name)
+        columns.append(series.to_numpy())
+        _check_column(columns[-1].dtype, column_name(frame, j), name, series.dtype)
+    return _joined(columns, len(frame))
+
+
+def _check_column(dtype: Any, column: str, name: str, shown: Any = None) -> None:
+    if dtype.kind not in REAL_KINDS:
+        raise TypeError(
+            f"{name} must have columns of numbers; column {column} is of dtype "
+            f"{dtype if shown is None else shown} (convert it to numbers, or leave it out)"
+        )
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype behind one of pandas': nullable and Arrow types, and sparse ones."""
+    if isinstance(dtype, np.dtype):
+        return dtype
+    return np.dtype(getattr(dtype, "numpy_dtype", None) or getattr(dtype, "subtype", np.float64))
+
+
+def _joined(columns: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
+    """Columns side by side: in their dtype if they share it, else in the float that holds all."""
+    dtypes = {column.dtype for column in columns}
+    shared: DTypeLike = np.result_type(np.float32, *dtypes)
+    if len(dtypes) == 1:
+        (shared,) = dtypes
+    table = np.empty((n_rows, len(columns)), shared)
+    for j, column in enumerate(columns):
+        table[:, j] = column
+    return table
+
+
+def _missing(count: int, where: str, name: str) -> ValueError:
+    return ValueError(
+        f"{name} must have no missing values; {_counted(count, 'missing')}, the first in {where}"
+    )
+
+
+def _is_sparse(values: Any) -> bool:
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse is not None and bool(sparse.issparse(values))
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, or one of pandas' and NumPy's values for what is not there."""
+    pandas: Any = sys.modules.get("pandas")
+    own = () if pandas is None else (pandas.NA, pandas.NaT)
+    not_a_number = isinstance(label, (float, np.floating)) and label != label
+    return label is None or not_a_number or any(label is value for value in own)
+
+
+def _is_default(index: Any) -> bool:
+    """Whether row labels are only the rows' numbers."""
+    return _is_a(index, "pandas", "RangeIndex") and index.start == 0 and index.step == 1
+
+
+def _shown(label: Any) -> str:
+    """A row's or column's name as it would be written in Python."""
+    return _brief(label.item() if isinstance(label, np.generic) else label)
+
+
+def _brief(value: Any) -> str:
+    return reprlib.repr(value)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {'is' if count == 1 else 'are'} {what}"
+
+
+def _type_name(values: Any) -> str:
+    return f"{type(values).__module__}.{type(values).__qualname__}".removeprefix("builtins.")
