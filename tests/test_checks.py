@@ -73,13 +73,30 @@ def test_unaligned_rows_are_converted():
         (np.zeros((0, 4)), ValueError, r"at least one row; got shape \(0, 4\)"),
         (np.zeros(0), ValueError, r"X must have 4 columns; got shape \(0,\)"),
         (3.0, ValueError, r"X must have 4 columns; got shape \(\)"),
-        ([[0, 1, np.nan, 0]], ValueError, "X must be finite"),
-        ([[0, 1, np.inf, 0]], ValueError, "X must be finite"),
-        ([[0, 1, -0.5, 0]], ValueError, r"\[0, 1\] for the Bernoulli .* from -0.5 to 1"),
-        ([[0, 1, 1.5, 0]], ValueError, "from 0 to 1.5$|from 0 to 1.5 of"),
-        (np.full((2, 4), 255), ValueError, "int64: pass uint8 or divide by 255"),
-        (np.full((2, 4), 255.0), ValueError, "float64: pass uint8 or divide by 255"),
-        (np.zeros((2, 4), object), TypeError, "real numbers .* got dtype object"),
+        ([[0, 1, np.nan, 0]], ValueError, "X must be finite; 1 value is .* in row 0, column 2 "),
+        ([[0, 1, np.inf, 0]], ValueError, "X must be finite; 1 value is .* in row 0, column 2 "),
+        (
+            [[0, 9, 0, 0], [0, np.nan, -np.inf, 0]],
+            ValueError,
+            "2 values are .* in row 1, column 1 ",
+        ),
+        (
+            [[0, 1, -0.5, 0]],
+            ValueError,
+            r"\[0, 1\] for the Bernoulli .* from -0.5 to 1, .* column 2",
+        ),
+        ([[0, 1, 1.5, 0]], ValueError, r"from 0 to 1.5, .*: divide by the maximum \(X / 1.5\)"),
+        (
+            np.full((2, 4), 255),
+            ValueError,
+            r"from 255 to 255, .* divide by the maximum \(X / 255\)",
+        ),
+        (
+            np.full((2, 4), 16.0),
+            ValueError,
+            r"MinMaxScaler\(clip=True\).* likelihood=\"gaussian\"$",
+        ),
+        (np.full((2, 4), None), TypeError, "real numbers .* got dtype object: row 0, column 0 "),
         (np.zeros((2, 4), complex), TypeError, "real numbers .* got dtype complex128"),
         (np.full((2, 4), "a"), TypeError, "real numbers .* got dtype <U1"),
         ([[0, 1], [1]], ValueError, "X must be an array of numbers"),
@@ -100,9 +117,42 @@ def test_a_bad_value_is_found_in_every_chunk(monkeypatch):
             rows(X)
 
 
+def test_the_range_is_that_of_all_rows(monkeypatch):
+    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)
+    X = np.zeros((7, 4))
+    X[3, 1], X[5, 2], X[6, 0] = 3, -2, 16
+    with pytest.raises(ValueError, match=r"from -2 to 16, the first outside in row 3, column 1 "):
+        rows(X)
+    with pytest.raises(ValueError, match=r"from 0 to 16, [^8]*$"):  # uint8 is no remedy
+        rows(np.abs(X))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_what_rounding_puts_outside_the_interval_is_clipped(dtype, monkeypatch):
+    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)
+    eps = np.finfo(dtype).eps
+    X = np.full((5, 4), 0.5, dtype)
+    X[3, 2], X[4, 0], X[1, 1] = 1 + 4 * eps, -4 * eps, 1 + eps
+    before = X.copy()
+    checked = rows(X)
+    assert checked[3, 2] == checked[1, 1] == 1
+    assert checked[4, 0] == 0
+    assert np.count_nonzero(checked != 0.5) == 3
+    np.testing.assert_array_equal(X, before)
+    for value in (1 + 6 * eps, -5 * eps):
+        X[2, 2] = value
+        with pytest.raises(ValueError, match="the first outside in row"):
+            rows(X)
+
+
+def test_a_value_just_outside_is_shown_in_full():
+    with pytest.raises(ValueError, match="from 0 to 1.0000012, the first outside"):
+        rows(np.array([[0, 1, 1.0000012, 0]], np.float32))
+
+
 def test_gaussian_rows_may_be_any_finite_number():
     np.testing.assert_array_equal(rows([[-5, 300, 2, 0]], unit_interval=False), [[-5, 300, 2, 0]])
-    with pytest.raises(ValueError, match="must fit float32"):
+    with pytest.raises(ValueError, match="must fit float32; .* too large in row 0, column 0 "):
         rows(np.full((1, 4), 1e300), unit_interval=False)
 
 

@@ -254,6 +254,17 @@ def test_a_data_set_stands_for_its_training_rows():
     assert_same_parameters(vae, parameters(expected))
 
 
+def test_a_data_set_to_validate_on_stands_for_its_test_rows(tmp_path):
+    np.savez(tmp_path / "both.npz", train=X[:15], test=X[15:])
+    both = Dataset(tmp_path / "both.npz")
+    for held_out, rows in ((both, X[15:]), (Dataset(X[:15]), X[:15])):
+        vae = small_vae()
+        history = vae.fit(both, epochs=1, validation=held_out, verbose=False)
+        assert history["val_elbo"] == [vae.elbo(rows, seed=vae.seed).elbo]
+    with pytest.raises(ValueError, match="validation.test must have 36 columns"):
+        small_vae(n_features=36).fit(X[:, :36], epochs=1, validation=both, verbose=False)
+
+
 def test_uint8_trains_like_its_values_over_255():
     pixels = small_vae()
     pixels.fit(X, epochs=2, batch_size=10, verbose=False)
@@ -409,8 +420,11 @@ BAD = [
     ({"data": X[:, :5]}, ValueError, "data must have 37 columns; got shape"),
     ({"data": X[:0]}, ValueError, "data must have at least one row"),
     ({"data": np.full((3, 37), np.nan)}, ValueError, "data must be finite"),
-    ({"data": X.astype(int)}, ValueError, "pass uint8 or divide by 255"),
-    ({"data": X.astype(object)}, TypeError, "data must be an array of real numbers"),
+    ({"data": X.astype(int)}, ValueError, r"divide by the maximum \(data / 255\)"),
+    ({"data": np.full((3, 37), None)}, TypeError, "data must be an array of real numbers"),
+    ({"data": X // 255}, ValueError, r"data is uint8, .* pass data.astype\(bool\)"),
+    ({"validation": X // 255}, ValueError, "validation is uint8, .* its largest value is 1"),
+    ({"data": Dataset(X // 255)}, ValueError, r"data.train is uint8, .* data.train.astype\(bool\)"),
     ({"data": X.astype(complex)}, TypeError, "data must be an array of real numbers"),
     ({"data": "mnist"}, TypeError, "data must be an array of real numbers .*; got str"),
     ({"data": object()}, TypeError, "data must be an array of real numbers .*; got object"),

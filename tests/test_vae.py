@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import MLP, VAE, Dense, Sampler, evaluation, kernels
+from fastvae import MLP, VAE, Dataset, Dense, Sampler, evaluation, kernels
 
 X = pixel_rows(21, 37)
 
@@ -298,11 +298,24 @@ def test_bad_rows(method):
     for rows, message in [
         (X[:, :36], "37 columns"),
         (X[:0], "at least one row"),
-        (X.astype(float), r"pass uint8 or divide by 255"),
-        (np.full((2, 37), np.nan), "finite"),
+        (X.astype(float), r"divide by the maximum \(\w / 255\)"),
+        (np.full((2, 37), np.nan), r"74 values are NaN or infinite, the first in row 0, column 0 "),
     ]:
         with pytest.raises(ValueError, match=message):
             getattr(vae, method)(rows)
+
+
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "feedforward", "elbo", "gradients"])
+def test_a_data_set_stands_for_its_training_rows(method):
+    data = Dataset(X[:9])
+    given, expected = (getattr(small_vae(), method)(rows) for rows in (data, X[:9]))
+    np.testing.assert_equal(given, expected)
+    with pytest.raises(ValueError, match=r"(X|x).train must have 36 columns; got shape \(9, 37\)"):
+        getattr(small_vae(n_features=36), method)(data)
+
+
+def test_evaluate_takes_a_data_set():
+    assert evaluation.evaluate(small_vae(), Dataset(X)) == evaluation.evaluate(small_vae(), X)
 
 
 def test_failed_construction_leaves_the_parts_free():
