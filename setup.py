@@ -11,6 +11,8 @@ VERSION = re.search(
 ).group(1)
 
 TEST = ["pytest>=8,<10", "pytest-benchmark>=5,<6", "threadpoolctl>=3.5,<4"]
+# What users give beside arrays; pandas and the like are recognised, and never imported.
+TABLES = ["pandas>=2.2,<4"]
 NOTEBOOK = ["nbclient>=0.10,<1", "nbformat>=5.10,<6", "ipykernel>=6.29,<8"]
 
 setup(
@@ -43,6 +45,7 @@ setup(
     extras_require={
         "test": [
             *TEST,
+            *TABLES,
             *NOTEBOOK,
             "hypothesis>=6.100,<7",
             "joblib>=1.4,<2",

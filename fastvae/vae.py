@@ -161,7 +161,8 @@ class VAE(Model):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not what it must be; nothing has changed then.
+            If an argument is not what it must be (errors about one value name its row and
+            column); nothing has changed then.
         FloatingPointError
             If the loss, the weights or the optimiser's moments are no longer finite; epoch and
             step are named. Weights, `updates` and `epochs` are then those of the end of the last
@@ -170,6 +171,12 @@ class VAE(Model):
             If the model is being trained already.
         KeyboardInterrupt
             On Ctrl-C, within a second; the weights are those after the last finished update.
+
+        Warns
+        -----
+        UserWarning
+            If uint8 rows are dark (no value above 63), or the columns of rows for the Gaussian
+            likelihood have huge or very different scales.
 
         Notes
         -----
