@@ -68,7 +68,7 @@ def as_labels(values: Any, name: str) -> NDArray[Any]:
 
 def is_one_row(values: Any) -> bool:
     """Whether values that `as_array` takes are a vector, told without converting them."""
-    if isinstance(values, (list, tuple)):
+    if isinstance(values, (list, tuple)) and values:
         return not isinstance(values[0], (list, tuple)) and np.ndim(values[0]) == 0
     return np.ndim(values) == 1
 
@@ -243,7 +243,8 @@ def _from_pandas(frame: Any, name: str) -> NDArray[Any]:
     """A DataFrame as rows of numbers; without a copy where pandas has them in one array."""
     dtypes = list(frame.dtypes)
     for j, dtype in enumerate(dtypes):
-        _check_column(dtype, column_name(frame, j), name)
+        if dtype.kind not in REAL_KINDS:
+            raise _no_numbers(dtype, column_name(frame, j), name)
     if len(set(dtypes)) == 1 and isinstance(dtypes[0], np.dtype):
         return np.asarray(frame.to_numpy())
     own = [j for j, dtype in enumerate(dtypes) if not isinstance(dtype, np.dtype)]
@@ -274,17 +275,11 @@ def _from_polars(frame: Any, name: str) -> NDArray[Any]:
         if series.null_count():
             first = int(series.is_null().to_numpy().argmax())
             raise _missing(series.null_count(), cell(frame, (first, j)), name)
-        columns.append(series.to_numpy())
-        _check_column(columns[-1].dtype, column_name(frame, j), name, series.dtype)
+        column = series.to_numpy()
+        if column.dtype.kind not in REAL_KINDS:
+            raise _no_numbers(series.dtype, column_name(frame, j), name)
+        columns.append(column)
     return _joined(columns, len(frame))
-
-
-def _check_column(dtype: Any, column: str, name: str, shown: Any = None) -> None:
-    if dtype.kind not in REAL_KINDS:
-        raise TypeError(
-            f"{name} must have columns of numbers; column {column} is of dtype "
-            f"{dtype if shown is None else shown} (convert it to numbers, or leave it out)"
-        )
 
 
 def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
@@ -306,6 +301,13 @@ def _joined(columns: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
     return table
 
 
+def _no_numbers(dtype: Any, column: str, name: str) -> TypeError:
+    return TypeError(
+        f"{name} must have columns of numbers; column {column} is of dtype {dtype} "
+        "(convert it to numbers, or leave it out)"
+    )
+
+
 def _missing(count: int, where: str, name: str) -> ValueError:
     return ValueError(
         f"{name} must have no missing values; {_counted(count, 'missing')}, the first in {where}"
@@ -313,16 +315,15 @@ def _missing(count: int, where: str, name: str) -> ValueError:
 
 
 def _is_sparse(values: Any) -> bool:
-    sparse = sys.modules.get("scipy.sparse")
-    return sparse is not None and bool(sparse.issparse(values))
+    return any(_is_a(values, "scipy.sparse", kind) for kind in ("spmatrix", "sparray"))
 
 
 def _is_missing(label: Any) -> bool:
     """Whether a label is None, or one of pandas' and NumPy's values for what is not there."""
-    pandas: Any = sys.modules.get("pandas")
-    own = () if pandas is None else (pandas.NA, pandas.NaT)
-    not_a_number = isinstance(label, (float, np.floating)) and label != label
-    return label is None or not_a_number or any(label is value for value in own)
+    if isinstance(label, (float, np.floating)):
+        return bool(np.isnan(label))
+    pandas = sys.modules.get("pandas")
+    return label is None or any(label is getattr(pandas, kind, None) for kind in ("NA", "NaT"))
 
 
 def _is_default(index: Any) -> bool:

@@ -347,17 +347,13 @@ class Model(Value):
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
-    def check_rows(
-        self,
-        X: Rows,
-        name: str = "X",
-        use: Use = "pass",
-    ) -> NDArray[Any]:
+    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
         """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
 
         What is read otherwise than it may be meant is refused or warned of, see `scales`.
         """
-        X, name = taken(X, name, use)
+        if isinstance(X, Dataset):
+            X, name = taken(X, name, use)
         unit_interval = self.likelihood == "bernoulli"
         rows = checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
         if rows.dtype == checks.UINT8:

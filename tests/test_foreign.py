@@ -399,9 +399,13 @@ def test_sparse_matrices_are_refused_with_what_to_write():
 
 
 def test_a_stand_in_for_a_library_is_not_taken_for_it(monkeypatch):
-    for name in ("pandas", "polars", "torch"):
+    for name in ("pandas", "polars", "torch", "scipy.sparse"):
         monkeypatch.setitem(sys.modules, name, types.SimpleNamespace())
     np.testing.assert_array_equal(rows(TABLE.tolist()), TABLE)
+    np.testing.assert_array_equal(rows([*TABLE]), TABLE)
+    assert foreign.as_labels(["a", "b"], "labels").tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="1 is missing, the first in position 1 "):
+        foreign.as_labels(["a", None], "labels")
 
 
 def test_no_foreign_library_is_imported():
@@ -410,7 +414,7 @@ import sys, fastvae, numpy as np
 vae = fastvae.VAE.from_sizes(4, (3,), 2)
 vae.encode([[0, 1, 0.5, 1]])
 fastvae.Dataset(np.ma.array([[0.0, 1.0]]))
-print(*sorted({"pandas", "polars", "torch", "scipy.sparse", "sklearn"} & set(sys.modules)))
+print(*sorted({"pandas", "polars", "torch", "pyarrow", "sklearn"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
