@@ -1,7 +1,15 @@
 """The latent: reparameterisation, KL divergence to N(0, I), and their gradients.
 
-B rows, Z latent units. log_var is bounded to [LOG_VAR_MIN, LOG_VAR_MAX] wherever it is used,
-and gradients are those of what was computed: they vanish outside the bounds.
+B rows, Z latent units. A log_var of v is bounded to b = min(max(v, LOG_VAR_MIN), LOG_VAR_MAX)
+wherever it enters exp: the standard deviation is exp(b / 2). The KL goes on from a bound along its
+tangent there,
+
+    kl(v) = k(b) + k'(b) (v - b),   k(v) = (exp(v) - 1 - v) / 2,   k'(v) = (exp(v) - 1) / 2,
+
+which is k(v) within the bounds. Beyond them it is larger than k(b), the divergence of the normal
+distribution that is drawn from, so that the bound on the likelihood stays one; and its slope k'(b)
+brings log_var back, where a slope of 0 would leave it outside for good. Gradients are those of what
+was computed: k'(b) for the KL, 0 beyond the bounds for the draw.
 """
 
 from __future__ import annotations
@@ -52,22 +60,24 @@ def draw(mean: Any, log_var: Any, noise: Any) -> Any:
 
 @device_function
 def kl_terms(mean: Any, log_var: Any) -> Any:
-    """(exp(v) + m^2 - 1 - v) / 2, v the bounded log_var."""
+    """m^2 / 2 + kl(log_var); see the module."""
     v = bound_log_var(log_var)
-    total = fma(mean, mean, vmath.exp(v)) - constant(v, 1.0) - v
-    return total * constant(v, 0.5)
+    one = constant(v, 1.0)
+    e = vmath.exp(v)
+    total = fma(mean, mean, e) - one - v
+    return fma(e - one, log_var - v, total) * constant(v, 0.5)
 
 
 @device_function
 def kl_slope(log_var: Any) -> Any:
-    """The derivative of kl_terms by log_var: (exp(v) - 1) / 2 within the bounds, else 0."""
+    """The derivative of kl_terms by log_var: (exp(v) - 1) / 2, v the bounded log_var."""
     v = bound_log_var(log_var)
-    return (vmath.exp(v) - constant(v, 1.0)) * constant(v, 0.5) * within_bounds(log_var)
+    return (vmath.exp(v) - constant(v, 1.0)) * constant(v, 0.5)
 
 
 @device_function
 def draw_slope(log_var: Any, noise: Any) -> Any:
-    """The derivative of draw by log_var: exp(log_var / 2) noise / 2 within the bounds."""
+    """The derivative of draw by log_var: exp(log_var / 2) noise / 2 within the bounds, else 0."""
     return deviation(log_var) * noise * constant(log_var, 0.5) * within_bounds(log_var)
 
 
@@ -169,7 +179,7 @@ def _kl_row_backward(
 
 @parallel_kernel
 def reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
-    """z = mean + exp(log_var / 2) noise (Kingma & Welling 2013, section 2.4).
+    """z = mean + exp(b / 2) noise, b the bounded log_var (Kingma & Welling 2013, section 2.4).
 
     Parameters
     ----------
@@ -184,7 +194,7 @@ def reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
 
 @parallel_kernel
 def reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, noise: Any) -> None:
-    """dmean = dz; dlog_var = dz exp(log_var / 2) noise / 2, 0 outside the bounds of log_var.
+    """dmean = dz; dlog_var = dz exp(log_var / 2) noise / 2, 0 beyond the bounds of log_var.
 
     Parameters
     ----------
@@ -201,7 +211,9 @@ def reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, no
 def kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
     """KL(N(mean, exp(log_var)) || N(0, I)) per row, in nats.
 
-    Sum over latents of (exp(v) + m^2 - 1 - v) / 2 (Kingma & Welling 2013, appendix B).
+    Sum over latents of (exp(v) + m^2 - 1 - v) / 2 (Kingma & Welling 2013, appendix B). With
+    log_var beyond a bound b (-30 or 20) it is the divergence at b, and goes on along the tangent
+    there: plus (exp(b) - 1) (v - b) / 2.
 
     Parameters
     ----------
@@ -217,6 +229,8 @@ def kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
 @parallel_kernel
 def kl_divergence_backward(dmean: Any, dlog_var: Any, mean: Any, log_var: Any, scale: Any) -> None:
     """Add scale * dKL/dmean = scale m and scale * dKL/dlog_var = scale (exp(v) - 1) / 2.
+
+    Beyond a bound b (-30 or 20) of log_var the latter is that at b: it pushes back.
 
     Parameters
     ----------

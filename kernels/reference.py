@@ -222,7 +222,8 @@ def reparameterise_backward(
 def kl_divergence(kl: Array, mean: Array, log_var: Array) -> None:
     """KL divergence of N(mean, exp(log_var)) from N(0, I), per row, in nats.
 
-    ``kl = sum(exp(v) + mean^2 - 1 - v) / 2``, v the clipped ``log_var`` ([1]_ appendix B).
+    ``kl = sum(exp(v) + mean^2 - 1 - v) / 2``, v = ``log_var`` ([1]_ appendix B). Beyond a bound b
+    a latent's term goes on along its tangent: ``exp(b) + mean^2 - 1 - b + (exp(b) - 1) (v - b)``.
 
     Parameters
     ----------
@@ -231,8 +232,12 @@ def kl_divergence(kl: Array, mean: Array, log_var: Array) -> None:
     """
     clipped = np.clip(log_var, LOG_VAR_MIN, LOG_VAR_MAX)
     terms = np.exp(clipped)
+    slope = terms - 1
     terms -= clipped
     terms -= 1
+    np.subtract(log_var, clipped, out=clipped)
+    clipped *= slope
+    terms += clipped
     np.square(mean, out=clipped)
     terms += clipped
     np.sum(terms, axis=1, dtype=np.float64, out=kl)
@@ -244,8 +249,8 @@ def kl_divergence_backward(
 ) -> None:
     """Add ``scale`` times the gradient of `kl_divergence` to ``dmean`` and ``dlog_var``.
 
-    The gradients are ``mean`` and ``(exp(log_var) - 1) / 2``, the latter 0 where ``log_var`` is
-    clipped (derivative of [1]_ appendix B).
+    The gradients are ``mean`` and ``(exp(v) - 1) / 2``, v the clipped ``log_var`` (derivative of
+    [1]_ appendix B): constant beyond the bounds, where it pushes ``log_var`` back.
 
     Parameters
     ----------
@@ -258,7 +263,6 @@ def kl_divergence_backward(
     np.exp(terms, out=terms)
     terms -= 1
     terms *= 0.5 * float(scale)
-    np.copyto(terms, 0, where=_is_clipped(log_var))
     dlog_var += terms
 
 

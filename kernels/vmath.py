@@ -29,10 +29,8 @@ from .simd import (
     libm_exp,
     libm_log,
     libm_sin,
-    round_even,
     select,
     to_float,
-    to_integer,
 )
 
 _LOG2_E = 1.4426950408889634
@@ -50,7 +48,8 @@ def _exp32_below(x: Any) -> Any:
     """exp of x <= 88.72 (or NaN)."""
     # n = x / ln 2 is rounded by adding a number whose last bit counts ones, which leaves n in the
     # low bits; n ln 2 is taken off so that |r| <= 0.347, and exp(r) - 1 - r = r^2 q(r) there
-    # within 3e-9. NaN goes through all of it.
+    # within 3e-9. k takes a NaN's payload for an exponent, so the last select passes NaN itself: its
+    # other side is NaN there and 0 where x was too low.
     low = constant(x, _EXP_MIN)
     bounded = select(x < low, low, x)
     shifted = fma(bounded, constant(x, _LOG2_E), constant(x, _ROUNDER))
@@ -64,7 +63,7 @@ def _exp32_below(x: Any) -> Any:
     p = fma(q, square, r) + constant(x, 1.0)
     k = as_integer(shifted)
     y = as_float(as_integer(p) + (k << constant(k, 23)))
-    return select(x < low, constant(x, 0.0), y)
+    return select(x >= low, y, bounded - low)
 
 
 @device_function
@@ -129,10 +128,11 @@ def _tanh32(x: Any) -> Any:
 
 @device_function
 def _turn32(u: Any) -> Any:
-    # One turn is reduced to |r| <= 1/8 around the nearest quarter; the quarter picks the branch.
-    quarter = round_even(u * constant(u, 4.0))
-    r = fma(quarter, constant(u, -0.25), u)
-    k = to_integer(quarter)
+    # One turn is reduced to |r| <= 1/8 around the nearest quarter; the quarter picks the branch. It
+    # is rounded as in _exp32_below, since converting NaN to an integer is not defined.
+    shifted = fma(u, constant(u, 4.0), constant(u, _ROUNDER))
+    r = fma(shifted - constant(u, _ROUNDER), constant(u, -0.25), u)
+    k = as_integer(shifted)
     t = r * r
     s = fma(t, constant(u, 41.487007), constant(u, -76.698364))
     s = fma(s, t, constant(u, 81.60521))
