@@ -45,6 +45,20 @@ def eps(dtype: npt.DTypeLike) -> float:
     return float(np.finfo(dtype).eps)
 
 
+def nans(dtype: npt.DTypeLike) -> Array:
+    """NaN of both signs: NumPy's own, and others with the payloads of each single bit and more.
+
+    Those without the highest bit of the fraction are signalling.
+    """
+    kind = np.dtype(dtype)
+    n_bits, word = np.finfo(kind).nmant, np.dtype(f"u{kind.itemsize}").type
+    fraction = [1 << bit for bit in range(n_bits)] + [(1 << n_bits) - 1, (1 << n_bits - 1) | 1]
+    exponent = int(np.array(np.inf, kind).view(word))
+    bits = [exponent | payload for payload in fraction]
+    sign = 1 << (8 * kind.itemsize - 1)
+    return np.array(bits + [sign | value for value in bits], word).view(kind)
+
+
 def poisoned(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
     """An output in which an element that is never written shows: NaN, or -1 for integers."""
     return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -1, dtype)

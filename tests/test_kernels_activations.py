@@ -21,6 +21,7 @@ from kernel_checks import (
     eps,
     expected,
     generator,
+    nans,
     poisoned,
 )
 
@@ -113,6 +114,21 @@ def test_backward_passes_nan_on(module: ModuleType, dtype: DType, activation: st
     (dx,) = call(module, "activation_backward", [np.zeros_like(dy)], dy, y, code)
     bad = np.isnan(dy) | (np.isnan(y) if activation != "identity" else False)
     np.testing.assert_array_equal(np.isnan(dx), bad)
+
+
+@each_dtype
+@each_activation
+def test_nan_of_any_payload_passes(dtype: DType, activation: str) -> None:
+    code, x = kernels.ACTIVATIONS[activation], np.repeat(nans(dtype), 2)[np.newaxis]
+    x[0, ::2] = 0.5
+    out = np.zeros_like(x)
+    (y,) = call(kernels, "activation_forward", [out], x, code)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(x))
+    (dx,) = call(kernels, "activation_backward", [out], x, out, code)
+    np.testing.assert_array_equal(np.isnan(dx), np.isnan(x))
+    if activation != "identity":
+        (dx,) = call(kernels, "activation_backward", [out], np.ones_like(x), x, code)
+        np.testing.assert_array_equal(np.isnan(dx), np.isnan(x))
 
 
 @each_implementation

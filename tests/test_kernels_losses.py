@@ -17,9 +17,11 @@ from kernel_checks import (
     eps,
     expected,
     generator,
+    nans,
     poisoned,
 )
 
+from fastvae import kernels
 from fastvae.kernels._isa import panel_width
 
 PANEL = panel_width(4)
@@ -131,3 +133,16 @@ def test_backward_is_the_gradient(module: ModuleType, loss: str) -> None:
 
     (gradient,) = call(module, f"{loss}_backward", [poisoned(shape, float)], prediction, x, scale)
     assert_vjp(forward, [prediction], [gradient], np.full(shape[0], scale), seed=5)
+
+
+@each_dtype
+@each_loss
+def test_nan_of_any_payload_passes(dtype: DType, loss: str) -> None:
+    bad = np.repeat(nans(dtype), 2)[:, np.newaxis]
+    bad[::2] = 0.5
+    zero = np.zeros_like(bad)
+    for inputs in ((bad, zero), (zero, bad)):
+        (total,) = call(kernels, loss, [poisoned(len(bad), float)], *inputs)
+        np.testing.assert_array_equal(np.isnan(total), np.isnan(bad[:, 0]))
+        (slope,) = call(kernels, f"{loss}_backward", [zero], *inputs, 1.0)
+        np.testing.assert_array_equal(np.isnan(slope), np.isnan(bad))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kernel_checks import Array, DType, assert_within, compiled, each_dtype, eps
+from kernel_checks import Array, DType, assert_within, compiled, each_dtype, eps, nans
 
 from fastvae.kernels import vmath
 from fastvae.kernels._isa import ISA, isa
@@ -51,6 +51,18 @@ def apply_sigmoid(out: Any, x: Any) -> None:
 def apply_softplus(out: Any, x: Any) -> None:
     for i in range(0, x.size, lane_count(pointer(x))):
         store(pointer(out), i, vmath.softplus(load(pointer(x), i)))
+
+
+@compiled
+def apply_exp_of_negative(out: Any, x: Any) -> None:
+    for i in range(0, x.size, lane_count(pointer(x))):
+        store(pointer(out), i, vmath.exp_of_negative(load(pointer(x), i)))
+
+
+@compiled
+def apply_rectify(out: Any, x: Any) -> None:
+    for i in range(0, x.size, lane_count(pointer(x))):
+        store(pointer(out), i, vmath.rectify(load(pointer(x), i)))
 
 
 @compiled
@@ -123,16 +135,25 @@ def test_limits(dtype: DType) -> None:
 
 
 @each_dtype
-def test_nan_passes(dtype: DType) -> None:
-    x = np.full(16, 0.5, dtype)
-    x[5] = np.nan
-    for kernel in (apply_exp, apply_log, apply_log1p, apply_tanh, apply_sigmoid, apply_softplus):
-        out = np.zeros_like(x)
-        kernel(out, x)
-        np.testing.assert_array_equal(np.isnan(out), np.isnan(x))
-    out = np.zeros((2, 16), dtype)
-    apply_cos_sin_turn(out, x)
-    np.testing.assert_array_equal(np.isnan(out), [np.isnan(x)] * 2)
+@pytest.mark.parametrize("lane", range(16))
+def test_nan_passes(dtype: DType, lane: int) -> None:
+    """NaN of every sign and payload, quiet and signalling: its bits are those of no number."""
+    for nan in nans(dtype):
+        x = np.full(16, -0.5, dtype)
+        x[lane] = nan
+        for kernel in (apply_exp, apply_exp_of_negative, apply_tanh, apply_sigmoid, apply_softplus,
+                       apply_rectify):  # fmt: skip
+            out = np.zeros_like(x)
+            kernel(out, x)
+            np.testing.assert_array_equal(np.isnan(out), np.isnan(x), kernel.__name__)
+        np.negative(x, out=x)
+        for kernel in (apply_log, apply_log1p):
+            out = np.zeros_like(x)
+            kernel(out, x)
+            np.testing.assert_array_equal(np.isnan(out), np.isnan(x))
+        out = np.zeros((2, 16), dtype)
+        apply_cos_sin_turn(out, x)
+        np.testing.assert_array_equal(np.isnan(out), [np.isnan(x)] * 2)
 
 
 @pytest.mark.parametrize(
