@@ -35,19 +35,25 @@ def list_size(n: Any) -> Any:
 
 
 @device_function
+def _lowest(n: Any) -> Any:
+    """The word whose n < 64 lowest bits are set. Bits are uint64: signed ones may overflow."""
+    return (np.uint64(1) << n) - np.uint64(1)
+
+
+@device_function
 def _append_by_bits(numbers: Any, values: Any, length: Any, x: Any, n: Any, first: Any) -> Any:
     count = lane_count(x)
-    bits = np.int64(0)
+    bits = np.uint64(0)
     for c in range(0, n, count):
         bits |= nonzero_bits(load(x, c)) << c
     if n < SPAN:  # what stands behind the last one does not count
-        bits &= (np.int64(1) << n) - 1
-    while bits != 0:
+        bits &= _lowest(n)
+    while bits != np.uint64(0):
         place = trailing_zeros(bits)
         put(numbers, length, np.int32(first + place))
         put(values, length, get(x, place))
         length += 1
-        bits &= bits - 1
+        bits &= bits - np.uint64(1)
     return length
 
 
@@ -58,8 +64,8 @@ def _append_by_vectors(numbers: Any, values: Any, length: Any, x: Any, n: Any, f
         value = load(x, c)
         bits = nonzero_bits(value)
         if n - c < count:
-            bits &= (np.int64(1) << (n - c)) - 1
-        if bits != 0:  # an empty list's cache lines are left alone
+            bits &= _lowest(n - c)
+        if bits != np.uint64(0):  # an empty list's cache lines are left alone
             store(numbers, length, compress(numbers_from(value, first + c), bits))
             store(values, length, compress(value, bits))
             length += set_bits(bits)

@@ -151,7 +151,8 @@ def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any, n_rows:
 
 
 def _pointers(*arguments: Any) -> bool:
-    return all(isinstance(argument, types.CPointer) for argument in arguments)
+    floats = (types.CPointer(types.float32), types.CPointer(types.float64))
+    return all(argument in floats for argument in arguments)
 
 
 def _emit_vectors(builder: Any, base: Any, starts: list[Any]) -> list[Any]:
@@ -247,7 +248,7 @@ def listed_product(
     a[s] * b[p * b_stride + indices[s] * b_step + c]; `indices` points to int32, ascending.
     Panels after `last_panel` repeat it (and are not used).
     """
-    if not (_pointers(tile, a, b, indices) and tile == a == b):
+    if not (_pointers(tile, a, b) and tile == a == b and indices == types.CPointer(types.int32)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:

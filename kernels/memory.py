@@ -12,10 +12,31 @@ from ._isa import ISA
 from .simd import LLVM_BASE, Vector, emit_sums_of_eight, intrinsic, vector_of
 
 
+def _is_pointer(base: Any) -> bool:
+    """Whether a Numba type points to numbers that vectors can hold, or to bytes."""
+    return isinstance(base, types.CPointer) and (
+        base.dtype == types.uint8 or _points_to(base, types.Number)
+    )
+
+
+def _points_to(base: Any, kind: Any) -> bool:
+    """Whether a Numba type points to elements of the class `kind` that vectors can hold."""
+    return (
+        isinstance(base, types.CPointer)
+        and isinstance(base.dtype, kind)
+        and base.dtype in LLVM_BASE
+    )
+
+
+def _are_whole(*numbers: Any) -> bool:
+    """Whether Numba types are integers: indices, counts, strides, addresses."""
+    return all(isinstance(number, types.Integer) for number in numbers)
+
+
 @intrinsic
 def pointer(typingctx: Any, array: Any) -> Any:
-    """A raw pointer to the first element of an array; read-only arrays are accepted."""
-    if not isinstance(array, types.Array):
+    """A raw pointer to the first element of a C-contiguous array, which may be read-only."""
+    if not (isinstance(array, types.Array) and array.layout == "C" and array.aligned):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -26,6 +47,8 @@ def pointer(typingctx: Any, array: Any) -> Any:
 
 def _pointer_from_address(base: types.Type, doc: str) -> Any:
     def typed(typingctx: Any, address: Any) -> Any:
+        if not _are_whole(address):
+            return None
         result = types.CPointer(base)
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -46,7 +69,7 @@ float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an in
 @intrinsic
 def get_offset(typingctx: Any, base: Any, offset: Any) -> Any:
     """The scalar `offset` bytes after `base`, of the type that it points to; at any alignment."""
-    if not isinstance(base, types.CPointer):
+    if not (_is_pointer(base) and _are_whole(offset)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -60,7 +83,7 @@ def get_offset(typingctx: Any, base: Any, offset: Any) -> Any:
 @intrinsic
 def advance(typingctx: Any, base: Any, count: Any) -> Any:
     """The pointer `count` elements after `base`."""
-    if not isinstance(base, types.CPointer):
+    if not (_is_pointer(base) and _are_whole(count)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -72,7 +95,7 @@ def advance(typingctx: Any, base: Any, count: Any) -> Any:
 @intrinsic
 def get(typingctx: Any, base: Any, index: Any) -> Any:
     """The scalar at `base[index]`."""
-    if not isinstance(base, types.CPointer):
+    if not (_is_pointer(base) and _are_whole(index)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -83,8 +106,8 @@ def get(typingctx: Any, base: Any, index: Any) -> Any:
 
 @intrinsic
 def put(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """Store the scalar `value` at `base[index]`."""
-    if not isinstance(base, types.CPointer):
+    """Store the scalar `value`, of the type that `base` points to, at `base[index]`."""
+    if not (_is_pointer(base) and _are_whole(index) and types.unliteral(value) == base.dtype):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -106,7 +129,7 @@ def element_alignment(vector: ir.VectorType) -> int:
 
 def _loader(n_vectors: int, name: str, doc: str) -> Any:
     def typed(typingctx: Any, base: Any, index: Any) -> Any:
-        if not (isinstance(base, types.CPointer) and base.dtype in LLVM_BASE):
+        if not (_points_to(base, types.Number) and _are_whole(index)):
             return None
         vector = Vector(base.dtype, n_vectors * vector_of(base.dtype).lanes)
 
@@ -133,7 +156,9 @@ load_row = _loader(
 @intrinsic
 def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
     """The elements from `base[index]` on (uint8 or floats), as a vector for the pointer `like`."""
-    if not (isinstance(base, types.CPointer) and isinstance(like, types.CPointer)):
+    if not (_is_pointer(base) and _points_to(like, types.Float) and _are_whole(index)):
+        return None
+    if not (base.dtype == types.uint8 or isinstance(base.dtype, types.Float)):
         return None
     vector = vector_of(like.dtype)
 
@@ -154,8 +179,10 @@ def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
 
 @intrinsic
 def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """Store a vector at `base[index]` and after; no alignment needed."""
-    if not (isinstance(base, types.CPointer) and isinstance(value, Vector)):
+    """Store a vector at `base[index]` and after, elements of its type; no alignment needed."""
+    if not (_points_to(base, types.Number) and _are_whole(index)):
+        return None
+    if not (isinstance(value, Vector) and value.base == base.dtype):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -172,7 +199,7 @@ def stack(typingctx: Any, like: Any, count: Any) -> Any:
 
     It is one place per call of that function, not one per iteration of a loop in it.
     """
-    if not (isinstance(like, types.CPointer) and isinstance(count, types.IntegerLiteral)):
+    if not (_is_pointer(like) and isinstance(count, types.IntegerLiteral)):
         return None
     size = count.literal_value
 
@@ -189,7 +216,7 @@ def stack(typingctx: Any, like: Any, count: Any) -> Any:
 @intrinsic
 def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
     """Ask for the cache line of `base[index]`, which will be written, ahead of its use."""
-    if not isinstance(base, types.CPointer):
+    if not (_is_pointer(base) and _are_whole(index)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -207,7 +234,7 @@ def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
 @intrinsic
 def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
     """The sum of the 8 elements at `base[index]`, by the tree of `simd.emit_sums_of_eight`."""
-    if not isinstance(base, types.CPointer):
+    if not (_points_to(base, types.Float) and _are_whole(index)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -227,7 +254,9 @@ def transpose_square(
 
     Eklundh's algorithm: log2(lanes) rounds, each of which exchanges blocks between row pairs.
     """
-    if not (isinstance(out, types.CPointer) and out == source):
+    if not (_points_to(out, types.Number) and out == source):
+        return None
+    if not _are_whole(out_stride, source_stride):
         return None
     vector = vector_of(out.dtype)
     count = vector.lanes
@@ -268,7 +297,7 @@ def lane_count(typingctx: Any, base: Any) -> Any:
     """The lanes of a vector, or of one vector of what the pointer `base` points to; a constant."""
     if isinstance(base, Vector):
         count = base.lanes
-    elif isinstance(base, types.CPointer):
+    elif _points_to(base, types.Number):
         count = vector_of(base.dtype).lanes
     else:
         return None
@@ -282,7 +311,7 @@ def lane_count(typingctx: Any, base: Any) -> Any:
 @intrinsic
 def cast(typingctx: Any, base: Any, x: Any) -> Any:
     """The scalar `x` converted to the type that `base` points to."""
-    if not (isinstance(base, types.CPointer) and isinstance(x, types.Number)):
+    if not (_is_pointer(base) and isinstance(x, types.Integer | types.Float)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -76,7 +76,9 @@ def _philox_uniforms(
     typingctx: Any, like: Any, block: Any, stream: Any, step: Any, seed: Any
 ) -> Any:
     """Four vectors of uniforms: lane j of vector w is word w of block + j (see `uniform`)."""
-    if not (isinstance(like, types.CPointer) and block == stream == step == seed == types.uint64):
+    if not (isinstance(like, types.CPointer) and like.dtype in (types.float32, types.float64)):
+        return None
+    if not (block == stream == step == seed == types.uint64):
         return None
     vector = vector_of(like.dtype)
     result = types.UniTuple(vector, 4)

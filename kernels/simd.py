@@ -73,43 +73,57 @@ def vector_of(base: types.Type) -> Vector:
     return Vector(base, lanes(base.bitwidth // 8))
 
 
+def is_vector(kind: Any, base: Any) -> bool:
+    """Whether a Numba type is a vector whose elements are of the class `base`."""
+    return isinstance(kind, Vector) and isinstance(kind.base, base)
+
+
 # --- operators ---------------------------------------------------------------------------
 
 
-def _register_binary(op: Any, float_name: str | None, signed: str, unsigned: str) -> None:
+def _register_binary(op: Any, **names: str) -> None:
+    """Define an operator: `names` are LLVM's instructions for the kinds of base that it takes."""
+
+    def instruction(vector: Vector) -> str | None:
+        return names.get(_kind(vector.base))
+
     @infer_global(op)
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
-                return signature(args[0], *args)
+                return signature(args[0], *args) if instruction(args[0]) else None
             return None
 
     @lower_builtin(op, Vector, Vector)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        base = sig.args[0].base
-        if isinstance(base, types.Float):
-            if float_name is None:
-                raise TypeError(f"{op} is not defined for {sig.args[0]}")
-            return getattr(builder, float_name)(*args, flags=VECTOR_FLAGS)
-        return getattr(builder, signed if getattr(base, "signed", False) else unsigned)(*args)
+        flags = VECTOR_FLAGS if isinstance(sig.args[0].base, types.Float) else ()
+        return getattr(builder, instruction(sig.args[0]))(*args, flags=flags)
 
 
-_register_binary(operator.add, "fadd", "add", "add")
-_register_binary(operator.sub, "fsub", "sub", "sub")
-_register_binary(operator.mul, "fmul", "mul", "mul")
-_register_binary(operator.truediv, "fdiv", "sdiv", "udiv")
-_register_binary(operator.and_, None, "and_", "and_")
-_register_binary(operator.or_, None, "or_", "or_")
-_register_binary(operator.xor, None, "xor", "xor")
-_register_binary(operator.lshift, None, "shl", "shl")
-_register_binary(operator.rshift, None, "ashr", "lshr")
+def _kind(base: types.Type) -> str:
+    if isinstance(base, types.Float):
+        return "real"
+    if isinstance(base, types.Boolean):
+        return "mask"
+    return "signed" if base.signed else "unsigned"
+
+
+_register_binary(operator.add, real="fadd", signed="add", unsigned="add")
+_register_binary(operator.sub, real="fsub", signed="sub", unsigned="sub")
+_register_binary(operator.mul, real="fmul", signed="mul", unsigned="mul")
+_register_binary(operator.truediv, real="fdiv")
+_register_binary(operator.and_, mask="and_", signed="and_", unsigned="and_")
+_register_binary(operator.or_, mask="or_", signed="or_", unsigned="or_")
+_register_binary(operator.xor, mask="xor", signed="xor", unsigned="xor")
+_register_binary(operator.lshift, signed="shl", unsigned="shl")
+_register_binary(operator.rshift, signed="ashr", unsigned="lshr")
 
 
 def _register_comparison(op: Any, predicate: str) -> None:
     @infer_global(op)
     class _Typing(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
-            if len(args) == 2 and isinstance(args[0], Vector) and args[0] == args[1]:
+            if len(args) == 2 and is_vector(args[0], types.Number) and args[0] == args[1]:
                 return signature(args[0].with_base(types.boolean), *args)
             return None
 
@@ -153,8 +167,8 @@ def emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
-    """a * b + c of vectors or scalars of one type."""
-    if not (a == b == c):
+    """a * b + c of vectors or scalars of one type, float32 or float64."""
+    if not (a == b == c and (a in _INTEGER_OF or is_vector(a, types.Float))):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -166,7 +180,9 @@ def fma(typingctx: Any, a: Any, b: Any, c: Any) -> Any:
 @intrinsic
 def select(typingctx: Any, mask: Any, a: Any, b: Any) -> Any:
     """Lane by lane: a where mask holds, else b."""
-    if not (isinstance(mask, Vector) and mask.base == types.boolean and a == b):
+    if not (is_vector(mask, types.Boolean) and isinstance(a, Vector) and a == b):
+        return None
+    if mask.lanes != a.lanes:
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -186,7 +202,7 @@ def _emit_unary(builder: Any, name: str, value: Any, vector: Vector) -> Any:
 
 def _unary(name: str, doc: str) -> Any:
     def typed(typingctx: Any, a: Any) -> Any:
-        if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
+        if not is_vector(a, types.Float):
             return None
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -201,7 +217,6 @@ def _unary(name: str, doc: str) -> Any:
 
 absolute = _unary("fabs", "|a| of a float vector.")
 square_root = _unary("sqrt", "Correctly rounded square root of a float vector.")
-round_even = _unary("rint", "Nearest integer, ties to even, as a float vector.")
 # These three call libm lane by lane; they serve float64, which is for verification.
 libm_exp = _unary("exp", "exp of a float vector, lane by lane through libm.")
 libm_log = _unary("log", "log of a float vector, lane by lane through libm.")
@@ -211,23 +226,23 @@ libm_cos = _unary("cos", "cos of a float vector, lane by lane through libm.")
 
 @intrinsic
 def nonzero_bits(typingctx: Any, a: Any) -> Any:
-    """An integer whose bit j says that lane j of a float vector is not zero (NaN is not)."""
-    if not (isinstance(a, Vector) and isinstance(a.base, types.Float)):
+    """A uint64 whose bit j says that lane j of a float vector is not zero (NaN is not)."""
+    if not (is_vector(a, types.Float) and a.lanes <= 64):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         zero = ir.Constant(args[0].type, [LLVM_BASE[a.base](0.0)] * a.lanes)
         different = builder.fcmp_unordered("!=", args[0], zero, flags=VECTOR_FLAGS)
         bits = builder.bitcast(different, ir.IntType(a.lanes))
-        return builder.zext(bits, ir.IntType(64))
+        return builder.zext(bits, ir.IntType(64)) if a.lanes < 64 else bits
 
-    return types.int64(a), lower
+    return types.uint64(a), lower
 
 
 @intrinsic
 def trailing_zeros(typingctx: Any, bits: Any) -> Any:
-    """The position of the lowest bit that is set in an integer that is not 0."""
-    if bits != types.int64:
+    """The position of the lowest bit that is set in a 64-bit integer that is not 0."""
+    if bits not in (types.int64, types.uint64):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -238,8 +253,8 @@ def trailing_zeros(typingctx: Any, bits: Any) -> Any:
 
 @intrinsic
 def set_bits(typingctx: Any, bits: Any) -> Any:
-    """How many bits of an integer are set."""
-    if bits != types.int64:
+    """How many bits of a uint64 are set."""
+    if bits != types.uint64:
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -250,8 +265,10 @@ def set_bits(typingctx: Any, bits: Any) -> Any:
 
 @intrinsic
 def compress(typingctx: Any, a: Any, bits: Any) -> Any:
-    """The lanes of `a` whose bit is set, side by side from lane 0 on; AVX-512 only."""
-    if not (isinstance(a, Vector) and bits == types.int64):
+    """The lanes of `a` whose bit is set in a uint64, side by side from lane 0; AVX-512 only."""
+    if not (is_vector(a, types.Number) and bits == types.uint64 and ISA.name == "avx512"):
+        return None
+    if a.lanes * a.base.bitwidth not in (128, 256, 512):  # the registers it exists for
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -304,7 +321,7 @@ def emit_sums_of_eight(builder: Any, values: Any) -> Any:
 @intrinsic
 def sums_of_eight(typingctx: Any, a: Any) -> Any:
     """The sums of each 8 lanes of a float vector, as a vector."""
-    if not (isinstance(a, Vector) and isinstance(a.base, types.Float) and a.lanes % 8 == 0):
+    if not (is_vector(a, types.Float) and a.lanes % 8 == 0):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -316,7 +333,7 @@ def sums_of_eight(typingctx: Any, a: Any) -> Any:
 @intrinsic
 def splat(typingctx: Any, x: Any) -> Any:
     """A vector with the scalar `x` in every lane."""
-    if x not in LLVM_BASE:
+    if not (x in LLVM_BASE and isinstance(x, types.Number)):
         return None
     vector = vector_of(x)
 
@@ -329,7 +346,7 @@ def splat(typingctx: Any, x: Any) -> Any:
 @intrinsic
 def constant(typingctx: Any, like: Any, number: Any) -> Any:
     """A vector of the type of `like` with `number`, rounded to its base type, in every lane."""
-    if not (isinstance(like, Vector) and isinstance(number, types.Number)):
+    if not (is_vector(like, types.Number) and isinstance(number, types.Integer | types.Float)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -370,19 +387,6 @@ def as_float(typingctx: Any, a: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return builder.bitcast(args[0], result.llvm)
-
-    return result(a), lower
-
-
-@intrinsic
-def to_integer(typingctx: Any, a: Any) -> Any:
-    """A float vector of integral values converted to signed integers of the same width."""
-    if not (isinstance(a, Vector) and a.base in _INTEGER_OF):
-        return None
-    result = a.with_base(_INTEGER_OF[a.base])
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.fptosi(args[0], result.llvm)
 
     return result(a), lower
 

@@ -48,8 +48,8 @@ def _exp32_below(x: Any) -> Any:
     """exp of x <= 88.72 (or NaN)."""
     # n = x / ln 2 is rounded by adding a number whose last bit counts ones, which leaves n in the
     # low bits; n ln 2 is taken off so that |r| <= 0.347, and exp(r) - 1 - r = r^2 q(r) there
-    # within 3e-9. k takes a NaN's payload for an exponent, so the last select passes NaN itself: its
-    # other side is NaN there and 0 where x was too low.
+    # within 3e-9. k takes a NaN's payload for an exponent, so NaN passes by the other side of the
+    # last select, which is 0 where x was too low.
     low = constant(x, _EXP_MIN)
     bounded = select(x < low, low, x)
     shifted = fma(bounded, constant(x, _LOG2_E), constant(x, _ROUNDER))

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from kernel_checks import Array, DType, compiled, each_dtype, generator
 
-from fastvae.kernels._lists import SPAN, list_nonzero, list_size, mark_count
+from fastvae.kernels._isa import isa
+from fastvae.kernels._lists import (
+    SPAN,
+    _append_by_bits,
+    _append_by_vectors,
+    list_nonzero,
+    list_size,
+    mark_count,
+)
 from fastvae.kernels.memory import pointer
 
 
@@ -48,3 +56,35 @@ def test_nan_is_listed_and_negative_zero_is_not(dtype: DType) -> None:
     _, numbers, values = listed(x, 5)
     np.testing.assert_array_equal(numbers, [1, 3])
     np.testing.assert_array_equal(values, x[[1, 3]])
+
+
+@compiled
+def append_by_bits(numbers: Any, values: Any, x: Any, n: Any) -> Any:
+    return _append_by_bits(pointer(numbers), pointer(values), 0, pointer(x), n, 100)
+
+
+@compiled
+def append_by_vectors(numbers: Any, values: Any, x: Any, n: Any) -> Any:
+    return _append_by_vectors(pointer(numbers), pointer(values), 0, pointer(x), n, 100)
+
+
+WAYS = [append_by_bits, *([append_by_vectors] if isa() == "avx512" else [])]
+
+
+@each_dtype
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_every_bit_of_a_word(dtype: DType, way: Any) -> None:
+    """Each column alone, the 64th among them, which is the sign of a signed word; all; all but it.
+
+    The numbers behind the last one are not zero.
+    """
+    alone = np.eye(SPAN, dtype=bool)
+    for mask in (*alone, np.ones(SPAN, bool), ~alone[-1], ~alone[0], alone[0] | alone[-1]):
+        for n in (SPAN, SPAN - 1, 1):
+            x = np.ones(SPAN + 16, dtype)
+            x[:n] = np.where(mask[:n], np.arange(1, n + 1), 0)
+            numbers, values = np.zeros(SPAN + 16, np.int32), np.zeros(SPAN + 16, dtype)
+            length = way(numbers, values, x, n)
+            wanted = np.flatnonzero(mask[:n])
+            np.testing.assert_array_equal(numbers[:length], 100 + wanted)
+            np.testing.assert_array_equal(values[:length], 1 + wanted)

@@ -33,13 +33,11 @@ from fastvae.kernels.simd import (
     constant,
     fma,
     numbers_from,
-    round_even,
     select,
     splat,
     square_root,
     sums_of_eight,
     to_float,
-    to_integer,
     vector_of,
 )
 
@@ -77,32 +75,31 @@ def float_operations(out: Any, a: Any, b: Any, c: Any) -> None:
         store(base, 9 * n + i, select(x != y, one, zero))
         store(base, 10 * n + i, absolute(x))
         store(base, 11 * n + i, square_root(absolute(x)))
-        store(base, 12 * n + i, round_even(x))
-        store(base, 13 * n + i, as_float(as_integer(x)))
-        store(base, 14 * n + i, fma(x, y, load(pointer(c), i)))
+        store(base, 12 * n + i, as_float(as_integer(x)))
+        store(base, 13 * n + i, fma(x, y, load(pointer(c), i)))
 
 
 @each_dtype
 def test_float_operations(dtype: DType) -> None:
     a, b, c = operands(dtype)
-    out = np.full((15, a.size), 77, dtype)
+    out = np.full((14, a.size), 77, dtype)
     float_operations(out, a, b, c)
     with np.errstate(all="ignore"):
         wanted = [
             *(a + b, a - b, a * b, a / b),
             *(a < b, a <= b, a > b, a >= b, a == b, a != b),
-            *(np.abs(a), np.sqrt(np.abs(a)), np.rint(a), a),
+            *(np.abs(a), np.sqrt(np.abs(a)), a),
         ]
     for got, exact in zip(out, wanted, strict=False):
         np.testing.assert_array_equal(got, exact)
-    np.testing.assert_array_equal(out[13].tobytes(), a.tobytes())
+    np.testing.assert_array_equal(out[12].tobytes(), a.tobytes())
 
 
 @each_dtype
 def test_fused_multiply_add_rounds_once(dtype: DType) -> None:
     """Where the instruction set has it; without, the product is rounded first."""
     a, b, c = operands(dtype)
-    out = np.empty((15, a.size), dtype)
+    out = np.empty((14, a.size), dtype)
     float_operations(out, a, b, c)
     with np.errstate(all="ignore"):
         twice = a * b + c
@@ -114,7 +111,7 @@ def test_fused_multiply_add_rounds_once(dtype: DType) -> None:
         choice = [near, np.nextafter(near, dtype(np.inf)), np.nextafter(near, dtype(-np.inf))]
         once[i] = min(choice, key=lambda value: abs(Fraction(float(value)) - exact))
     assert (once != twice)[finite].any()
-    np.testing.assert_array_equal(out[14], once if ISA.fused else twice)
+    np.testing.assert_array_equal(out[13], once if ISA.fused else twice)
 
 
 @compiled
@@ -147,20 +144,17 @@ def test_integer_operations_wrap_and_shift_by_sign(dtype: type[np.integer[Any]])
 
 
 @compiled
-def conversions(out: Any, integers: Any, a: Any) -> None:
-    for i in range(0, a.size, lane_count(pointer(a))):
-        whole = to_integer(load(pointer(a), i))
-        store(pointer(integers), i, whole)
-        store(pointer(out), i, to_float(whole))
+def conversions(out: Any, integers: Any) -> None:
+    for i in range(0, out.size, lane_count(pointer(out))):
+        store(pointer(out), i, to_float(load(pointer(integers), i)))
 
 
 @each_dtype
 def test_conversions(dtype: DType) -> None:
-    a = np.rint(generator(5).standard_normal(64) * 1e6).astype(dtype)
-    out, integers = np.empty_like(a), np.empty(a.size, f"i{a.itemsize}")
-    conversions(out, integers, a)
-    np.testing.assert_array_equal(integers, a.astype(integers.dtype))
-    np.testing.assert_array_equal(out, a)
+    out = np.empty(64, dtype)
+    integers = generator(5).integers(-(2**31), 2**31, out.size, dtype=f"i{out.itemsize}")
+    conversions(out, integers)
+    np.testing.assert_array_equal(out, integers.astype(dtype))
 
 
 @compiled
