@@ -2,6 +2,10 @@
 
 Outputs come first and are written in place; arrays are C-contiguous and of one dtype, float32
 or float64. Each kernel has a NumPy reference of the same name and signature in `reference`.
+
+Arguments are checked before anything is written: a TypeError or ValueError names the argument, what
+it must be and what was given. An output may be an input, as the same array, where a kernel works
+element by element; it may not in dense layers and `gather`.
 """
 
 from __future__ import annotations

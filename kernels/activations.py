@@ -8,7 +8,9 @@ import numpy as np
 from numba import prange
 
 from . import vmath
+from ._arrays import checked, whole_number
 from ._jit import device_function, parallel_kernel
+from .layout import ACTIVATIONS
 from .memory import get, lane_count, load, pointer, put, stack, store
 from .simd import constant, select
 
@@ -101,6 +103,11 @@ def _activation_backward(dx: Any, dy: Any, y: Any, activation: Any) -> None:
         _backward_block(dx, dy, y, first, min(first + _BLOCK, y.size), activation)
 
 
+def activation_code(value: Any) -> int:
+    """Return a code of `ACTIVATIONS`, or raise a TypeError or ValueError."""
+    return whole_number(value, "activation", 0, len(ACTIVATIONS) - 1)
+
+
 def activation_forward(out: np.ndarray, x: np.ndarray, activation: int) -> None:
     """out = activation(x), element by element.
 
@@ -110,7 +117,9 @@ def activation_forward(out: np.ndarray, x: np.ndarray, activation: int) -> None:
     activation : int
         A code of `ACTIVATIONS`; leaky ReLU has slope 0.01.
     """
-    _activation_forward(out.reshape(-1), x.reshape(-1), activation)
+    code = activation_code(activation)
+    arrays = checked("* *", 1, out=out, x=x)
+    _activation_forward(*(array.reshape(-1) for array in arrays), code)
 
 
 def activation_backward(dx: np.ndarray, dy: np.ndarray, y: np.ndarray, activation: int) -> None:
@@ -122,4 +131,6 @@ def activation_backward(dx: np.ndarray, dy: np.ndarray, y: np.ndarray, activatio
     activation : int
         A code of `ACTIVATIONS`; at a kink (0) the slope is that of the left side.
     """
-    _activation_backward(dx.reshape(-1), dy.reshape(-1), y.reshape(-1), activation)
+    code = activation_code(activation)
+    arrays = checked("* * *", 1, dx=dx, dy=dy, y=y)
+    _activation_backward(*(array.reshape(-1) for array in arrays), code)

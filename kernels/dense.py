@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from ._arrays import checked
 from ._dense_tasks import BLOCK, pack_transposed
 from ._jit import device_function, parallel_kernel
 from ._tiles import MR, NR, TILE_FLOATS, columns_product, rows_product
-from .activations import activate
+from .activations import activate, activation_code
 from .latent import load_some, store_some
 from .memory import advance, cast, get, lane_count, load, pointer, put, stack, store
 from .simd import constant
@@ -127,53 +128,21 @@ def _backward_bias_block(first: Any, dbias: Any, dy: Any) -> None:
 
 
 @parallel_kernel
-def dense_forward(out: Any, x: Any, weight: Any, bias: Any, activation: Any) -> None:
-    """out = activation(x weight^T + bias).
-
-    Parameters
-    ----------
-    out : ndarray, shape (B, O)
-        Written.
-    x : ndarray, shape (B, I)
-    weight : ndarray, shape (O, I)
-    bias : ndarray, shape (O,)
-    activation : int
-        A code of `ACTIVATIONS`.
-    """
+def _dense_forward(out: Any, x: Any, weight: Any, bias: Any, activation: Any) -> None:
     width = NR * lane_count(pointer(x))
     for panel in prange((out.shape[1] + width - 1) // width):
         _forward_panel(np.int64(panel), out, x, weight, bias, activation)
 
 
 @parallel_kernel
-def dense_backward_input(dx: Any, dy: Any, weight: Any) -> None:
-    """dx = dy weight.
-
-    Parameters
-    ----------
-    dx : ndarray, shape (B, I)
-        Written.
-    dy : ndarray, shape (B, O)
-        Gradient of the loss by the pre-activations.
-    weight : ndarray, shape (O, I)
-    """
+def _dense_backward_input(dx: Any, dy: Any, weight: Any) -> None:
     width = NR * lane_count(pointer(dy))
     for panel in prange((dx.shape[1] + width - 1) // width):
         _backward_input_panel(np.int64(panel), dx, dy, weight)
 
 
 @parallel_kernel
-def dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
-    """dweight = dy^T x, summed over rows.
-
-    Parameters
-    ----------
-    dweight : ndarray, shape (O, I)
-        Written.
-    dy : ndarray, shape (B, O)
-        Gradient of the loss by the pre-activations.
-    x : ndarray, shape (B, I)
-    """
+def _dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
     width = NR * lane_count(pointer(dy))
     n_rows, n_out = dy.shape
     # A row is one tile: MR columns of dy side by side, row after row, and a vector's room.
@@ -187,7 +156,61 @@ def dense_backward_weight(dweight: Any, dy: Any, x: Any) -> None:
 
 
 @parallel_kernel
-def dense_backward_bias(dbias: Any, dy: Any) -> None:
+def _dense_backward_bias(dbias: Any, dy: Any) -> None:
+    count = lane_count(pointer(dy))
+    for block in prange((dy.shape[1] + count - 1) // count):
+        _backward_bias_block(np.int64(block) * count, dbias, dy)
+
+
+def dense_forward(
+    out: np.ndarray, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, activation: int
+) -> None:
+    """out = activation(x weight^T + bias).
+
+    Parameters
+    ----------
+    out : ndarray, shape (B, O)
+        Written.
+    x : ndarray, shape (B, I)
+    weight : ndarray, shape (O, I)
+    bias : ndarray, shape (O,)
+    activation : int
+        A code of `ACTIVATIONS`.
+    """
+    code = activation_code(activation)
+    arrays = checked("BO BI OI O", 1, in_place=False, out=out, x=x, weight=weight, bias=bias)
+    _dense_forward(*arrays, code)
+
+
+def dense_backward_input(dx: np.ndarray, dy: np.ndarray, weight: np.ndarray) -> None:
+    """dx = dy weight.
+
+    Parameters
+    ----------
+    dx : ndarray, shape (B, I)
+        Written.
+    dy : ndarray, shape (B, O)
+        Gradient of the loss by the pre-activations.
+    weight : ndarray, shape (O, I)
+    """
+    _dense_backward_input(*checked("BI BO OI", 1, in_place=False, dx=dx, dy=dy, weight=weight))
+
+
+def dense_backward_weight(dweight: np.ndarray, dy: np.ndarray, x: np.ndarray) -> None:
+    """dweight = dy^T x, summed over rows.
+
+    Parameters
+    ----------
+    dweight : ndarray, shape (O, I)
+        Written.
+    dy : ndarray, shape (B, O)
+        Gradient of the loss by the pre-activations.
+    x : ndarray, shape (B, I)
+    """
+    _dense_backward_weight(*checked("OI BO BI", 1, in_place=False, dweight=dweight, dy=dy, x=x))
+
+
+def dense_backward_bias(dbias: np.ndarray, dy: np.ndarray) -> None:
     """dbias = sum of dy over rows.
 
     Parameters
@@ -197,6 +220,4 @@ def dense_backward_bias(dbias: Any, dy: Any) -> None:
     dy : ndarray, shape (B, O)
         Gradient of the loss by the pre-activations.
     """
-    count = lane_count(pointer(dy))
-    for block in prange((dy.shape[1] + count - 1) // count):
-        _backward_bias_block(np.int64(block) * count, dbias, dy)
+    _dense_backward_bias(*checked("O BO", 1, in_place=False, dbias=dbias, dy=dy))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from ._arrays import checked
 from ._jit import device_function, parallel_kernel
 from ._lists import list_nonzero, list_size
 from ._tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
@@ -101,8 +102,15 @@ def source_of(data: np.ndarray) -> tuple[int, int, int, int]:
     Raises
     ------
     TypeError
-        If the dtype is not uint8, float32 or float64 in native byte order.
+        If it is no ndarray, has a mask, or a dtype other than uint8, float32 and float64 in native
+        byte order.
+    ValueError
+        If it is not 2-D.
     """
+    if not isinstance(data, np.ndarray) or isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"data must be an ndarray without a mask; got {type(data).__name__}")
+    if data.ndim != 2:
+        raise ValueError(f"data must have shape (N, I); got {data.shape}")
     if data.dtype not in SOURCES:
         known = ", ".join(str(dtype) for dtype in SOURCES)
         raise TypeError(f"gather reads {known}; got {data.dtype}")
@@ -128,4 +136,16 @@ def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
         Any strides, read-only or memory-mapped.
     index : ndarray of int64, shape (B,), entries in [0, N)
     """
-    _gather(out, np.array(source_of(data)), index)
+    source = np.array(source_of(data))
+    out, index = checked("BI B:int64", 1, in_place=False, out=out, index=index)
+    n_rows, n_columns = data.shape
+    if out.shape[1] != n_columns:
+        raise ValueError(f"out must have {n_columns} columns, as data has; got shape {out.shape}")
+    if index.size and not 0 <= index.min() <= index.max() < n_rows:
+        raise ValueError(
+            f"index must lie between 0 and {n_rows - 1}, the rows of data; "
+            f"got values from {index.min()} to {index.max()}"
+        )
+    if np.may_share_memory(out, data):
+        raise ValueError("out must not overlap data")
+    _gather(out, source, index)

@@ -20,6 +20,7 @@ import numpy as np
 from numba import prange
 
 from . import vmath
+from ._arrays import checked, real_number
 from ._jit import device_function, parallel_kernel
 from .memory import advance, cast, get, lane_count, load, pointer, put, stack, store, sum_eight
 from .simd import constant, fma, select, splat
@@ -178,7 +179,34 @@ def _kl_row_backward(
 
 
 @parallel_kernel
-def reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
+def _reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
+    n = mean.shape[1]
+    for b in prange(mean.shape[0]):
+        _draw_row(z, mean, log_var, noise, np.int64(b) * n, n)
+
+
+@parallel_kernel
+def _reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, noise: Any) -> None:
+    n = dz.shape[1]
+    for b in prange(dz.shape[0]):
+        _draw_row_backward(dmean, dlog_var, dz, log_var, noise, np.int64(b) * n, n)
+
+
+@parallel_kernel
+def _kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
+    n = mean.shape[1]
+    for b in prange(mean.shape[0]):
+        kl[b] = _kl_row(mean, log_var, np.int64(b) * n, n)
+
+
+@parallel_kernel
+def _kl_divergence_backward(dmean: Any, dlog_var: Any, mean: Any, log_var: Any, scale: Any) -> None:
+    n = mean.shape[1]
+    for b in prange(mean.shape[0]):
+        _kl_row_backward(dmean, dlog_var, mean, log_var, scale, np.int64(b) * n, n)
+
+
+def reparameterise(z: np.ndarray, mean: np.ndarray, log_var: np.ndarray, noise: np.ndarray) -> None:
     """z = mean + exp(b / 2) noise, b the bounded log_var (Kingma & Welling 2013, section 2.4).
 
     Parameters
@@ -187,13 +215,13 @@ def reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
         Written.
     mean, log_var, noise : ndarray, shape (B, Z)
     """
-    n = mean.shape[1]
-    for b in prange(mean.shape[0]):
-        _draw_row(z, mean, log_var, noise, np.int64(b) * n, n)
+    arrays = checked("BZ BZ BZ BZ", 1, z=z, mean=mean, log_var=log_var, noise=noise)
+    _reparameterise(*arrays)
 
 
-@parallel_kernel
-def reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, noise: Any) -> None:
+def reparameterise_backward(
+    dmean: np.ndarray, dlog_var: np.ndarray, dz: np.ndarray, log_var: np.ndarray, noise: np.ndarray
+) -> None:
     """dmean = dz; dlog_var = dz exp(log_var / 2) noise / 2, 0 beyond the bounds of log_var.
 
     Parameters
@@ -202,13 +230,13 @@ def reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, no
         Written.
     dz, log_var, noise : ndarray, shape (B, Z)
     """
-    n = dz.shape[1]
-    for b in prange(dz.shape[0]):
-        _draw_row_backward(dmean, dlog_var, dz, log_var, noise, np.int64(b) * n, n)
+    arrays = checked(
+        "BZ BZ BZ BZ BZ", 2, dmean=dmean, dlog_var=dlog_var, dz=dz, log_var=log_var, noise=noise
+    )
+    _reparameterise_backward(*arrays)
 
 
-@parallel_kernel
-def kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
+def kl_divergence(kl: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> None:
     """KL(N(mean, exp(log_var)) || N(0, I)) per row, in nats.
 
     Sum over latents of (exp(v) + m^2 - 1 - v) / 2 (Kingma & Welling 2013, appendix B). With
@@ -221,13 +249,13 @@ def kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
         Written.
     mean, log_var : ndarray, shape (B, Z)
     """
-    n = mean.shape[1]
-    for b in prange(mean.shape[0]):
-        kl[b] = _kl_row(mean, log_var, np.int64(b) * n, n)
+    arrays = checked("B:float64 BZ BZ", 1, kl=kl, mean=mean, log_var=log_var)
+    _kl_divergence(*arrays)
 
 
-@parallel_kernel
-def kl_divergence_backward(dmean: Any, dlog_var: Any, mean: Any, log_var: Any, scale: Any) -> None:
+def kl_divergence_backward(
+    dmean: np.ndarray, dlog_var: np.ndarray, mean: np.ndarray, log_var: np.ndarray, scale: float
+) -> None:
     """Add scale * dKL/dmean = scale m and scale * dKL/dlog_var = scale (exp(v) - 1) / 2.
 
     Beyond a bound b (-30 or 20) of log_var the latter is that at b: it pushes back.
@@ -239,6 +267,5 @@ def kl_divergence_backward(dmean: Any, dlog_var: Any, mean: Any, log_var: Any, s
     mean, log_var : ndarray, shape (B, Z)
     scale : float
     """
-    n = mean.shape[1]
-    for b in prange(mean.shape[0]):
-        _kl_row_backward(dmean, dlog_var, mean, log_var, scale, np.int64(b) * n, n)
+    arrays = checked("BZ BZ BZ BZ", 2, dmean=dmean, dlog_var=dlog_var, mean=mean, log_var=log_var)
+    _kl_divergence_backward(*arrays, real_number(scale, "scale"))

@@ -13,6 +13,7 @@ import numpy as np
 from numba import prange
 
 from . import vmath
+from ._arrays import checked, real_number
 from ._jit import device_function, parallel_kernel
 from .latent import load_some, store_some
 from .memory import advance, cast, lane_count, pointer, put, stack, store, sum_eight
@@ -115,7 +116,7 @@ def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
     logits, x : ndarray, shape (B, I), float32 or float64
         x in [0, 1]: grey pixels count as probabilities.
     """
-    _loss(loss, logits, x, 0)
+    _loss(*checked("B:float64 BI BI", 1, loss=loss, logits=logits, x=x), 0)
 
 
 def bernoulli_loss_backward(
@@ -130,7 +131,8 @@ def bernoulli_loss_backward(
     logits, x : ndarray, shape (B, I)
     scale : float
     """
-    _loss_backward(dlogits, logits, x, scale, 0)
+    arrays = checked("BI BI BI", 1, dlogits=dlogits, logits=logits, x=x)
+    _loss_backward(*arrays, real_number(scale, "scale"), 0)
 
 
 def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
@@ -145,7 +147,7 @@ def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
         Written.
     x_hat, x : ndarray, shape (B, I), float32 or float64
     """
-    _loss(loss, x_hat, x, 1)
+    _loss(*checked("B:float64 BI BI", 1, loss=loss, x_hat=x_hat, x=x), 1)
 
 
 def gaussian_loss_backward(
@@ -160,4 +162,5 @@ def gaussian_loss_backward(
     x_hat, x : ndarray, shape (B, I)
     scale : float
     """
-    _loss_backward(dx_hat, x_hat, x, scale, 1)
+    arrays = checked("BI BI BI", 1, dx_hat=dx_hat, x_hat=x_hat, x=x)
+    _loss_backward(*arrays, real_number(scale, "scale"), 1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numba import prange
 
+from ._arrays import checked, number_between, whole_number
 from ._jit import device_function, kernel, parallel_kernel
 from .memory import advance, cast, lane_count, load, pointer, store
 from .simd import constant, fma, splat, square_root
@@ -151,6 +152,15 @@ def _update(
             a[whole:] = end[: size - whole]
 
 
+def _rate(learning_rate: float) -> float:
+    return number_between(learning_rate, "learning_rate", 0.0)
+
+
+def _epsilon(eps: float, dtype: np.dtype) -> float:
+    """Check eps, which must not be flushed to 0: a gradient that stays 0 would become 0 / 0."""
+    return number_between(eps, "eps", float(np.finfo(dtype).tiny))
+
+
 def sgd_update(
     param: np.ndarray, grad: np.ndarray, velocity: np.ndarray, learning_rate: float, momentum: float
 ) -> None:
@@ -162,8 +172,10 @@ def sgd_update(
         Updated in place.
     grad : ndarray, shape (n,)
     """
+    param, velocity, grad = checked("N N N", 2, param=param, velocity=velocity, grad=grad)
+    hyper = [number_between(momentum, "momentum", 0.0, 1.0), 0.0, 0.0]
     unused = np.zeros_like(param)
-    _update(0, [param, velocity, unused, grad], [momentum, 0.0, 0.0], learning_rate, 1)
+    _update(0, [param, velocity, unused, grad], hyper, _rate(learning_rate), 1)
 
 
 def rmsprop_update(
@@ -184,8 +196,10 @@ def rmsprop_update(
         Updated in place.
     grad : ndarray, shape (n,)
     """
+    param, square, grad = checked("N N N", 2, param=param, square=square, grad=grad)
+    hyper = [number_between(decay, "decay", 0.0, 1.0), _epsilon(eps, param.dtype), 0.0]
     unused = np.zeros_like(param)
-    _update(1, [param, unused, square, grad], [decay, eps, 0.0], learning_rate, 1)
+    _update(1, [param, unused, square, grad], hyper, _rate(learning_rate), 1)
 
 
 def adam_update(
@@ -209,4 +223,10 @@ def adam_update(
     step : int
         Number of this update, from 1; it sets the bias corrections.
     """
-    _update(2, [param, moment1, moment2, grad], [beta1, beta2, eps], learning_rate, step)
+    arrays = checked("N N N N", 3, param=param, moment1=moment1, moment2=moment2, grad=grad)
+    hyper = [
+        number_between(beta1, "beta1", 0.0, 1.0),
+        number_between(beta2, "beta2", 0.0, 1.0),
+        _epsilon(eps, param.dtype),
+    ]
+    _update(2, arrays, hyper, _rate(learning_rate), whole_number(step, "step", 1, 2**62))

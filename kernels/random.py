@@ -15,6 +15,7 @@ from llvmlite import ir
 from numba import prange, types
 
 from . import vmath
+from ._arrays import checked, whole_number
 from ._jit import device_function, kernel, parallel_kernel
 from .memory import get, lane_count, pointer, put, stack, store
 from .simd import VECTOR_FLAGS, constant, emit_splat, intrinsic, square_root, vector_of
@@ -135,18 +136,7 @@ def _philox_at(block: Any, seed: Any, stream: Any, step: Any) -> Any:
 
 
 @kernel
-def philox4x32(counter: Any, key: Any) -> Any:
-    """Return the four words of Philox4x32-10.
-
-    Parameters
-    ----------
-    counter : ndarray of uint32, shape (4,)
-    key : ndarray of uint32, shape (2,)
-
-    Returns
-    -------
-    ndarray of uint32, shape (4,)
-    """
+def _philox4x32(counter: Any, key: Any) -> Any:
     words = _philox(
         np.uint64(counter[0]),
         np.uint64(counter[1]),
@@ -231,6 +221,30 @@ def _permutation(out: Any, seed: Any, stream: Any, step: Any) -> None:
             out[i], out[j] = out[j], out[i]
 
 
+def _coordinates(seed: int, stream: int, step: int) -> tuple[np.uint64, np.uint64, np.uint64]:
+    """The numbers of a counter's key, stream and step, as the kernels take them."""
+    return (
+        np.uint64(whole_number(seed, "seed", 0, 2**64 - 1)),
+        np.uint64(whole_number(stream, "stream", 0, 2**32 - 1)),
+        np.uint64(whole_number(step, "step", 0, 2**64 - 1)),
+    )
+
+
+def philox4x32(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Return the four words of Philox4x32-10.
+
+    Parameters
+    ----------
+    counter : ndarray of uint32, shape (4,)
+    key : ndarray of uint32, shape (2,)
+
+    Returns
+    -------
+    ndarray of uint32, shape (4,)
+    """
+    return _philox4x32(*checked("4:uint32 2:uint32", 0, counter=counter, key=key))
+
+
 def uniform(out: np.ndarray, seed: int, stream: int, step: int) -> None:
     """Fill an array with numbers from (0, 1].
 
@@ -242,7 +256,8 @@ def uniform(out: np.ndarray, seed: int, stream: int, step: int) -> None:
     seed, stream, step : int
         Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
     """
-    _uniform(out.reshape(-1), np.uint64(seed), np.uint64(stream), np.uint64(step))
+    (out,) = checked("*", 1, out=out)
+    _uniform(out.reshape(-1), *_coordinates(seed, stream, step))
 
 
 def normal(out: np.ndarray, seed: int, stream: int, step: int) -> None:
@@ -254,7 +269,8 @@ def normal(out: np.ndarray, seed: int, stream: int, step: int) -> None:
     seed, stream, step : int
         Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
     """
-    _normal(out.reshape(-1), np.uint64(seed), np.uint64(stream), np.uint64(step))
+    (out,) = checked("*", 1, out=out)
+    _normal(out.reshape(-1), *_coordinates(seed, stream, step))
 
 
 def permutation(out: np.ndarray, seed: int, stream: int, step: int) -> None:
@@ -268,4 +284,5 @@ def permutation(out: np.ndarray, seed: int, stream: int, step: int) -> None:
     seed, stream, step : int
         Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
     """
-    _permutation(out, np.uint64(seed), np.uint64(stream), np.uint64(step))
+    (out,) = checked("N:int64", 1, out=out)
+    _permutation(out, *_coordinates(seed, stream, step))
