@@ -113,7 +113,7 @@ def source_of(data: np.ndarray) -> tuple[int, int, int, int]:
         raise ValueError(f"data must have shape (N, I); got {data.shape}")
     if data.dtype not in SOURCES:
         known = ", ".join(str(dtype) for dtype in SOURCES)
-        raise TypeError(f"gather reads {known}; got {data.dtype}")
+        raise TypeError(f"data must be one of {known} in native byte order; got {data.dtype}")
     return data.ctypes.data, data.strides[0], data.strides[1], SOURCES[data.dtype]
 
 
