@@ -131,14 +131,35 @@ class Sampler(Value):
         self._pass = np.atleast_2d(mean), np.atleast_2d(log_var), noise
         return z
 
-    def draw(self, mean: NDArray[Any], log_var: NDArray[Any]) -> NDArray[Any]:
-        """Draw a latent from N(mean, exp(log_var)), both (B, Z) or (Z,); keep it as `sample`.
+    def draw(self, mean: ArrayLike, log_var: ArrayLike) -> NDArray[Any]:
+        """Draw a latent from N(mean, exp(log_var)); keep it as `sample`.
 
         The noise is a function of the seed and the number of draws so far. There is no
         `backward` through a latent drawn like this.
+
+        Parameters
+        ----------
+        mean, log_var : array_like, equal shapes, (B, Z) or (Z,)
+            uint8 means pixels (value / 255), as in layers.
+
+        Returns
+        -------
+        ndarray, shape (B, Z) or (Z,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one of them is no real array of that shape.
         """
+        means = checks.layer_input(mean, "mean", self.n_latent, self.dtype)
+        log_vars = checks.layer_input(log_var, "log_var", self.n_latent, self.dtype)
+        if np.shape(mean) != np.shape(log_var):
+            raise ValueError(
+                f"mean and log_var must have one shape; got {np.shape(mean)} and "
+                f"{np.shape(log_var)}"
+            )
         self._pass = None
-        return self._draw(mean, log_var)[0]
+        return self._draw(means.reshape(np.shape(mean)), log_vars)[0]
 
     def noise(self, n_rows: int) -> NDArray[Any]:
         """The next draw of standard normal noise, shape (n_rows, Z)."""
@@ -164,12 +185,14 @@ class Sampler(Value):
         ------
         RuntimeError
             If there was no `feedforward`.
-        ValueError
-            If dz has another shape than the last latents.
+        TypeError, ValueError
+            If dz is no real array of the last latents' shape, or kl_weight no finite number of at
+            least 0.
         """
         if self._pass is None:
             raise RuntimeError("backward needs the latents of a feedforward; call that first")
         mean, log_var, noise = self._pass
+        kl_weight = checks.number(kl_weight, "kl_weight")
         given = checks.layer_input(dz, "dz", self.n_latent, self.dtype, pixels=False)
         if given.shape != noise.shape:
             raise ValueError(f"dz must have {len(noise)} rows; got {len(given)}")

@@ -193,6 +193,8 @@ def test_backward_wants_the_rows_of_the_last_feedforward():
         layer.backward(np.ones((5, 2)))
     with pytest.raises(ValueError, match="dz must have 4 rows; got 5"):
         sampler.backward(np.ones((5, 2)))
+    with pytest.raises(ValueError, match="kl_weight must be a finite number"):
+        sampler.backward(np.ones((4, 2)), kl_weight=np.nan)
     assert layer.weight_grad is None
     assert sampler.mean.weight_grad is None
 
@@ -209,6 +211,50 @@ def test_sampler_draws_from_its_posterior():
     np.testing.assert_array_equal(sampler.sample, z)
     assert not np.any(sampler.feedforward(x) == z)
     assert sampler.feedforward(x[0]).shape == sampler.sample.shape == (3,)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sampler_draws_from_heads_however_they_lie_in_memory(dtype):
+    """Views of one array, other dtypes and lists: the latents are those of plain copies."""
+    n = Sampler(4, 2, dtype=dtype).n_latent
+    heads = np.random.default_rng(4).integers(-3, 4, (5, 2 * n))
+    mean, log_var = heads[:, :n].astype(dtype), heads[:, n:].astype(dtype)
+    wanted = Sampler(4, n, dtype=dtype).draw(mean, log_var)
+    for kind in ("f4", "f8", ">f8", "f2", "i8"):
+        given = heads.astype(kind)
+        frozen = given.copy()
+        frozen.flags.writeable = False
+        for pair in (
+            (given[:, :n], given[:, n:]),
+            (frozen[:, :n], frozen[:, n:]),
+            (np.asfortranarray(given[:, :n]), given[::-1, n:][::-1]),
+            (given[:, :n].tolist(), given[:, n:].tolist()),
+        ):
+            sampler = Sampler(4, n, dtype=dtype)
+            np.testing.assert_array_equal(sampler.draw(*pair), wanted)
+            np.testing.assert_array_equal(sampler.sample, wanted)
+    assert Sampler(4, n).draw([0, 1], heads[0, n:]).shape == (n,)
+
+
+@pytest.mark.parametrize(
+    ("mean", "log_var", "error", "name"),
+    [
+        (np.ones((5, 3)), np.ones((5, 2)), ValueError, "mean"),
+        (np.ones((5, 2)), np.ones((5, 3)), ValueError, "log_var"),
+        (np.ones((5, 2)), np.ones((4, 2)), ValueError, "mean and log_var"),
+        (np.ones((5, 2)), np.ones(2), ValueError, "mean and log_var"),
+        (np.ones((1, 5, 2)), np.ones((1, 5, 2)), ValueError, "mean"),
+        (1.0, 2.0, ValueError, "mean"),
+        (np.ones((5, 2), complex), np.ones((5, 2)), TypeError, "mean"),
+        (np.ones((5, 2)), [["a", "b"]] * 5, TypeError, "log_var"),
+        (np.ones((5, 2)), None, TypeError, "log_var"),
+    ],
+)
+def test_sampler_refuses_what_is_no_posterior(mean, log_var, error, name):
+    sampler = Sampler(4, 2)
+    with pytest.raises(error, match=f"^{name} must"):
+        sampler.draw(mean, log_var)
+    assert sampler.sample is None
 
 
 def test_sampler_keeps_earlier_samples():
