@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,26 @@ from numpy.typing import NDArray
 from fastvae import checks, kernels
 from fastvae.value import public
 
+_LEAST_EPS = float(np.finfo(np.float32).tiny)
+
+
+class _Settings:
+    """Settings that are given by name: a first argument may be meant as the learning rate."""
+
+    def __new__(cls, *values: Any, **named: Any) -> Any:
+        known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        if values or set(named) - set(known):
+            given = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
+            raise TypeError(
+                f"{cls.__name__} takes {', '.join(known)}, by name; got {', '.join(given)}. "
+                "The learning rate is an argument of fit: fit(..., learning_rate=1e-3)"
+            )
+        return super().__new__(cls)
+
 
 @public
-@dataclass(frozen=True)
-class SGD:
+@dataclass(frozen=True, kw_only=True)
+class SGD(_Settings):
     """Stochastic gradient descent: v = momentum * v + g; p -= rate * v.
 
     Parameters
@@ -41,8 +57,8 @@ class SGD:
 
 
 @public
-@dataclass(frozen=True)
-class RMSprop:
+@dataclass(frozen=True, kw_only=True)
+class RMSprop(_Settings):
     """RMSprop: s = decay * s + (1 - decay) * g^2; p -= rate * g / (sqrt(s) + eps).
 
     Parameters
@@ -50,7 +66,8 @@ class RMSprop:
     decay : float
         In [0, 1).
     eps : float
-        Above 0.
+        At least 1.1754944e-38, the smallest normal float32: below it eps would count as 0, and
+        0 / 0 would make a weight NaN whose gradient is 0.
 
     References
     ----------
@@ -64,7 +81,7 @@ class RMSprop:
 
     def __post_init__(self) -> None:
         checks.number(self.decay, "decay", below=1.0)
-        checks.number(self.eps, "eps", positive=True)
+        checks.number(self.eps, "eps", minimum=_LEAST_EPS)
 
     @property
     def hyper(self) -> NDArray[np.float64]:
@@ -73,8 +90,8 @@ class RMSprop:
 
 
 @public
-@dataclass(frozen=True)
-class Adam:
+@dataclass(frozen=True, kw_only=True)
+class Adam(_Settings):
     """Adam, with bias-corrected moments.
 
     Parameters
@@ -82,7 +99,8 @@ class Adam:
     beta1, beta2 : float
         Decay of the first and second moment, in [0, 1).
     eps : float
-        Above 0.
+        At least 1.1754944e-38, the smallest normal float32: below it eps would count as 0, and
+        0 / 0 would make a weight NaN whose gradient is 0.
 
     References
     ----------
@@ -98,7 +116,7 @@ class Adam:
     def __post_init__(self) -> None:
         checks.number(self.beta1, "beta1", below=1.0)
         checks.number(self.beta2, "beta2", below=1.0)
-        checks.number(self.eps, "eps", positive=True)
+        checks.number(self.eps, "eps", minimum=_LEAST_EPS)
 
     @property
     def hyper(self) -> NDArray[np.float64]:

@@ -140,7 +140,6 @@ class Sampler(Value):
         Parameters
         ----------
         mean, log_var : array_like, equal shapes, (B, Z) or (Z,)
-            uint8 means pixels (value / 255), as in layers.
 
         Returns
         -------
@@ -151,15 +150,15 @@ class Sampler(Value):
         TypeError, ValueError
             If one of them is no real array of that shape.
         """
-        means = checks.layer_input(mean, "mean", self.n_latent, self.dtype)
-        log_vars = checks.layer_input(log_var, "log_var", self.n_latent, self.dtype)
-        if np.shape(mean) != np.shape(log_var):
+        means = checks.layer_input(mean, "mean", self.n_latent, self.dtype, pixels=False)
+        log_vars = checks.layer_input(log_var, "log_var", self.n_latent, self.dtype, pixels=False)
+        if means.shape != log_vars.shape or is_one_row(mean) != is_one_row(log_var):
             raise ValueError(
                 f"mean and log_var must have one shape; got {np.shape(mean)} and "
                 f"{np.shape(log_var)}"
             )
         self._pass = None
-        return self._draw(means.reshape(np.shape(mean)), log_vars)[0]
+        return self._draw(means[0] if is_one_row(mean) else means, log_vars)[0]
 
     def noise(self, n_rows: int) -> NDArray[Any]:
         """The next draw of standard normal noise, shape (n_rows, Z)."""

@@ -19,6 +19,14 @@ from fastvae import checks
 Schedule = Callable[[int, int], float]
 
 
+def step_at(fraction: float, total: int) -> int:
+    """The step that a fraction of a run of `total` steps stands for: the nearest after the first.
+
+    0.07 of 100 is step 7, though the product is 7.000000000000001 in binary.
+    """
+    return max(math.floor(fraction * total + 0.5), 1)
+
+
 @dataclass(frozen=True)
 class Constant:
     """The same rate for every update."""
@@ -44,7 +52,7 @@ class Step:
     factor : float
         What the rate is multiplied by.
     milestones : tuple of float
-        Fractions of the run in (0, 1).
+        Fractions of the run in (0, 1); each stands for the nearest step after the first.
     """
 
     start: float
@@ -59,7 +67,7 @@ class Step:
 
     def __call__(self, step: int, total: int) -> float:
         """The learning rate of update `step` of `total`."""
-        passed = sum(step >= milestone * total for milestone in self.milestones)
+        passed = sum(step >= step_at(milestone, total) for milestone in self.milestones)
         return float(self.start * self.factor**passed)
 
 

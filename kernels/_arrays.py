@@ -47,7 +47,7 @@ def checked(
     words, fixed = _parsed(shapes)
     sizes: dict[str, Any] = dict(fixed)
     shared: tuple[np.dtype, ...] = _FLOATS
-    plain = []
+    plain: list[np.ndarray] = []
     for (axes, own), (name, given) in zip(words, arrays.items(), strict=True):
         array = _plain(given, name)
         _check_dtype(array, name, own or shared)

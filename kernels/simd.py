@@ -84,8 +84,8 @@ def is_vector(kind: Any, base: Any) -> bool:
 def _register_binary(op: Any, **names: str) -> None:
     """Define an operator: `names` are LLVM's instructions for the kinds of base that it takes."""
 
-    def instruction(vector: Vector) -> str | None:
-        return names.get(_kind(vector.base))
+    def instruction(vector: Vector) -> str:
+        return names.get(_kind(vector.base), "")
 
     @infer_global(op)
     class _Typing(AbstractTemplate):

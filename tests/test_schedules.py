@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -17,6 +20,23 @@ def test_step_multiplies_at_each_milestone():
     schedule = Step(1.0, factor=0.5, milestones=(0.5, 0.75))
     rates = [schedule(step, 8) for step in range(8)]
     assert rates == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_a_milestone_is_the_nearest_step():
+    """k / n of n steps is step k, whatever the rounding of the quotient and the product."""
+    for n in range(2, 301):
+        for k in range(1, n):
+            schedule = Step(1.0, 0.5, (k / n,))
+            assert (schedule(k - 1, n), schedule(k, n)) == (1.0, 0.5), (k, n)
+    for percent in range(1, 100):
+        assert schedules.step_at(float(f"0.{percent:02}"), 100) == percent
+    assert schedules.step_at(0.24, 10) == 2
+    assert schedules.step_at(0.26, 10) == 3
+
+
+def test_the_first_step_has_the_first_rate():
+    assert [Step(1.0, 0.5, (0.01,))(step, 10) for step in range(3)] == [1.0, 0.5, 0.5]
+    assert Step(1.0, 0.5, (0.3, 0.7))(0, 1) == 1.0
 
 
 def test_cosine_runs_from_start_to_end():
@@ -63,9 +83,18 @@ def test_rates_refuses_what_is_no_rate(rate):
         lambda: SGD(momentum=1.0),
         lambda: RMSprop(decay=-0.1),
         lambda: RMSprop(eps=0.0),
+        lambda: RMSprop(eps=1e-39),
+        lambda: RMSprop(eps=float("inf")),
         lambda: Adam(beta1=1.0),
         lambda: Adam(beta2=2.0),
         lambda: Adam(eps=-1e-8),
+        lambda: Adam(eps=1.175494e-38),
+        lambda: Adam(eps=5e-324),
+        lambda: Adam(eps=float("nan")),
+        lambda: Cosine(float("nan")),
+        lambda: Step(float("inf")),
+        lambda: Step(1.0, float("nan")),
+        lambda: SGD(momentum=float("nan")),
     ],
 )
 def test_settings_out_of_range(make):
@@ -74,13 +103,27 @@ def test_settings_out_of_range(make):
 
 
 def test_optimizers_by_name_and_hyperparameters():
-    assert optimizers.resolve("adam") == Adam(0.9, 0.999, 1e-8)
+    assert optimizers.resolve("adam") == Adam(beta1=0.9, beta2=0.999, eps=1e-8)
     assert optimizers.resolve("rmsprop") == RMSprop(decay=0.9)
     assert optimizers.resolve("sgd") == SGD(momentum=0.0)
-    assert optimizers.resolve(SGD(0.5)) == SGD(0.5)
-    np.testing.assert_array_equal(SGD(0.5).hyper, [0.5, 0, 0, 0])
-    np.testing.assert_array_equal(RMSprop(0.8, 1e-6).hyper, [0.8, 1e-6, 0, 0])
-    np.testing.assert_array_equal(Adam(0.8, 0.9, 1e-6).hyper, [0.8, 0.9, 1e-6, 0])
+    assert optimizers.resolve(SGD(momentum=0.5)) == SGD(momentum=0.5)
+    np.testing.assert_array_equal(SGD(momentum=0.5).hyper, [0.5, 0, 0, 0])
+    np.testing.assert_array_equal(RMSprop(decay=0.8, eps=1e-6).hyper, [0.8, 1e-6, 0, 0])
+    adam = Adam(beta1=0.8, beta2=0.9, eps=1e-6)
+    np.testing.assert_array_equal(adam.hyper, [0.8, 0.9, 1e-6, 0])
+
+
+def test_the_smallest_eps_is_the_smallest_normal_float32():
+    tiny = float(np.finfo(np.float32).tiny)
+    assert Adam(eps=tiny).eps == RMSprop(eps=tiny).eps == tiny
+
+
+@pytest.mark.parametrize("kind", [SGD, RMSprop, Adam])
+def test_hyperparameters_are_given_by_name(kind):
+    for make in (lambda: kind(1e-3), lambda: kind(lr=1e-3), lambda: kind(learning_rate=1e-3)):
+        with pytest.raises(TypeError, match=rf"{kind.__name__} .*0.001.* argument of fit"):
+            make()
+    assert copy.deepcopy(kind()) == pickle.loads(pickle.dumps(kind())) == kind()
 
 
 def test_unknown_optimizer_lists_the_known():

@@ -79,7 +79,13 @@ def fit_written_out(vae, rows, epochs, batch_size, schedule, optimizer, clip_nor
 @pytest.mark.parametrize("clip_norm", [None, 0.7])
 @pytest.mark.parametrize("likelihood", kernels.LIKELIHOODS)
 @pytest.mark.parametrize(
-    "optimizer", [SGD(), SGD(momentum=0.8), RMSprop(decay=0.8, eps=1e-3), Adam(0.8, 0.95, 1e-3)]
+    "optimizer",
+    [
+        SGD(),
+        SGD(momentum=0.8),
+        RMSprop(decay=0.8, eps=1e-3),
+        Adam(beta1=0.8, beta2=0.95, eps=1e-3),
+    ],
 )
 def test_fit_is_the_loop_written_out(optimizer, likelihood, clip_norm):
     settings = {
