@@ -84,9 +84,8 @@ def test_instruction_sets_with_fma_train_to_the_same_bits(isa: str) -> None:
 def test_kernels_pass_on_a_smaller_instruction_set(isa: str) -> None:
     """The tests of the kernels, among them those that read the machine code."""
     files = sorted(str(path) for path in (ROOT / "tests").glob("test_kernels_*.py"))
-    files += [
-        str(ROOT / "tests" / name) for name in ("test_simd.py", "test_vmath.py", "test_lists.py")
-    ]
+    names = ("test_simd.py", "test_intrinsics.py", "test_vmath.py", "test_lists.py")
+    files += [str(ROOT / "tests" / name) for name in names]
     options = ["-q", "-p", "no:cacheprovider", "-k", "not reference"]
     done = run(isa, "-m", "pytest", *options, *files)
     assert done.returncode == 0, done.stdout[-4000:]
