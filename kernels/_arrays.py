@@ -153,10 +153,13 @@ def whole_number(value: Any, name: str, minimum: int, maximum: int) -> int:
 
 
 def real_number(value: Any, name: str) -> float:
-    """Return a real number as a float, or raise a TypeError; NaN and infinity pass."""
+    """Return a real number as a float, or raise a TypeError or ValueError; NaN passes."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number; got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must fit float64; got a larger number") from None
 
 
 def number_between(value: Any, name: str, minimum: float, below: float = math.inf) -> float:

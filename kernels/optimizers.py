@@ -171,6 +171,10 @@ def sgd_update(
     param, velocity : ndarray, shape (n,), float32 or float64
         Updated in place.
     grad : ndarray, shape (n,)
+    learning_rate : float
+        Finite, at least 0.
+    momentum : float
+        In [0, 1).
     """
     param, velocity, grad = checked("N N N", 2, param=param, velocity=velocity, grad=grad)
     hyper = [number_between(momentum, "momentum", 0.0, 1.0), 0.0, 0.0]
@@ -195,6 +199,12 @@ def rmsprop_update(
     param, square : ndarray, shape (n,), float32 or float64
         Updated in place.
     grad : ndarray, shape (n,)
+    learning_rate : float
+        Finite, at least 0.
+    decay : float
+        In [0, 1).
+    eps : float
+        At least the smallest normal number of the dtype.
     """
     param, square, grad = checked("N N N", 2, param=param, square=square, grad=grad)
     hyper = [number_between(decay, "decay", 0.0, 1.0), _epsilon(eps, param.dtype), 0.0]
@@ -222,6 +232,12 @@ def adam_update(
     grad : ndarray, shape (n,)
     step : int
         Number of this update, from 1; it sets the bias corrections.
+    learning_rate : float
+        Finite, at least 0.
+    beta1, beta2 : float
+        In [0, 1).
+    eps : float
+        At least the smallest normal number of the dtype.
     """
     arrays = checked("N N N N", 3, param=param, moment1=moment1, moment2=moment2, grad=grad)
     hyper = [

@@ -288,7 +288,10 @@ def test_gather_refuses_data_that_it_cannot_read() -> None:
 
 
 NOT_WHOLE = [(TypeError, value) for value in (1.0, True, "1", None, [1], np.float32(1))]
-NOT_REAL = [(TypeError, value) for value in ("1", None, True, 1j, [1.0], np.ones(2))]
+NOT_REAL = [
+    *((TypeError, value) for value in ("1", None, True, 1j, [1.0], np.ones(2))),
+    (ValueError, 10**400),
+]
 OF_DECAY = [*NOT_REAL, *((ValueError, value) for value in (-0.1, 1.0, 2, np.nan, np.inf))]
 BAD_NUMBERS: dict[str, list[tuple[type[Exception], Any]]] = {
     "activation": [*NOT_WHOLE, (ValueError, -1), (ValueError, len(kernels.ACTIVATIONS))],
