@@ -55,6 +55,11 @@ def yield_address() -> int:
     return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
+def _are_words(words: Any) -> bool:
+    """Whether a Numba type is that of shared words, which are read as int64 side by side."""
+    return isinstance(words, types.Array) and words == types.Array(types.int64, 1, "C")
+
+
 def _word(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [index])
@@ -63,6 +68,9 @@ def _word(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -
 @intrinsic
 def shared_get(typingctx: Any, words: Any, index: Any) -> Any:
     """words[index] (int64), with all that its writer had written before."""
+
+    if not _are_words(words):
+        return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = _word(context, builder, sig.args[0], args[0], args[1])
@@ -75,6 +83,9 @@ def shared_get(typingctx: Any, words: Any, index: Any) -> Any:
 def shared_set(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
     """Store words[index] = value (int64), after all that this thread has written."""
 
+    if not _are_words(words):
+        return None
+
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = _word(context, builder, sig.args[0], args[0], args[1])
         builder.store_atomic(args[2], place, "release", 8)
@@ -86,6 +97,9 @@ def shared_set(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
 @intrinsic
 def shared_add(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
     """Add to words[index] (int64) in one piece; return what stood there before."""
+
+    if not _are_words(words):
+        return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = _word(context, builder, sig.args[0], args[0], args[1])

@@ -181,3 +181,12 @@ def failing_task(
 def test_the_processor_is_offered_by_a_function_of_the_system():
     assert team.yield_address() != 0
     assert wait(10**6, team.yield_address()) == 10**6 + 1
+
+
+@pytest.mark.parametrize("words", [np.zeros(9, np.int32), np.zeros(99, np.int64)[::11]])
+def test_shared_words_are_whole_words_side_by_side(words):
+    """A narrower or strided array would be read and written past its end."""
+    for call in (publish, claim, has_tasks):
+        arguments = (words, 5, 3, 1) if call is publish else (words, 0)
+        with pytest.raises(numba.TypingError):
+            call(*arguments)
