@@ -57,6 +57,7 @@ class Network(Value):
         self.table = self.arena.table
         self.n_features = int(self.table[0, k.N_IN])
         self.n_latent = int(self.table[n_encoder, k.N_OUT]) // 2
+        self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         self._training: k.Workspace | None = None
         self._spare: deque[k.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
         self._gradient: np.ndarray | None = None
@@ -299,8 +300,8 @@ class Network(Value):
 
     def steps_per_call(self, batch_size: int) -> int:
         """Return a number of steps that keeps one call well under a second."""
-        weights = int((self.table[:, k.N_IN] * self.table[:, k.N_OUT]).sum())
-        flop = 6 * weights * batch_size + 50 * weights  # products, and the update's memory traffic
+        # Products, and the update's memory traffic.
+        flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
     def pays_to_skip(self, X: np.ndarray) -> bool:
