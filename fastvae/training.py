@@ -103,6 +103,12 @@ class _Run:
         with self.network.arena.gate.writing:
             self.network.parameters[:] = values
 
+    def go_back_if_spoilt(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After an exception, `go_back` from weights that are not finite: Ctrl-C may come before
+        the look at what the last run of updates has done."""
+        if kind is not None and not _all_finite(self.network.parameters):
+            self.go_back()
+
     def train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
         """Pass once over the rows in a new order.
 
@@ -234,6 +240,7 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
     with ExitStack() as ending:
         for listener in reversed(run.listeners):
             ending.callback(listener.on_train_end, vae, history)
+        ending.push(run.go_back_if_spoilt)
         for listener in run.listeners:
             listener.on_train_begin(vae, run.n_epochs, len(run.rows))
         for epoch in range(1, run.n_epochs + 1):

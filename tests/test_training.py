@@ -363,6 +363,24 @@ def test_diverging_later_returns_to_the_last_good_epoch(first_bad, steps_per_cal
     vae.fit(X, epochs=1, verbose=False)
 
 
+def test_ctrl_c_within_a_diverging_run_of_updates_leaves_no_bad_weights(monkeypatch):
+    """It is raised when the kernels have returned, before anybody has looked at the weights."""
+    vae, expected = small_vae(), small_vae()
+    expected.fit(X, epochs=1, batch_size=5, verbose=False)
+    train = vae.network.train
+
+    def train_and_interrupt(*arguments, **named):
+        train(*arguments, **named)
+        if named["update"] > 0:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(vae.network, "train", train_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(X, epochs=2, batch_size=5, learning_rate=explode_from(7), verbose=False)
+    assert (vae.epochs, vae.updates) == (1, 5)
+    assert_same_parameters(vae, parameters(expected))
+
+
 def test_moments_that_overflow_are_a_divergence():
     """Gradients of 1e25 have squares beyond float32: Adam would never move their weights again."""
     vae = small_vae(likelihood="gaussian", reconstruction_weight=1e25)
