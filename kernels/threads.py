@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import math
+import numbers
 import os
 import sys
 import warnings
@@ -71,12 +72,12 @@ def set_num_threads(n: int) -> None:
         If n is not in that range.
     """
     most = config.NUMBA_NUM_THREADS
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= most:
+    if isinstance(n, bool) or not isinstance(n, numbers.Integral) or not 1 <= n <= most:
         raise ValueError(
             f"threads must be a whole number from 1 to {most} (set NUMBA_NUM_THREADS before "
             f"the start for more); got {n!r}"
         )
-    numba.set_num_threads(n)
+    numba.set_num_threads(int(n))
 
 
 def get_num_threads() -> int:

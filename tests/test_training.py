@@ -307,6 +307,13 @@ def test_threads_are_restored():
     assert kernels.get_num_threads() == before
 
 
+def test_threads_may_be_counted_by_integers_of_any_type():
+    small_vae().fit(X, epochs=1, n_threads=np.int64(1), verbose=False)
+    for wrong in (True, np.bool_(True), 1.0, "1", 0, -1, 2**40):
+        with pytest.raises(ValueError, match="threads must be a whole number from 1 to"):
+            small_vae().fit(X, epochs=1, n_threads=wrong, verbose=False)
+
+
 DIVERGING = {
     "sgd": {"optimizer": "sgd", "learning_rate": 1e6, "likelihood": "gaussian"},
     "adam": {"optimizer": "adam", "learning_rate": 1e39},
