@@ -77,7 +77,8 @@ def number(
     ValueError
         If it is NaN, infinite or out of bounds.
     """
-    wanted = f"a finite number {'above' if positive else 'of at least'} {minimum:g}"
+    # 8 digits: a bound that is shown is itself allowed, where 1.17549e-38 would be too small.
+    wanted = f"a finite number {'above' if positive else 'of at least'} {minimum:.8g}"
     if below < math.inf:
         wanted += f" and below {below:g}"
     if isinstance(value, (bool, str, bytes)):

@@ -8,7 +8,7 @@ those two integers is a schedule too.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,6 +62,8 @@ class Step:
     def __post_init__(self) -> None:
         checks.number(self.start, "start")
         checks.number(self.factor, "factor")
+        if not isinstance(self.milestones, Iterable):
+            raise TypeError(f"milestones must be fractions in a tuple; got {self.milestones!r}")
         for milestone in self.milestones:
             checks.number(milestone, "milestones", below=1.0, positive=True)
 
@@ -140,17 +142,14 @@ def rates(schedule: Schedule, first: int, count: int, total: int) -> NDArray[np.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the schedule returns no number, or NaN, infinity or a negative rate.
     """
     result = np.empty(count)
-    for i in range(count):
-        result[i] = schedule(first + i, total)
-    wrong = ~(np.isfinite(result) & (result >= 0))
-    if wrong.any():
-        i = int(wrong.argmax())
-        raise ValueError(
-            f"learning_rate at step {first + i} of {total} must be a finite number of at least 0; "
-            f"got {result[i]}"
-        )
+    for step in range(first, first + count):
+        rate = schedule(step, total)
+        # The usual rate passes at once: this runs before every update.
+        if type(rate) is not float or not 0.0 <= rate < math.inf:
+            rate = checks.number(rate, f"learning_rate at step {step} of {total}")
+        result[step - first] = rate
     return result

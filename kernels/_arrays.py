@@ -166,5 +166,6 @@ def number_between(value: Any, name: str, minimum: float, below: float = math.in
     """Return a real number in [minimum, below), or raise a TypeError or ValueError."""
     number = real_number(value, name)
     if not minimum <= number < below:
-        raise ValueError(f"{name} must lie in [{minimum:g}, {below:g}); got {value!r}")
+        # 8 digits: a bound that is shown is itself allowed, where 1.17549e-38 would be too small.
+        raise ValueError(f"{name} must lie in [{minimum:.8g}, {below:g}); got {value!r}")
     return number

@@ -335,6 +335,10 @@ def test_the_least_eps_is_the_smallest_normal_number_of_the_dtype(name: str) -> 
         function(name)(**values)
         np.testing.assert_array_equal(values["param"], before)
         refused(name, ValueError, "eps", values | {"eps": np.nextafter(tiny, 0)})
+        with pytest.raises(ValueError, match="eps") as caught:
+            function(name)(**values | {"eps": 0.0})
+        shown = str(caught.value).partition("[")[2].partition(",")[0]
+        function(name)(**values | {"eps": float(shown)})
 
 
 def test_numbers_of_other_types_are_taken() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -71,6 +72,21 @@ def test_rates_refuses_what_is_no_rate(rate):
         schedules.rates(lambda step, total: rate, 2, 1, 5)
 
 
+@pytest.mark.parametrize("rate", ["fast", None, True, [0.1], 1j])
+def test_rates_names_the_step_that_gives_no_number(rate):
+    message = re.escape(
+        f"learning_rate at step 3 of 5 must be a finite number of at least 0; got {rate!r}"
+    )
+    with pytest.raises(TypeError, match=message):
+        schedules.rates(lambda step, total: rate if step == 3 else 0.1, 2, 3, 5)
+
+
+@pytest.mark.parametrize("milestones", [0.5, None])
+def test_milestones_are_several(milestones):
+    with pytest.raises(TypeError, match=f"milestones must be .* got {milestones}"):
+        Step(1.0, 0.1, milestones)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -116,6 +132,15 @@ def test_optimizers_by_name_and_hyperparameters():
 def test_the_smallest_eps_is_the_smallest_normal_float32():
     tiny = float(np.finfo(np.float32).tiny)
     assert Adam(eps=tiny).eps == RMSprop(eps=tiny).eps == tiny
+
+
+@pytest.mark.parametrize("kind", [RMSprop, Adam])
+def test_the_bound_that_a_message_shows_is_allowed(kind):
+    with pytest.raises(ValueError, match="eps") as caught:
+        kind(eps=0.0)
+    shown = re.search(r"at least (\S+);", str(caught.value))
+    assert shown is not None
+    kind(eps=float(shown.group(1)))
 
 
 @pytest.mark.parametrize("kind", [SGD, RMSprop, Adam])
