@@ -19,7 +19,7 @@ from fastvae.value import Value, own, public
 
 @public
 class Sampler(Value):
-    """The reparameterised latent: z = mean + exp(log_var / 2) * noise.
+    """The reparameterised latent: z = mean + exp(log_var / 2) * noise, log_var within [-30, 20].
 
     Parameters
     ----------

@@ -97,6 +97,10 @@ class VAE(Model):
     assigned before; the output bias of a Bernoulli decoder is set to the logit of the training
     mean before the first update.
 
+    A log-variance counts within [-30, 20]: beyond a bound b the standard deviation stays
+    exp(b / 2), and the KL divergence goes on along its tangent, kl(b) + kl'(b) (log_var - b), whose
+    slope brings log_var back.
+
     References
     ----------
     Kingma & Welling (2014), eq. 10; for beta: Higgins et al. (2017), "beta-VAE", eq. 4.
@@ -309,7 +313,7 @@ class VAE(Model):
         X : array_like of shape (B, I) or (I,), or Dataset
             uint8 means pixels (value / 255); of a data set the training rows are taken.
         n_samples : int
-            Latents drawn per row; the reconstruction loss is their mean, the KL is exact.
+            Latents drawn per row; the reconstruction loss is their mean, the KL needs none.
         seed : int
             Seed of these draws.
         per_sample : bool

@@ -271,16 +271,21 @@ def test_a_data_set_to_validate_on_stands_for_its_test_rows(tmp_path):
         small_vae(n_features=36).fit(X[:, :36], epochs=1, validation=both, verbose=False)
 
 
-def test_uint8_trains_like_its_values_over_255():
-    pixels = small_vae()
+@pytest.mark.parametrize(
+    ("model_dtype", "dtypes"),
+    [(np.float32, (np.float32, np.float64)), (np.float64, (np.float64,))],
+)
+def test_uint8_trains_like_its_values_over_255(model_dtype, dtypes):
+    """In the model's precision: float32 holds other values of x / 255 than float64."""
+    pixels = small_vae(dtype=model_dtype)
     pixels.fit(X, epochs=2, batch_size=10, verbose=False)
     for order in "CF":
-        for dtype in (np.float32, np.float64):
-            fractions = small_vae()
+        for dtype in dtypes:
+            fractions = small_vae(dtype=model_dtype)
             rows = np.asarray(X.astype(dtype) / dtype(255), order=order)
             fractions.fit(rows, epochs=2, batch_size=10, verbose=False)
             assert_same_parameters(fractions, parameters(pixels))
-        other = small_vae()
+        other = small_vae(dtype=model_dtype)
         other.fit(np.asarray(X, order=order), epochs=2, batch_size=10, verbose=False)
         assert_same_parameters(other, parameters(pixels))
 
