@@ -53,7 +53,7 @@ class Workspace:
         self.sums = np.zeros((2, n_rows))
         self.program = Program(table, n_encoder, self.places)
         self.whole = np.zeros(WHOLE_SIZE, np.int64)
-        self._words = memoryview(self.whole)  # written to in a quarter of the time
+        self._words = self.whole.data  # written to in a quarter of the time
         self._draws = np.zeros(1, np.int64)
         self.whole[LIKELIHOOD] = LIKELIHOODS[likelihood]
         self.whole[TASK_ADDRESS] = task_address(dtype)
