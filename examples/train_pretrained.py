@@ -6,7 +6,7 @@
 The learning rate was chosen with `--choose`: 60 epochs on the first 55,000 training rows,
 evaluated on the last 5,000. The test set is read once, at the end of the final training, for the
 model card. The command reproduces the file's arrays bit for bit on processors with fused
-multiply-add: the MNIST models were trained with AVX2 and, with later kernels, again with AVX-512.
+multiply-add: the files were made with AVX-512, and the two-dimensional model again with AVX2.
 """
 
 from __future__ import annotations

@@ -286,3 +286,14 @@ def test_processes_of_every_kind(method, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["data", "optimizers", "evaluation", "animation", "schedules"])
+def test_modules_are_there_after_importing_the_package(name):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import fastvae; print(fastvae.{name}.__name__)"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == f"fastvae.{name}\n", done.stderr
