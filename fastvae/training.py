@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,12 +94,12 @@ class _Run:
         return self.n_epochs * self.steps_per_epoch
 
     def remember(self) -> None:
-        """Keep the weights and the number of updates, for `go_back`."""
-        self._good = self.network.parameters.copy(), self.vae.updates
+        """Keep the weights and the numbers of updates and epochs, for `go_back`."""
+        self._good = self.network.parameters.copy(), self.vae.updates, self.vae.epochs
 
     def go_back(self) -> None:
-        """Return to the weights and the number of updates of the last `remember`."""
-        values, self.vae.updates = self._good
+        """Return to the weights and the numbers of the last `remember`."""
+        values, self.vae.updates, self.vae.epochs = self._good
         with self.network.arena.gate.writing:
             self.network.parameters[:] = values
 
@@ -153,6 +153,10 @@ class _Run:
             what = "the optimizer's moments are no longer finite"
         else:
             return
+        self.fail(epoch, step, what)
+
+    def fail(self, epoch: int, step: int, what: str) -> NoReturn:
+        """Go back and raise the FloatingPointError that says what is not finite."""
         self.go_back()
         before = "`fit` began" if epoch == 1 else f"epoch {epoch - 1} ended"
         raise FloatingPointError(
@@ -252,6 +256,9 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
             if totals is None:
                 break
             figures = _training_figures(totals, seconds) | _validation_figures(vae, held_out)
+            val_loss = figures.get("val_loss", 0.0)
+            if not np.isfinite(val_loss):
+                run.fail(epoch, run.steps_per_epoch, f"the validation loss became {val_loss}")
             history.append(figures)
             for listener in run.listeners:
                 listener.on_epoch_end(vae, epoch, figures)

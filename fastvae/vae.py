@@ -168,9 +168,9 @@ class VAE(Model):
             If an argument is not what it must be (errors about one value name its row and
             column); nothing has changed then.
         FloatingPointError
-            If the loss, the weights or the optimiser's moments are no longer finite; epoch and
-            step are named. Weights, `updates` and `epochs` are then those of the end of the last
-            good epoch, or of the start.
+            If the loss (also that of the validation rows), the weights or the optimiser's
+            moments are no longer finite; epoch and step are named. Weights, `updates` and
+            `epochs` are then those of the end of the last good epoch, or of the start.
         RuntimeError
             If the model is being trained already.
         KeyboardInterrupt

@@ -424,6 +424,26 @@ def test_data_that_turn_bad_meanwhile_show():
     assert (vae.epochs, vae.updates) == (1, 5)
 
 
+def test_a_validation_loss_that_is_not_finite_is_a_divergence():
+    X = np.random.default_rng(0).random((40, 6))
+    model = VAE.from_sizes(6, (5,), 2, seed=0)
+    good = []
+    with pytest.raises(
+        FloatingPointError, match="validation loss became nan in epoch 2, step 4 of 4; .* epoch 1"
+    ):
+        model.fit(
+            X,
+            epochs=2,
+            batch_size=10,
+            validation=X,
+            learning_rate=lambda step, _: 1e-3 if step < 7 else 1e30,
+            callbacks=[lambda vae, *_: good.append(vae.network.parameters.copy())],
+            verbose=False,
+        )
+    np.testing.assert_array_equal(model.network.parameters, good[0])
+    assert (model.epochs, model.updates, len(model.history["val_loss"])) == (1, 4, 1)
+
+
 def test_large_finite_weights_are_no_divergence():
     """Their sum overflows, they do not."""
     assert training._all_finite(np.full(100, 3e38, np.float32))
