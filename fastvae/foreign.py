@@ -129,6 +129,9 @@ def _converted(values: Any, name: str) -> NDArray[Any]:
         values = _from_torch(values, name)
     elif any(_is_a(values, "pandas", path) for path in _PANDAS_COLUMNS):
         values = _from_pandas_column(values, name)
+    elif _is_a(values, "polars", "Series") and values.null_count():
+        first = int(values.is_null().to_numpy().argmax())
+        raise _missing(values.null_count(), cell(values, (first,)), name)
     elif isinstance(values, (list, tuple)):
         values = _listed(values, name)
     try:
@@ -204,7 +207,7 @@ def _element(value: Any, name: str, depth: int) -> Any:
         isinstance(value, np.ma.MaskedArray)
         or _is_a(value, "torch", "Tensor")
         or _is_sparse(value)
-        or any(_is_a(value, *table) for table in _TABLES)
+        or any(_is_a(value, *table) for table in (*_TABLES, ("polars", "Series")))
         or any(_is_a(value, "pandas", path) for path in _PANDAS_COLUMNS)
     )
     return as_array(value, name) if foreign else value
@@ -275,8 +278,11 @@ def _from_polars(frame: Any, name: str) -> NDArray[Any]:
         if series.null_count():
             first = int(series.is_null().to_numpy().argmax())
             raise _missing(series.null_count(), cell(frame, (first, j)), name)
-        column = series.to_numpy()
-        if column.dtype.kind not in REAL_KINDS:
+        try:
+            column = series.to_numpy()
+        except Exception as error:  # NumPy has no such type, as 128-bit integers
+            raise _no_numbers(series.dtype, column_name(frame, j), name) from error
+        if column.dtype.kind not in REAL_KINDS or column.ndim != 1:
             raise _no_numbers(series.dtype, column_name(frame, j), name)
         columns.append(column)
     return _joined(columns, len(frame))

@@ -350,6 +350,23 @@ def test_missing_labels_are_named(pd):
 # --- other libraries -------------------------------------------------------------------------
 
 
+def test_polars_columns_that_numpy_cannot_hold_as_numbers_are_named():
+    pl = pytest.importorskip("polars")
+    pairs = pl.Series("b", [[0.1, 0.2]] * 2, dtype=pl.Array(pl.Float64, 2))
+    long = pl.Series("b", [1, 2], dtype=pl.Int128)
+    for column in (pairs, long):
+        with pytest.raises(TypeError, match="columns of numbers; column 'b' is of dtype"):
+            foreign.as_array(pl.DataFrame({"a": [0.5, 0.5]}).with_columns(column), "X")
+
+
+def test_a_polars_series_without_a_value_is_an_error():
+    pl = pytest.importorskip("polars")
+    series = pl.Series([0.5, None])
+    for values, place in ((series, "position 1 "), ([series, series], "position 1 ")):
+        with pytest.raises(ValueError, match=f"1 is missing, the first in {place}"):
+            foreign.as_array(values, "X")
+
+
 def test_polars_frames():
     pl = pytest.importorskip("polars")
     frame = pl.DataFrame({"a": [False, True, True], "b": TABLE[:, 1]})
