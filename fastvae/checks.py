@@ -177,7 +177,8 @@ def rows(
         The model's dtype.
     unit_interval : bool
         Whether values must lie in [0, 1], as the Bernoulli likelihood needs. What lies at most
-        4 eps of the given dtype outside (`MinMaxScaler` gives 1 + 2e-16) is clipped in a copy.
+        4 eps of the given dtype outside (`MinMaxScaler` gives 1 + 2e-16; of float64 for
+        longdouble) is clipped in a copy.
 
     Raises
     ------
@@ -252,7 +253,9 @@ def _in_range(
             smallest, largest = min(smallest, least), max(largest, most)
     if smallest == low and largest == high:
         return array
-    tolerance = 4 * float(np.finfo(array.dtype).eps) if array.dtype.kind == "f" else 0.0
+    tolerance = 0.0
+    if array.dtype.kind == "f":  # a longdouble often holds what was computed as float64
+        tolerance = 4 * max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps))
     if not unit_interval or smallest < -tolerance or largest > 1 + tolerance:
         _refuse(array, values, name, target, unit_interval)
     return np.clip(array, 0, 1)

@@ -26,7 +26,7 @@ _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 def check_pixels(rows: NDArray[np.uint8], name: str) -> None:
-    """Refuse uint8 rows to train on whose largest value is 1, and warn of dark ones.
+    """Refuse uint8 rows for `fit` whose largest value is 1, and warn of dark ones.
 
     Raises
     ------
@@ -37,11 +37,11 @@ def check_pixels(rows: NDArray[np.uint8], name: str) -> None:
     if largest == 1:
         raise ValueError(_binary_message(name))
     if largest == 0:
-        _warn(f"all values of {name} are 0: the model can only learn black images")
+        _warn(f"all values of {name} are 0: these are black images")
     elif largest < DARK:
         _warn(
             f"{name} is uint8, which is read as value / 255, and its largest value is {largest}: "
-            f"the model will learn dark images; if {largest} means white, "
+            f"these are dark images; if {largest} means white, "
             f"pass {name} / {largest}"
         )
 

@@ -145,6 +145,12 @@ def test_what_rounding_puts_outside_the_interval_is_clipped(dtype, monkeypatch):
             rows(X)
 
 
+def test_what_float64_rounds_outside_is_clipped_in_a_longdouble_too():
+    eps = np.finfo(np.float64).eps
+    X = np.array([[0, 1 + eps, -eps, 0.5]], np.longdouble)
+    np.testing.assert_array_equal(rows(X), [[0, 1, 0, 0.5]])
+
+
 def test_a_value_just_outside_is_shown_in_full():
     with pytest.raises(ValueError, match="from 0 to 1.0000012, the first outside"):
         rows(np.array([[0, 1, 1.0000012, 0]], np.float32))

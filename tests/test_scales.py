@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import Dataset, Dense, evaluation, kernels, plots, scales
+from fastvae import VAE, Dataset, Dense, evaluation, kernels, plots, scales
 
 X = pixel_rows(23, 37)
 BITS = (X > 127).astype(np.uint8)
@@ -69,6 +69,15 @@ def test_fit_warns_of_dark_pixels(largest, likelihood):
 def test_fit_warns_of_pixels_that_are_all_black():
     with pytest.warns(UserWarning, match="all values of data are 0: .* black images"):
         train(np.zeros((3, 37), np.uint8))
+
+
+@pytest.mark.parametrize("brightest", [0, 16])
+def test_validation_rows_are_not_said_to_be_learned(brightest):
+    model = VAE.from_sizes(4, (3,), 2, seed=0)
+    X = np.full((6, 4), 200, np.uint8)
+    with pytest.warns(UserWarning, match="validation.* these are (black|dark) images") as warned:
+        model.fit(X, epochs=1, validation=np.full_like(X, brightest), verbose=False)
+    assert len(warned) == 1
 
 
 def test_one_bright_pixel_is_enough():
