@@ -3,14 +3,22 @@
 Kernels release Python's lock, so that two calls on one model really run at the same time. What is
 guarded here is cheap to ask for (under a microsecond). A forked child gets fresh guards: threads
 that held them do not exist there.
+
+A KeyboardInterrupt may come between any two bytecodes, also on the way into a `with` block or out
+of it, where no `finally` helps. So a guard notes for each thread the frame whose block it is in,
+and what is noted counts only while the thread still runs that frame.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
+from types import FrameType
+
+_LOOK_AGAIN = 0.1  # seconds until a waiting thread looks for what an interrupted one left behind
 
 
 class _Guard(ABC):
@@ -35,6 +43,18 @@ def _renew_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+
+
+def _forget_left(*marks: dict[int, FrameType]) -> None:
+    """Drop what was noted of threads that no longer run the frame noted."""
+    running = sys._current_frames()
+    for noted in marks:
+        for thread, frame in list(noted.items()):
+            current = running.get(thread)
+            while current is not None and current is not frame:
+                current = current.f_back
+            if current is None:
+                noted.pop(thread, None)
 
 
 class DrawCounter(_Guard):
@@ -78,35 +98,35 @@ class Exclusive(_Guard):
     def renew(self) -> None:
         """Let nobody be in it."""
         self._lock = threading.Lock()
-        self.owner: int | None = None
+        self._owner: dict[int, FrameType] = {}
 
     @property
     def is_taken(self) -> bool:
         """Whether a thread is in the context."""
-        return self.owner is not None
+        _forget_left(self._owner)
+        return bool(self._owner)
 
     @property
     def is_taken_elsewhere(self) -> bool:
         """Whether another thread than the caller's is in the context."""
-        return self.owner not in (None, threading.get_ident())
+        return self.is_taken and threading.get_ident() not in self._owner
 
     def __enter__(self) -> None:
         with self._lock:
-            if self.owner is not None:
+            if self.is_taken:
                 raise RuntimeError(self.message)
-            self.owner = threading.get_ident()
+            self._owner[threading.get_ident()] = sys._getframe(1)
 
     def __exit__(self, *_: object) -> None:
-        self.owner = None
+        self._owner.clear()
 
 
 class Gate(_Guard):
     """Many readers at a time, or one writer, each in a `with` block on `reading` or `writing`.
 
     Neither can keep the other out for long: readers that wait when a writer leaves come before the
-    next writer, and readers that arrive while a writer waits come after it. Who is inside is known
-    by thread and not by number, so that a KeyboardInterrupt between two bytecodes leaves nothing
-    behind that would make the same thread wait for itself. Blocks of one thread are not nested.
+    next writer, and readers that arrive while a writer waits come after it. Blocks of one thread
+    are not nested.
     """
 
     def __init__(self) -> None:
@@ -118,11 +138,15 @@ class Gate(_Guard):
         """Let nobody be inside, and nobody wait."""
         self.lock = threading.Lock()
         self.changed = threading.Condition(self.lock)
-        self.readers: set[int] = set()
-        self.queue: set[int] = set()
-        self.admitted: set[int] = set()
-        self.writer: int | None = None
-        self.waiting_writers: set[int] = set()
+        self.readers: dict[int, FrameType] = {}
+        self.queue: dict[int, FrameType] = {}
+        self.admitted: dict[int, FrameType] = {}
+        self.writer: dict[int, FrameType] = {}
+        self.waiting_writers: dict[int, FrameType] = {}
+
+    def forget_left(self) -> None:
+        """Drop what threads left behind that were interrupted on their way in or out."""
+        _forget_left(self.readers, self.queue, self.admitted, self.writer, self.waiting_writers)
 
 
 class _Reading:
@@ -130,29 +154,29 @@ class _Reading:
         self._gate = gate
 
     def __enter__(self) -> None:
-        gate, me = self._gate, threading.get_ident()
+        gate, me, frame = self._gate, threading.get_ident(), sys._getframe(1)
         with gate.lock:
-            if gate.writer is not None or gate.waiting_writers:
-                self._wait(me)
-            gate.readers.add(me)
+            if gate.writer or gate.waiting_writers:
+                self._wait(me, frame)
+            gate.readers[me] = frame
 
-    def _wait(self, me: int) -> None:
+    def _wait(self, me: int, frame: FrameType) -> None:
         gate = self._gate
-        gate.queue.add(me)
+        gate.queue[me] = frame
         try:
-            while gate.writer not in (None, me) or (
-                gate.waiting_writers and me not in gate.admitted and me not in gate.readers
-            ):
-                gate.changed.wait()
+            gate.forget_left()
+            while gate.writer or (gate.waiting_writers and me not in gate.admitted):
+                gate.changed.wait(_LOOK_AGAIN)
+                gate.forget_left()
         finally:
-            gate.queue.discard(me)
-            gate.admitted.discard(me)
+            gate.queue.pop(me, None)
+            gate.admitted.pop(me, None)
             gate.changed.notify_all()
 
     def __exit__(self, *_: object) -> None:
         gate = self._gate
         with gate.lock:
-            gate.readers.discard(threading.get_ident())
+            gate.readers.pop(threading.get_ident(), None)
             if gate.waiting_writers:
                 gate.changed.notify_all()
 
@@ -162,19 +186,21 @@ class _Writing:
         self._gate = gate
 
     def __enter__(self) -> None:
-        gate, me = self._gate, threading.get_ident()
+        gate, me, frame = self._gate, threading.get_ident(), sys._getframe(1)
         with gate.lock:
-            gate.waiting_writers.add(me)
+            gate.waiting_writers[me] = frame
             try:
-                while gate.writer is not None or gate.admitted or gate.readers - {me}:
-                    gate.changed.wait()
-                gate.writer = me
+                while gate.writer or gate.admitted or gate.readers:
+                    gate.forget_left()
+                    if gate.writer or gate.admitted or gate.readers:
+                        gate.changed.wait(_LOOK_AGAIN)
+                gate.writer[me] = frame
             finally:
-                gate.waiting_writers.discard(me)
+                gate.waiting_writers.pop(me, None)
 
     def __exit__(self, *_: object) -> None:
         gate = self._gate
         with gate.lock:
-            gate.writer = None
-            gate.admitted = set(gate.queue)
+            gate.writer.clear()
+            gate.admitted = dict(gate.queue)
             gate.changed.notify_all()

@@ -7,6 +7,7 @@ and the versions of Numba and Python: any edit, upgrade or `FASTVAE_ISA` looks e
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -102,6 +103,7 @@ def device_function(function: Callable[..., Any]) -> Any:
     return _jit(function, parallel=False, cache=False)
 
 
+@functools.cache  # a KeyboardInterrupt inside Numba may leave its compiler's lock held for good
 def address_of(compiled: Any, argument_types: tuple[Any, ...]) -> int:
     """Compile a kernel for these Numba types, if need be, and return its machine code's address."""
     compiled.compile(argument_types)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import MLP, VAE, Dense, Sampler
+from fastvae import MLP, VAE, Dense, Sampler, guards
 from fastvae.callbacks import Callback
 from fastvae.guards import DrawCounter, Exclusive, Gate
 
@@ -303,17 +303,66 @@ def test_a_gate_starves_nobody():
 def test_an_interrupted_wait_leaves_the_gate_usable():
     gate = Gate()
 
-    def interrupt() -> None:
+    def interrupt(timeout: float) -> None:
         raise KeyboardInterrupt
 
+    def wait(context: Any) -> None:
+        with pytest.raises(KeyboardInterrupt), context:
+            pass
+
     gate.changed.wait = interrupt  # what Ctrl-C does to a thread that waits
-    gate.writer = -1
-    with pytest.raises(KeyboardInterrupt), gate.reading:
-        pass
-    with pytest.raises(KeyboardInterrupt), gate.writing:
-        pass
-    gate.writer = None
-    assert gate.queue == gate.admitted == gate.waiting_writers == gate.readers == set()
+    with gate.writing:
+        at_once([lambda: wait(gate.reading), lambda: wait(gate.writing)])
+    assert not any((gate.queue, gate.admitted, gate.waiting_writers, gate.readers, gate.writer))
+
+
+def interrupted_at(function: str, event: str, call: Callable[[], Any]) -> None:
+    """Run a call with a KeyboardInterrupt where a method of the guards begins or returns.
+
+    There Python looks for signals, and a `with` block has not begun yet or is left already.
+    """
+
+    def trace(frame: Any, what: str, _: Any) -> Any:
+        if frame.f_code.co_filename == guards.__file__ and frame.f_code.co_name == function:
+            if what == event:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+            return trace
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    finally:
+        sys.settrace(before)
+
+
+INTERRUPTIONS = {
+    "a pass": lambda vae: vae.encode(ROWS),
+    "weights": lambda vae: setattr(vae.encoder.layers[0], "bias", np.zeros(19)),
+    "fit": lambda vae: vae.fit(ROWS[:99], epochs=1, verbose=False),
+}
+
+
+@pytest.mark.parametrize("place", [("__enter__", "return"), ("__exit__", "call")])
+@pytest.mark.parametrize("name", INTERRUPTIONS)
+def test_ctrl_c_on_the_way_into_or_out_of_a_guard_leaves_the_model_free(place, name):
+    vae = small_vae()
+    interrupted_at(*place, lambda: INTERRUPTIONS[name](vae))
+    done = []
+
+    def use() -> None:
+        vae.encoder.layers[0].bias = np.ones(19)
+        vae.fit(ROWS[:99], epochs=1, verbose=False)
+        done.append(vae.encode(ROWS))
+
+    for _ in range(2):
+        thread = threading.Thread(target=use, daemon=True)  # on failure it waits for ever
+        thread.start()
+        thread.join(WAIT)
+    assert len(done) == 2
 
 
 FORK = """
