@@ -309,6 +309,8 @@ class Model(Value):
         OSError
             If the file or folder cannot be written; an old file stays.
         """
+        if format == "safetensors" and os.fspath(path).endswith(os.sep):
+            raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
         with self.network.arena.gate.reading:
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
             values = self.network.parameters.copy()

@@ -340,9 +340,18 @@ def test_an_only_update_that_diverges_is_an_error_and_no_run(images, capsys, opt
     one_update = ["--batch-size", "150", "--epochs", "1", "--hidden", "8"]
     arguments = ["train", "--dataset", images, *one_update, "--quiet", *options]
     assert main(arguments) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("fastvae: error: ")
+    assert failure(capsys).startswith("the training has diverged: ")
     assert list(Path().rglob("*/*")) == []
     assert not Path("out").exists()
+
+
+def test_an_update_too_large_at_the_end_is_one_line(images, capsys):
+    """It leaves finite weights, by which only the evaluation on the test rows goes."""
+    arguments = ["train", "--dataset", images, "--batch-size", "150", "--epochs", "1", "--quiet"]
+    assert main([*arguments, "--learning-rate", "1e30", "--hidden", "8"]) == 1
+    message = failure(capsys)
+    assert message.startswith("the training has diverged: the loss of the test rows is ")
+    assert "runs/images-1" in message
 
 
 def test_test_figures_that_are_not_finite_are_not_written(images, capsys, monkeypatch):

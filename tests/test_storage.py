@@ -455,5 +455,17 @@ def rewrite_text(path, text):
     save_file(load_file(path), path, {"fastvae": text})
 
 
+def test_a_path_that_ends_like_a_folder_is_no_file(tmp_path):
+    """Without the slash it would name a file, which `load` does not find with it."""
+    vae = small_vae()
+    vae.save(tmp_path / "good")
+    before = (tmp_path / "good").read_bytes()
+    for name in ("good", "new"):
+        with pytest.raises(IsADirectoryError, match="name of a folder; name a file in it"):
+            small_vae(seed=9).save(f"{tmp_path}/{name}/")
+    assert (tmp_path / "good").read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_without_a_model(tmp_path):
     check_refused(tmp_path, "neither a model file nor a folder with a model")

@@ -164,7 +164,14 @@ def _announce(args: Namespace, dataset: Dataset, n_rows: int, vae: VAE, run: Run
 def _finish(args: Namespace, dataset: Dataset, vae: VAE, run: Run, history: History) -> None:
     """Evaluate on the test set, draw the pictures, and say so."""
     if len(dataset.test):
-        result = evaluate(vae, dataset.test, seed=args.seed)
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = evaluate(vae, dataset.test, seed=args.seed)
+        if not np.isfinite(result.loss):  # of an update that was too large, and the last
+            raise ArithmeticError(
+                f"the training has diverged: the loss of the test rows is {result.loss}; try a "
+                "smaller --learning-rate, or --clip-norm (the model of the last epoch is in "
+                f"{run.folder})"
+            )
         run.write_test(vars(result))
         print(_test_line(result))
     else:
