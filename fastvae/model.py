@@ -52,6 +52,22 @@ def taken(X: Rows, name: str, use: Use = "pass") -> tuple[ArrayLike, str]:
 class Model(Value):
     """The structure of a `VAE`, which documents the arguments and adds the passes over rows."""
 
+    _OWN = frozenset(
+        {
+            "_likelihood",
+            "_beta",
+            "_reconstruction_weight",
+            "_dtype",
+            "_seed",
+            "_epochs",
+            "_update_count",
+            "_card",
+            "_prior_draws",
+            "_in_fit",
+            "_parts",
+        }
+    )
+
     def __init__(
         self,
         encoder: MLP | None = None,

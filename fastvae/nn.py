@@ -51,6 +51,10 @@ class Dense(Value):
     A copy of a VAE's layer, or one from a pickle of the layer alone, is a layer of its own.
     """
 
+    _OWN = frozenset(
+        {"_n_in", "_n_out", "_activation", "_place", "_in_vae", "_pass", "_seed", "_untouched"}
+    )
+
     def __init__(
         self,
         n_in: int,
@@ -294,6 +298,8 @@ class MLP(Value):
     ValueError
         If sizes do not chain, or a layer is given twice.
     """
+
+    _OWN = frozenset({"_layers"})
 
     def __init__(self, layers: Iterable[Dense] = ()) -> None:
         self._layers: list[Dense] = []

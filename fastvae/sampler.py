@@ -42,6 +42,8 @@ class Sampler(Value):
     Kingma & Welling (2014), section 2.4 and appendix B.
     """
 
+    _OWN = frozenset({"_mean", "_log_var", "_draws", "_pass", "_seed"})
+
     def __init__(
         self, n_in: int, n_latent: int, *, dtype: DTypeLike = np.float32, seed: int = 0
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,18 @@ class Value:
     """Base of what is one value wherever it goes: copies, shallow ones too, share nothing with it.
 
     Subclasses define in `__getstate__` and `__setstate__` what their state is; `others` are the
-    attributes that somebody else put on them, which travel too.
+    attributes that somebody else put on them, a subclass for instance, which travel too.
     """
+
+    _OWN: ClassVar[frozenset[str]] = frozenset()
+    """The private attributes that the state does not hold as they are."""
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
 
     def others(self) -> dict[str, Any]:
-        """The public attributes."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        """The public attributes, and private ones that are not the class's own."""
+        return {name: value for name, value in vars(self).items() if name not in self._OWN}
 
 
 def own(array: NDArray[Any] | None) -> NDArray[Any] | None:

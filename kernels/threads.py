@@ -19,6 +19,7 @@ from pathlib import Path
 import numba
 from numba.core import config
 from numba.core.errors import NumbaWarning
+from numba.np.ufunc import parallel
 
 
 def _preload_tbb() -> None:
@@ -77,12 +78,19 @@ def set_num_threads(n: int) -> None:
             f"threads must be a whole number from 1 to {most} (set NUMBA_NUM_THREADS before "
             f"the start for more); got {n!r}"
         )
-    numba.set_num_threads(int(n))
+    get_num_threads()
+    parallel._set_num_threads(int(n))
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that kernels of this Python thread use."""
-    return int(numba.get_num_threads())
+    """Return the number of threads that kernels of this Python thread use.
+
+    Numba's own function takes a lock each time, which processes forked from each other share: one
+    that is killed or interrupted meanwhile would stop all others. It is needed once, to start.
+    """
+    if not parallel._is_initialized:
+        numba.get_num_threads()
+    return int(parallel._get_num_threads())
 
 
 def max_threads() -> int:
@@ -101,11 +109,9 @@ def threading_layer() -> str:
 
 
 def _start() -> None:
-    from numba.np.ufunc.parallel import _launch_threads
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NumbaWarning)
-        _launch_threads()
+        parallel._launch_threads()
 
 
 def _respect_quota() -> None:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
+from numba.np.ufunc import parallel
 
-from fastvae import MLP, VAE, Dense, Sampler, guards
+from fastvae import MLP, VAE, Dense, Sampler, guards, kernels
 from fastvae.callbacks import Callback
 from fastvae.guards import DrawCounter, Exclusive, Gate
 
@@ -363,6 +364,20 @@ def test_ctrl_c_on_the_way_into_or_out_of_a_guard_leaves_the_model_free(place, n
         thread.start()
         thread.join(WAIT)
     assert len(done) == 2
+
+
+def test_the_number_of_threads_is_known_without_numbas_lock(monkeypatch):
+    """Forked processes share it; one that is killed while it holds it would stop the others."""
+    before = kernels.get_num_threads()
+
+    def locked() -> None:
+        raise AssertionError("the lock was taken")
+
+    monkeypatch.setattr(parallel, "_launch_threads", locked)
+    kernels.set_num_threads(1)
+    assert kernels.get_num_threads() == 1
+    kernels.set_num_threads(before)
+    assert kernels.get_num_threads() == before
 
 
 FORK = """

@@ -188,6 +188,19 @@ def test_what_others_put_on_a_model_travels(way, tmp_path):
     assert way(vae, tmp_path).note == ["mine"]
 
 
+@each_way
+def test_private_attributes_of_subclasses_travel(way, tmp_path):
+    for value in (used_vae(), Dense(3, 2), MLP([Dense(3, 2)]), Sampler(3, 2)):
+        value._scale = [2.0]
+        assert way(value, tmp_path)._scale == [2.0]
+
+
+@pytest.mark.parametrize("value", [VAE(), Dense(3, 2), MLP(), Sampler(3, 2)], ids=type)
+def test_the_private_attributes_of_a_class_are_listed(value):
+    """So that its state never carries one as it is, a lock or an arena."""
+    assert {name for name in vars(value) if name.startswith("_")} == type(value)._OWN
+
+
 class Copies(Callback):
     """Pickles the model while it is trained."""
 
