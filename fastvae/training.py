@@ -82,6 +82,7 @@ class _Run:
         self.network = self.vae.network
         self.moments = self.network.new_arena(), self.network.new_arena()
         self.skip_zeros = self.network.pays_to_skip(self.rows)
+        self._good_values = self.network.new_arena()
         self.remember()
 
     @property
@@ -95,13 +96,14 @@ class _Run:
 
     def remember(self) -> None:
         """Keep the weights and the numbers of updates and epochs, for `go_back`."""
-        self._good = self.network.parameters.copy(), self.vae.updates, self.vae.epochs
+        np.copyto(self._good_values, self.network.parameters)
+        self._good_counts = self.vae.updates, self.vae.epochs
 
     def go_back(self) -> None:
         """Return to the weights and the numbers of the last `remember`."""
-        values, self.vae.updates, self.vae.epochs = self._good
+        self.vae.updates, self.vae.epochs = self._good_counts
         with self.network.arena.gate.writing:
-            self.network.parameters[:] = values
+            np.copyto(self.network.parameters, self._good_values)
 
     def go_back_if_spoilt(self, kind: type[BaseException] | None, *_: object) -> None:
         """After an exception, `go_back` from weights that are not finite: Ctrl-C may come before
