@@ -18,7 +18,7 @@ from fastvae.nn import MLP, Dense
 from fastvae.sampler import Sampler
 from fastvae.storage import SavedLayer, SavedModel
 from fastvae.summary import vae_summary
-from fastvae.value import Value
+from fastvae.value import Seeded, Value
 
 if TYPE_CHECKING:
     from typing import Self
@@ -49,7 +49,7 @@ def taken(X: Rows, name: str, use: Use = "pass") -> tuple[ArrayLike, str]:
     return getattr(X, part), f"{name}.{part}"
 
 
-class Model(Value):
+class Model(Seeded, Value):
     """The structure of a `VAE`, which documents the arguments and adds the passes over rows."""
 
     _OWN = frozenset(
@@ -235,15 +235,6 @@ class Model(Value):
     @reconstruction_weight.setter
     def reconstruction_weight(self, value: float) -> None:
         self._reconstruction_weight = checks.number(value, "reconstruction_weight")
-
-    @property
-    def seed(self) -> int:
-        """Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64)."""
-        return self._seed
-
-    @seed.setter
-    def seed(self, value: int) -> None:
-        self._seed = checks.seed(value)
 
     @property
     def epochs(self) -> int:

@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastvae import checks, kernels
 from fastvae.arena import Arena, Place
 from fastvae.foreign import is_one_row
-from fastvae.value import Value, own, public
+from fastvae.value import Seeded, Value, own, public
 
 
 @public
-class Dense(Value):
+class Dense(Seeded, Value):
     """A fully connected layer: y = activation(x W^T + b).
 
     Parameters
@@ -128,15 +128,6 @@ class Dense(Value):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
         return self._place.arena.values.dtype
-
-    @property
-    def seed(self) -> int:
-        """Seed of the initial weights, in [0, 2**64)."""
-        return self._seed
-
-    @seed.setter
-    def seed(self, value: int) -> None:
-        self._seed = checks.seed(value)
 
     @property
     def n_parameters(self) -> int:

@@ -14,11 +14,11 @@ from fastvae import checks, kernels
 from fastvae.foreign import is_one_row
 from fastvae.guards import DrawCounter
 from fastvae.nn import Dense
-from fastvae.value import Value, own, public
+from fastvae.value import Seeded, Value, own, public
 
 
 @public
-class Sampler(Value):
+class Sampler(Seeded, Value):
     """The reparameterised latent: z = mean + exp(log_var / 2) * noise, log_var within [-30, 20].
 
     Parameters
@@ -102,15 +102,6 @@ class Sampler(Value):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
         return self.mean.dtype
-
-    @property
-    def seed(self) -> int:
-        """Seed of the noise, in [0, 2**64)."""
-        return self._seed
-
-    @seed.setter
-    def seed(self, value: int) -> None:
-        self._seed = checks.seed(value)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Draw a latent for each row; it is kept as `sample` too.

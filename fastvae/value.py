@@ -8,6 +8,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastvae import checks
+
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -33,6 +35,19 @@ class Value:
     def others(self) -> dict[str, Any]:
         """The public attributes, and private ones that are not the class's own."""
         return {name: value for name, value in vars(self).items() if name not in self._OWN}
+
+
+class Seeded:
+    """Base of what has a seed, checked when it is set."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the initial weights and, but for a layer, of all noise, in [0, 2**64)."""
+        return self._seed
+
+    @seed.setter
+    def seed(self, value: int) -> None:
+        self._seed = checks.seed(value)
 
 
 def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
