@@ -171,7 +171,8 @@ def _check_parent(path: Path, target: Path) -> None:
     parent = target.absolute().parent
     if not parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
-    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+    effective = os.access in os.supports_effective_ids  # not on every system
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
         raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
 
 
