@@ -46,7 +46,7 @@ def test_the_seed_demo_runs_as_it_stands(mnist_dir, tmp_path):
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    # tests/test_summary.py compares this text with the seed document's.
+    # tests/model/test_summary.py compares this text with the seed document's.
     assert done.stdout.splitlines() == str(VAE.from_sizes()).splitlines()
 
 

@@ -19,7 +19,7 @@ from bench.rows import row_named
 from bench.worker import Worker
 from bench.workload import mnist_like_rows
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FORCED = (
     "OPENBLAS_CORETYPE",
     "BLIS_ARCH_TYPE",

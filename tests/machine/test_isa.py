@@ -12,7 +12,7 @@ import pytest
 from fastvae import kernels
 from fastvae.kernels._isa import INSTRUCTION_SETS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TRAINING = """
 import hashlib
 import numpy as np
@@ -83,9 +83,10 @@ def test_instruction_sets_with_fma_train_to_the_same_bits(isa: str) -> None:
 @pytest.mark.parametrize("isa", SMALLER[kernels.isa()])
 def test_kernels_pass_on_a_smaller_instruction_set(isa: str) -> None:
     """The tests of the kernels, among them those that read the machine code."""
-    files = sorted(str(path) for path in (ROOT / "tests").glob("test_kernels_*.py"))
-    names = ("test_simd.py", "test_intrinsics.py", "test_vmath.py", "test_lists.py")
-    files += [str(ROOT / "tests" / name) for name in names]
+    tests = ROOT / "tests"
+    files = sorted(str(path) for path in tests.glob("arrays/test_*.py"))
+    names = ("machine/test_simd.py", "machine/test_intrinsics.py", "maths")
+    files += [str(tests / name) for name in names]
     options = ["-q", "-p", "no:cacheprovider", "-k", "not reference"]
     done = run(isa, "-m", "pytest", *options, *files)
     assert done.returncode == 0, done.stdout[-4000:]

@@ -44,7 +44,7 @@ def test_files_hold_float32_arrays_only(name):
 def test_the_main_model_has_the_seed_architecture():
     vae = fastvae.load("mnist_variational_autoencoder")
     assert vae.n_parameters == 427_344
-    assert str(vae) == str(VAE.from_sizes())  # tests/test_summary.py: the seed document's text
+    assert str(vae) == str(VAE.from_sizes())  # which test_summary.py compares
     assert -vae.card["test"]["elbo"] <= BAR
 
 

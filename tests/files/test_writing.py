@@ -19,7 +19,7 @@ import pytest
 from fastvae.writing import create_file, write_file, write_folder
 
 NOBODY = 65534
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
