@@ -10,6 +10,9 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "fastvae" / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
+KERNELS = ["fastvae.kernels"]
+KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine", "arrays")]
+
 TEST = ["pytest>=8,<10", "pytest-benchmark>=5,<6", "threadpoolctl>=3.5,<4"]
 # What users give beside arrays; pandas and the like are recognised, and never imported.
 TABLES = ["pandas>=2.2,<4"]
@@ -26,8 +29,10 @@ setup(
     python_requires=">=3.10",
     # `kernels` stands at the top of the repository and is imported as fastvae.kernels: the
     # top-level name belongs to another package.
-    packages=["fastvae", "fastvae.commands", "fastvae.data", "fastvae.kernels"],
-    package_dir={"fastvae.kernels": "kernels"},
+    packages=["fastvae", "fastvae.commands", "fastvae.data", *KERNELS],
+    package_dir={
+        package: package.removeprefix("fastvae.").replace(".", "/") for package in KERNELS
+    },
     package_data={"fastvae": ["py.typed", "pretrained/*.safetensors"]},
     # Both ends of these ranges were run: the lowest on Python 3.10, the highest on 3.11.
     install_requires=[

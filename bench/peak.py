@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastvae.kernels import get_num_threads
-from fastvae.kernels.simd import emit_fma, emit_splat, vector_of
+from fastvae.kernels.machine.vectors import emit_fma, emit_splat, vector_of
 
 CHAINS = 12
 """Enough to hide an fma's latency (4 cycles, 2 to 3 units) and few enough for 16 registers."""

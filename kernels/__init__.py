@@ -1,7 +1,7 @@
 """Numba kernels of a variational autoencoder: arrays in, arrays out.
 
 Outputs come first and are written in place; arrays are C-contiguous and of one dtype, float32
-or float64. Each kernel has a NumPy reference of the same name and signature in `reference`.
+or float64. Each kernel has a NumPy reference of the same name and signature in `arrays.reference`.
 
 Arguments are checked before anything is written: a TypeError or ValueError names the argument, what
 it must be and what was given. An output may be an input, as the same array, where a kernel works
@@ -10,37 +10,53 @@ element by element; it may not in dense layers and `gather`.
 
 from __future__ import annotations
 
-from . import threads as _threads  # noqa: F401  first: it must load TBB before Numba looks for it
-from ._isa import isa
-from ._jit import cache_folder
-from ._latent_tasks import KL, RECONSTRUCTION
-from .activations import activation_backward, activation_forward
-from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
-from .gather import gather, source_of
-from .latent import (
-    LOG_VAR_MAX,
-    LOG_VAR_MIN,
+from .arrays import reference
+from .arrays.activations import activation_backward, activation_forward
+from .arrays.dense import (
+    dense_backward_bias,
+    dense_backward_input,
+    dense_backward_weight,
+    dense_forward,
+)
+from .arrays.gather import gather
+from .arrays.latent import (
     kl_divergence,
     kl_divergence_backward,
     reparameterise,
     reparameterise_backward,
 )
-from .layout import (
-    ACTIVATIONS,
+from .arrays.losses import (
+    bernoulli_loss,
+    bernoulli_loss_backward,
+    gaussian_loss,
+    gaussian_loss_backward,
+)
+from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
+from .arrays.random import normal, permutation, philox4x32, uniform
+from .engine.data_tasks import source_of
+from .engine.latent_tasks import KL, RECONSTRUCTION
+from .engine.layout import (
     INPUT,
-    LIKELIHOODS,
     N_IN,
     N_OUT,
     NOISE,
-    OPTIMIZERS,
     layer_table,
     new_arena,
     read_dense,
     write_dense,
 )
-from .losses import bernoulli_loss, bernoulli_loss_backward, gaussian_loss, gaussian_loss_backward
-from .optimizers import adam_update, rmsprop_update, sgd_update
-from .random import (
+from .engine.regions import DRAWS, ELEMENT, SKIP, STREAM
+from .engine.warmup import is_compiled, warmup
+from .engine.workspace import Workspace
+from .machine import threads as _threads  # noqa: F401  first: it must load TBB before Numba looks for it
+from .machine.compilation import cache_folder
+from .machine.isa import isa
+from .machine.threads import get_num_threads, max_threads, set_num_threads, threading_layer
+from .maths.activations import ACTIVATIONS
+from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
+from .maths.likelihoods import LIKELIHOODS
+from .maths.optimizers import OPTIMIZERS
+from .maths.philox import (
     STREAM_DATASET,
     STREAM_DIGITS,
     STREAM_EVALUATION,
@@ -49,15 +65,7 @@ from .random import (
     STREAM_ORDER,
     STREAM_PRIOR,
     STREAM_WEIGHTS,
-    normal,
-    permutation,
-    philox4x32,
-    uniform,
 )
-from .regions import DRAWS, ELEMENT, SKIP, STREAM
-from .threads import get_num_threads, max_threads, set_num_threads, threading_layer
-from .warmup import is_compiled, warmup
-from .workspace import Workspace
 
 __all__ = [
     "ACTIVATIONS",
@@ -109,6 +117,7 @@ __all__ = [
     "permutation",
     "philox4x32",
     "read_dense",
+    "reference",
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",

@@ -19,7 +19,7 @@ import pytest
 
 from fastvae import kernels
 from fastvae.kernels import reference
-from fastvae.kernels._jit import FLAGS
+from fastvae.kernels.machine.compilation import FLAGS
 
 Array = npt.NDArray[Any]
 DType = type[np.floating[Any]]

@@ -26,7 +26,7 @@ from kernel_checks import (
 )
 
 from fastvae import kernels
-from fastvae.kernels._isa import lanes
+from fastvae.kernels.machine.isa import lanes
 
 each_activation = pytest.mark.parametrize("activation", sorted(kernels.ACTIVATIONS))
 LANES = lanes(4)

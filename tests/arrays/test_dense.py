@@ -27,7 +27,7 @@ from kernel_checks import (
 )
 
 from fastvae import kernels
-from fastvae.kernels._isa import ISA, panel_width
+from fastvae.kernels.machine.isa import ISA, panel_width
 
 ROWS, PANEL = ISA.tile_rows, panel_width(4)
 GRID = product((1, ROWS - 1, ROWS, ROWS + 1, 13), (1, 7, 31), (1, PANEL - 1, PANEL, PANEL + 1))

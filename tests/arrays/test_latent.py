@@ -22,7 +22,7 @@ from kernel_checks import (
 )
 
 from fastvae import kernels
-from fastvae.kernels._isa import lanes
+from fastvae.kernels.machine.isa import lanes
 
 LANES = lanes(4)
 SHAPES = [(1, 1), (2, LANES - 1), (3, LANES), (5, LANES + 1), (7, 13), (67, 2 * LANES + 3), (0, 3)]

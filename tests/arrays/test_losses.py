@@ -22,7 +22,7 @@ from kernel_checks import (
 )
 
 from fastvae import kernels
-from fastvae.kernels._isa import panel_width
+from fastvae.kernels.machine.isa import panel_width
 
 PANEL = panel_width(4)
 SHAPES = [(1, 1), (2, PANEL - 1), (3, PANEL), (5, PANEL + 1), (67, 131), (13, 784), (0, 5)]

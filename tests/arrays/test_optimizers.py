@@ -19,7 +19,7 @@ from kernel_checks import (
     generator,
 )
 
-from fastvae.kernels._isa import lanes
+from fastvae.kernels.machine.isa import lanes
 
 LANES = lanes(4)
 

@@ -11,8 +11,8 @@ import pytest
 
 from fastvae.data import FACTORS, SyntheticDigits, synthetic_digits
 from fastvae.data import skeletons as skeletons_module
+from fastvae.data.strokes import PEN_CORNER, PEN_DOWN, POINTS_PER_SPAN, draw_strokes
 from fastvae.data.synthetic import TEST_FIRST
-from fastvae.kernels.strokes import PEN_CORNER, PEN_DOWN, POINTS_PER_SPAN, draw_strokes
 
 Floats = npt.NDArray[np.float64]
 RIM = 1.1

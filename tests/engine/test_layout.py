@@ -8,7 +8,7 @@ import pytest
 from kernel_checks import Array, DType, each_dtype, generator
 
 from fastvae import kernels
-from fastvae.kernels import _tiles
+from fastvae.kernels.maths import tiles as _tiles
 
 LAYERS = [
     [(1, 1, "identity")],

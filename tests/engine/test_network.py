@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastvae import kernels
-from fastvae.kernels import steps
+from fastvae.kernels.engine import steps
 from fastvae.network import Network
 
 OPTIMIZERS = {

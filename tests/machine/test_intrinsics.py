@@ -9,10 +9,9 @@ import pytest
 from numba import types
 from numba.core.errors import TypingError
 
-from fastvae.kernels._isa import isa
-from fastvae.kernels._jit import FLAGS
-from fastvae.kernels._tiles import columns_product, listed_product
-from fastvae.kernels.memory import (
+from fastvae.kernels.machine.compilation import FLAGS
+from fastvae.kernels.machine.isa import isa
+from fastvae.kernels.machine.memory import (
     advance,
     cast,
     float32_at,
@@ -30,8 +29,7 @@ from fastvae.kernels.memory import (
     sum_eight,
     transpose_square,
 )
-from fastvae.kernels.random import _philox_uniforms
-from fastvae.kernels.simd import (
+from fastvae.kernels.machine.vectors import (
     as_float,
     as_integer,
     compress,
@@ -48,6 +46,8 @@ from fastvae.kernels.simd import (
     trailing_zeros,
     vector_of,
 )
+from fastvae.kernels.maths.philox import _philox_uniforms
+from fastvae.kernels.maths.tiles import columns_product, listed_product
 
 
 def array(base: types.Type, layout: str = "C", *, aligned: bool = True) -> types.Array:

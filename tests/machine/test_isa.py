@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fastvae import kernels
-from fastvae.kernels._isa import INSTRUCTION_SETS
+from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
 TRAINING = """

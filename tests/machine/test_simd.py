@@ -10,8 +10,8 @@ import pytest
 from kernel_checks import Array, DType, compiled, each_dtype, generator
 from numba import types
 
-from fastvae.kernels._isa import INSTRUCTION_SETS, ISA, lanes, panel_width
-from fastvae.kernels.memory import (
+from fastvae.kernels.machine.isa import INSTRUCTION_SETS, ISA, lanes, panel_width
+from fastvae.kernels.machine.memory import (
     advance,
     cast,
     get,
@@ -26,7 +26,7 @@ from fastvae.kernels.memory import (
     sum_eight,
     transpose_square,
 )
-from fastvae.kernels.simd import (
+from fastvae.kernels.machine.vectors import (
     absolute,
     as_float,
     as_integer,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastvae import VAE, kernels
-from fastvae.kernels import _subnormals
+from fastvae.kernels.machine import subnormals as _subnormals
 
 SUBNORMAL = {np.float32: 1e-39, np.float64: 1e-310}
 

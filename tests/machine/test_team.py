@@ -10,8 +10,9 @@ import pytest
 from model_checks import small_vae
 
 from fastvae import kernels
-from fastvae.kernels import regions, steps, team, workspace
-from fastvae.kernels._jit import address_of
+from fastvae.kernels.engine import regions, steps, workspace
+from fastvae.kernels.machine import team
+from fastvae.kernels.machine.compilation import address_of
 
 # What only kernels can call, for calls from here.
 publish = numba.njit(lambda *arguments: team.publish(*arguments))

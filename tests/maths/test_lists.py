@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from kernel_checks import Array, DType, compiled, each_dtype, generator
 
-from fastvae.kernels._isa import isa
-from fastvae.kernels._lists import (
+from fastvae.kernels.machine.isa import isa
+from fastvae.kernels.machine.memory import pointer
+from fastvae.kernels.maths.lists import (
     SPAN,
     _append_by_bits,
     _append_by_vectors,
@@ -17,7 +18,6 @@ from fastvae.kernels._lists import (
     list_size,
     mark_count,
 )
-from fastvae.kernels.memory import pointer
 
 
 @compiled

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from kernel_checks import Array, DType, assert_within, compiled, each_dtype, eps, nans
 
-from fastvae.kernels import vmath
-from fastvae.kernels._isa import ISA, isa
-from fastvae.kernels.memory import lane_count, load, pointer, store
+from fastvae.kernels.machine.isa import ISA, isa
+from fastvae.kernels.machine.memory import lane_count, load, pointer, store
+from fastvae.kernels.maths import functions as vmath
 
 TINY = float(np.exp(-87.3))  # below it the float32 exp is flushed to 0
 

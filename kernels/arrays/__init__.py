@@ -1,0 +1,1 @@
+"""The public kernels, arrays in and arrays out, and their NumPy references; imports all rooms."""

@@ -1,0 +1,344 @@
+"""Memory for Numba code: raw pointers, and loads and stores of scalars and vectors by them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .compilation import device_function
+from .isa import ISA
+from .vectors import LLVM_BASE, Vector, constant, emit_sums_of_eight, intrinsic, vector_of
+
+
+def _is_pointer(base: Any) -> bool:
+    """Whether a Numba type points to numbers that vectors can hold, or to bytes."""
+    return isinstance(base, types.CPointer) and (
+        base.dtype == types.uint8 or _points_to(base, types.Number)
+    )
+
+
+def _points_to(base: Any, kind: Any) -> bool:
+    """Whether a Numba type points to elements of the class `kind` that vectors can hold."""
+    return (
+        isinstance(base, types.CPointer)
+        and isinstance(base.dtype, kind)
+        and base.dtype in LLVM_BASE
+    )
+
+
+def _are_whole(*numbers: Any) -> bool:
+    """Whether Numba types are integers: indices, counts, strides, addresses."""
+    return all(isinstance(number, types.Integer) for number in numbers)
+
+
+@intrinsic
+def pointer(typingctx: Any, array: Any) -> Any:
+    """A raw pointer to the first element of a C-contiguous array, which may be read-only."""
+    if not (isinstance(array, types.Array) and array.layout == "C" and array.aligned):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.make_array(sig.args[0])(context, builder, args[0]).data
+
+    return types.CPointer(array.dtype)(array), lower
+
+
+def _pointer_from_address(base: types.Type, doc: str) -> Any:
+    def typed(typingctx: Any, address: Any) -> Any:
+        if not _are_whole(address):
+            return None
+        result = types.CPointer(base)
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.inttoptr(args[0], context.get_value_type(result))
+
+        return result(types.intp), lower
+
+    typed.__name__ = f"{base}_at"
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+uint8_at = _pointer_from_address(types.uint8, "A pointer to uint8 at an integer address.")
+float32_at = _pointer_from_address(types.float32, "A pointer to float32 at an integer address.")
+float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an integer address.")
+
+
+@intrinsic
+def get_offset(typingctx: Any, base: Any, offset: Any) -> Any:
+    """The scalar `offset` bytes after `base`, of the type that it points to; at any alignment."""
+    if not (_is_pointer(base) and _are_whole(offset)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        start = builder.bitcast(args[0], ir.IntType(8).as_pointer())
+        place = builder.bitcast(builder.gep(start, [args[1]]), args[0].type)
+        return builder.load(place, align=1)
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
+def advance(typingctx: Any, base: Any, count: Any) -> Any:
+    """The pointer `count` elements after `base`."""
+    if not (_is_pointer(base) and _are_whole(count)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return base(base, types.intp), lower
+
+
+@intrinsic
+def get(typingctx: Any, base: Any, index: Any) -> Any:
+    """The scalar at `base[index]`."""
+    if not (_is_pointer(base) and _are_whole(index)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.load(builder.gep(args[0], [args[1]]))
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
+def put(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """Store the scalar `value`, of the type that `base` points to, at `base[index]`."""
+    if not (_is_pointer(base) and _are_whole(index) and types.unliteral(value) == base.dtype):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(args[2], builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, base.dtype), lower
+
+
+def emit_vector_pointer(builder: Any, base: Any, index: Any, vector: ir.VectorType) -> Any:
+    """Emit the address of a vector that starts at element `index` of `base`."""
+    return builder.bitcast(builder.gep(base, [index]), vector.as_pointer())
+
+
+def element_alignment(vector: ir.VectorType) -> int:
+    """Alignment to state for unaligned access; LLVM would assume that of the whole vector."""
+    return 8 if "double" in str(vector.element) or "64" in str(vector.element) else 4
+
+
+def _loader(n_vectors: int, name: str, doc: str) -> Any:
+    def typed(typingctx: Any, base: Any, index: Any) -> Any:
+        if not (_points_to(base, types.Number) and _are_whole(index)):
+            return None
+        vector = Vector(base.dtype, n_vectors * vector_of(base.dtype).lanes)
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            place = emit_vector_pointer(builder, args[0], args[1], vector.llvm)
+            return builder.load(place, align=element_alignment(vector.llvm))
+
+        return vector(base, types.intp), lower
+
+    typed.__name__ = name
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+load = _loader(1, "load", "The vector that starts at `base[index]`; no alignment needed.")
+load_row = _loader(
+    ISA.tile_vectors,
+    "load_row",
+    "The row of a register tile that starts at `base[index]`, as one long vector: formulas bound "
+    "by latency gain, since its registers are worked on side by side.",
+)
+
+
+@intrinsic
+def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
+    """The elements from `base[index]` on (uint8 or floats), as a vector for the pointer `like`."""
+    if not (_is_pointer(base) and _points_to(like, types.Float) and _are_whole(index)):
+        return None
+    if not (base.dtype == types.uint8 or isinstance(base.dtype, types.Float)):
+        return None
+    vector = vector_of(like.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        source = ir.VectorType(args[0].type.pointee, vector.lanes)
+        place = emit_vector_pointer(builder, args[0], args[1], source)
+        value = builder.load(place, align=1)  # packed records are not aligned
+        if base.dtype == like.dtype:
+            return value
+        if isinstance(base.dtype, types.Integer):
+            return builder.uitofp(value, vector.llvm)
+        if base.dtype.bitwidth < like.dtype.bitwidth:
+            return builder.fpext(value, vector.llvm)
+        return builder.fptrunc(value, vector.llvm)
+
+    return vector(base, types.intp, like), lower
+
+
+@intrinsic
+def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """Store a vector at `base[index]` and after, elements of its type; no alignment needed."""
+    if not (_points_to(base, types.Number) and _are_whole(index)):
+        return None
+    if not (isinstance(value, Vector) and value.base == base.dtype):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
+        builder.store(args[2], place, align=element_alignment(value.llvm))
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, value), lower
+
+
+@intrinsic
+def stack(typingctx: Any, like: Any, count: Any) -> Any:
+    """A buffer of `count` (a literal) elements on the stack of the calling function.
+
+    It is one place per call of that function, not one per iteration of a loop in it.
+    """
+    if not (_is_pointer(like) and isinstance(count, types.IntegerLiteral)):
+        return None
+    size = count.literal_value
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        element = args[0].type.pointee
+        with builder.goto_entry_block():
+            buffer = builder.alloca(ir.ArrayType(element, size))
+            buffer.align = 64
+        return builder.bitcast(buffer, element.as_pointer())
+
+    return like(like, count), lower
+
+
+@intrinsic
+def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
+    """Ask for the cache line of `base[index]`, which will be written, ahead of its use."""
+    if not (_is_pointer(base) and _are_whole(index)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        byte = ir.IntType(8).as_pointer()
+        word = ir.IntType(32)
+        place = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
+        function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
+        builder.call(function, [place, word(0), word(3), word(1)])
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp), lower
+
+
+@intrinsic
+def sum_eight(typingctx: Any, base: Any, index: Any) -> Any:
+    """The sum of the 8 elements at `base[index]`, by the tree of `simd.emit_sums_of_eight`."""
+    if not (_points_to(base, types.Float) and _are_whole(index)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vector = ir.VectorType(args[0].type.pointee, 8)
+        place = emit_vector_pointer(builder, args[0], args[1], vector)
+        values = builder.load(place, align=element_alignment(vector))
+        return builder.extract_element(emit_sums_of_eight(builder, values), ir.IntType(32)(0))
+
+    return base.dtype(base, types.intp), lower
+
+
+@intrinsic
+def transpose_square(
+    typingctx: Any, out: Any, out_stride: Any, source: Any, source_stride: Any
+) -> Any:
+    """Transpose a square of lanes x lanes elements from `source` to `out` (row strides given).
+
+    Eklundh's algorithm: log2(lanes) rounds, each of which exchanges blocks between row pairs.
+    """
+    if not (_points_to(out, types.Number) and out == source):
+        return None
+    if not _are_whole(out_stride, source_stride):
+        return None
+    vector = vector_of(out.dtype)
+    count = vector.lanes
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        out_base, out_step, source_base, source_step = args
+        word = ir.IntType(32)
+        align = element_alignment(vector.llvm)
+        rows = []
+        for r in range(count):
+            index = builder.mul(source_step, source_step.type(r))
+            place = emit_vector_pointer(builder, source_base, index, vector.llvm)
+            rows.append(builder.load(place, align=align))
+        distance = count // 2
+        while distance:
+            upper = [j if not j & distance else count + j - distance for j in range(count)]
+            lower_ = [j + distance if not j & distance else count + j for j in range(count)]
+            mask_type = ir.VectorType(word, count)
+            for r in range(count):
+                if not r & distance:
+                    a, b = rows[r], rows[r + distance]
+                    rows[r] = builder.shuffle_vector(a, b, ir.Constant(mask_type, upper))
+                    rows[r + distance] = builder.shuffle_vector(
+                        a, b, ir.Constant(mask_type, lower_)
+                    )
+            distance //= 2
+        for r in range(count):
+            index = builder.mul(out_step, out_step.type(r))
+            place = emit_vector_pointer(builder, out_base, index, vector.llvm)
+            builder.store(rows[r], place, align=align)
+        return context.get_dummy_value()
+
+    return types.void(out, types.intp, source, types.intp), lower
+
+
+@intrinsic
+def lane_count(typingctx: Any, base: Any) -> Any:
+    """The lanes of a vector, or of one vector of what the pointer `base` points to; a constant."""
+    if isinstance(base, Vector):
+        count = base.lanes
+    elif _points_to(base, types.Number):
+        count = vector_of(base.dtype).lanes
+    else:
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_constant(types.intp, count)
+
+    return types.intp(base), lower
+
+
+@intrinsic
+def cast(typingctx: Any, base: Any, x: Any) -> Any:
+    """The scalar `x` converted to the type that `base` points to."""
+    if not (_is_pointer(base) and isinstance(x, types.Integer | types.Float)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.cast(builder, args[1], x, base.dtype)
+
+    return base.dtype(base, x), lower
+
+
+@device_function
+def load_some(base: Any, place: Any, n: Any, buffer: Any) -> Any:
+    """The vector at base[place]; lanes from n on are zero and not read."""
+    count = lane_count(base)
+    if n >= count:
+        return load(base, place)
+    store(buffer, 0, constant(load(buffer, 0), 0.0))
+    for j in range(n):
+        put(buffer, j, get(base, place + j))
+    return load(buffer, 0)
+
+
+@device_function
+def store_some(base: Any, place: Any, value: Any, n: Any, buffer: Any) -> None:
+    """Store the first n lanes of a vector at base[place]."""
+    if n >= lane_count(value):
+        store(base, place, value)
+    else:
+        store(buffer, 0, value)
+        for j in range(n):
+            put(base, place + j, get(buffer, j))

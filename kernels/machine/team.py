@@ -1,0 +1,203 @@
+"""Teams: the threads of one call, which go through its regions together.
+
+A parallel region of Numba costs 2 to 4 us with TBB and 80 us with workqueue, and a training
+step has 19 regions. So a call starts one region only, with one member per thread. The first to
+arrive leads: it runs the serial parts and publishes each region's tasks. The others follow:
+they wait for tasks, at 0.3 us a region.
+
+Nothing waits for a member that has not arrived. Tasks are claimed one by one, from the member's
+own range first (its part of the weights is in its cache), then from the others' ranges. The
+leader can do all of them alone, and waits only for tasks that a follower has begun. Which member
+does a task does not change its result.
+
+Waiting members spin, and offer their processor to others when that takes long; they wait no
+longer than the call lasts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from .compilation import device_function
+from .isa import processor_family
+from .vectors import intrinsic
+
+_SPACING = (
+    16  # words from one shared word to the next: two cache lines, which are fetched as a pair
+)
+ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
+"""Shared words: members that arrived, whether the leader is through, whether a call failed, the
+region's row, its tasks that are done; then for each member the next task of its range and, in the
+high half, the end."""
+_HALF = 32
+_SPINS = 200
+"""Looks before a waiting member offers its processor, about 10 us."""
+
+
+def new_team(n_members: int) -> np.ndarray:
+    """Return the shared words of a team, zeroed."""
+    return np.zeros(CLAIMS + n_members * _SPACING, np.int64)
+
+
+def yield_address() -> int:
+    """Return the address of the system's function that offers the processor to other threads."""
+    if sys.platform == "win32":
+        function = ctypes.windll.kernel32.SwitchToThread
+    else:
+        function = ctypes.CDLL(None).sched_yield
+    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+def _are_words(words: Any) -> bool:
+    """Whether a Numba type is that of shared words, which are read as int64 side by side."""
+    return isinstance(words, types.Array) and words == types.Array(types.int64, 1, "C")
+
+
+def _word(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    data = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(data, [index])
+
+
+@intrinsic
+def shared_get(typingctx: Any, words: Any, index: Any) -> Any:
+    """words[index] (int64), with all that its writer had written before."""
+
+    if not _are_words(words):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _word(context, builder, sig.args[0], args[0], args[1])
+        return builder.load_atomic(place, "acquire", 8)
+
+    return types.int64(words, types.intp), lower
+
+
+@intrinsic
+def shared_set(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
+    """Store words[index] = value (int64), after all that this thread has written."""
+
+    if not _are_words(words):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _word(context, builder, sig.args[0], args[0], args[1])
+        builder.store_atomic(args[2], place, "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(words, types.intp, types.int64), lower
+
+
+@intrinsic
+def shared_add(typingctx: Any, words: Any, index: Any, value: Any) -> Any:
+    """Add to words[index] (int64) in one piece; return what stood there before."""
+
+    if not _are_words(words):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _word(context, builder, sig.args[0], args[0], args[1])
+        return builder.atomic_rmw("add", place, args[2], "acq_rel")
+
+    return types.int64(words, types.intp, types.int64), lower
+
+
+@intrinsic
+def _pause(typingctx: Any) -> Any:
+    """Tell the processor that this thread spins."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        instruction = {
+            "x86": ("llvm.x86.sse2.pause", []),
+            "arm": ("llvm.aarch64.hint", [word(1)]),  # yield
+        }
+        if processor_family() not in instruction:
+            return context.get_dummy_value()
+        name, operands = instruction[processor_family()]
+        kind = ir.FunctionType(ir.VoidType(), [word] * len(operands))
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+        return context.get_dummy_value()
+
+    return types.void(), lower
+
+
+@intrinsic
+def _call_plain(typingctx: Any, address: Any) -> Any:
+    """Call the C function `int f(void)` at an address."""
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.IntType(32), [])
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), [])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), lower
+
+
+@intrinsic
+def call_at(typingctx: Any, address: Any, arguments: Any) -> Any:
+    """Call the compiled kernel at an address with a tuple of arguments; return its status, 0 if
+    it went well.
+
+    Were it linked into each of the functions around it, LLVM would optimise and translate all
+    tasks several times, which took 9 s of 21.
+    """
+    kinds = tuple(types.unliteral(kind) for kind in arguments)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        convention = context.call_conv
+        kind = convention.get_function_type(types.none, kinds)
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        values = cgutils.unpack_tuple(builder, args[1])
+        status, _ = convention.call_function(builder, function, types.none, kinds, values)
+        return builder.zext(builder.not_(status.is_ok), ir.IntType(64))
+
+    return types.int64(types.intp, types.BaseTuple.from_types(kinds)), lower
+
+
+@device_function
+def wait(spins: Any, yield_to: Any) -> Any:
+    """Wait a moment; return the number of moments waited."""
+    if spins < _SPINS:
+        _pause()
+    else:
+        _call_plain(yield_to)
+    return spins + 1
+
+
+@device_function
+def publish(team: Any, region: Any, n_tasks: Any, n_members: Any) -> None:
+    """Offer the tasks of a region, a range to each member."""
+    shared_set(team, REGION, region)
+    shared_set(team, DONE, 0)
+    end = np.int64(0)
+    for member in range(n_members):
+        begin = end
+        end = (member + 1) * n_tasks // n_members
+        shared_set(team, CLAIMS + member * _SPACING, begin | (end << _HALF))
+
+
+@device_function
+def has_tasks(team: Any, member: Any) -> Any:
+    """Whether tasks of a member's range are open."""
+    word = shared_get(team, CLAIMS + member * _SPACING)
+    return word & ((1 << _HALF) - 1) < word >> _HALF
+
+
+@device_function
+def claim(team: Any, member: Any) -> Any:
+    """Claim the next task of a member's range; -1 if none is left.
+
+    A task that was claimed keeps the region from ending until it is counted in DONE.
+    """
+    if not has_tasks(team, member):
+        return np.int64(-1)
+    word = shared_add(team, CLAIMS + member * _SPACING, 1)
+    task = word & ((1 << _HALF) - 1)
+    return task if task < word >> _HALF else np.int64(-1)

@@ -1,0 +1,103 @@
+"""The latent: reparameterisation, KL divergence to N(0, I), and their gradients.
+
+B rows, Z latent units. A log_var of v is bounded to b = min(max(v, LOG_VAR_MIN), LOG_VAR_MAX)
+wherever it enters exp: the standard deviation is exp(b / 2). The KL goes on from a bound along its
+tangent there,
+
+    kl(v) = k(b) + k'(b) (v - b),   k(v) = (exp(v) - 1 - v) / 2,   k'(v) = (exp(v) - 1) / 2,
+
+which is k(v) within the bounds. Beyond them it is larger than k(b), the divergence of the normal
+distribution that is drawn from, so that the bound on the likelihood stays one; and its slope k'(b)
+brings log_var back, where a slope of 0 would leave it outside for good. Gradients are those of what
+was computed: k'(b) for the KL, 0 beyond the bounds for the draw.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..machine.compilation import device_function
+from ..machine.memory import advance, cast, lane_count, load_some, put, store, sum_eight
+from ..machine.vectors import constant, fma, select
+from . import functions
+
+LOG_VAR_MIN = -30.0
+LOG_VAR_MAX = 20.0
+
+
+@device_function
+def bound_log_var(log_var: Any) -> Any:
+    """log_var within its bounds; NaN passes."""
+    low = constant(log_var, LOG_VAR_MIN)
+    high = constant(log_var, LOG_VAR_MAX)
+    bounded = select(log_var < low, low, log_var)
+    return select(bounded > high, high, bounded)
+
+
+@device_function
+def within_bounds(log_var: Any) -> Any:
+    """1 where log_var is within its bounds (or NaN), else 0: the slope of bound_log_var."""
+    one = constant(log_var, 1.0)
+    zero = constant(log_var, 0.0)
+    inside = select(log_var < constant(log_var, LOG_VAR_MIN), zero, one)
+    return select(log_var > constant(log_var, LOG_VAR_MAX), zero, inside)
+
+
+@device_function
+def deviation(log_var: Any) -> Any:
+    """The standard deviation exp(log_var / 2)."""
+    return functions.exp(bound_log_var(log_var) * constant(log_var, 0.5))
+
+
+@device_function
+def draw(mean: Any, log_var: Any, noise: Any) -> Any:
+    """mean + exp(log_var / 2) noise."""
+    return fma(deviation(log_var), noise, mean)
+
+
+@device_function
+def kl_terms(mean: Any, log_var: Any) -> Any:
+    """m^2 / 2 + kl(log_var); see the module."""
+    v = bound_log_var(log_var)
+    one = constant(v, 1.0)
+    e = functions.exp(v)
+    total = fma(mean, mean, e) - one - v
+    return fma(e - one, log_var - v, total) * constant(v, 0.5)
+
+
+@device_function
+def kl_slope(log_var: Any) -> Any:
+    """The derivative of kl_terms by log_var: (exp(v) - 1) / 2, v the bounded log_var."""
+    v = bound_log_var(log_var)
+    return (functions.exp(v) - constant(v, 1.0)) * constant(v, 0.5)
+
+
+@device_function
+def draw_slope(log_var: Any, noise: Any) -> Any:
+    """The derivative of draw by log_var: exp(log_var / 2) noise / 2 within the bounds, else 0."""
+    return deviation(log_var) * noise * constant(log_var, 0.5) * within_bounds(log_var)
+
+
+@device_function
+def row_kl(mean: Any, log_var: Any, n: Any, buffer: Any) -> Any:
+    """KL of one row in nats (float64): fixed groups of 8 latents, then in ascending order.
+
+    `buffer` has room for 8 elements or one vector, and one vector more.
+    """
+    total = 0.0
+    count = lane_count(mean)
+    block = max(8, count)
+    spare = advance(buffer, block)
+    for first in range(0, n, block):
+        for v in range(0, block, count):
+            left = max(n - first - v, 0)
+            m = load_some(mean, first + v, left, spare)
+            log_v = load_some(log_var, first + v, left, spare)
+            store(buffer, v, kl_terms(m, log_v))
+        for j in range(max(n - first, 0), block):
+            put(buffer, j, cast(buffer, 0.0))
+        for group in range(0, block, 8):
+            total += np.float64(sum_eight(buffer, group))
+    return total

@@ -1,0 +1,267 @@
+"""The register tile of a matrix product: the one loop where almost all time is spent.
+
+A tile has `ISA.tile_rows` rows of `ISA.tile_vectors` vectors and stays in registers while the
+contracted index runs. Every element is one chain of fused multiply-adds in ascending order of
+that index, starting from +0, and lanes are elements, never partial sums: therefore tile shape,
+vector width, thread count and the skipping of exact zeros do not change a single bit.
+
+The finished tile is left in a small buffer (row-major, `panel_width` columns) that stays in
+the first-level cache, where the epilogues of the layers take it up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+
+from ..machine.compilation import device_function
+from ..machine.isa import ISA, panel_width
+from ..machine.memory import element_alignment, emit_vector_pointer
+from ..machine.vectors import emit_fma, emit_splat, intrinsic, vector_of
+
+# The inline-assembly constraint that means any vector register.
+_REGISTER_CLASS = {"avx512": "v", "avx2": "x", "neon": "w"}.get(ISA.name)
+
+MR = ISA.tile_rows
+SHORT = ISA.short_rows
+NR = ISA.tile_vectors
+TILE_FLOATS = MR * NR * (ISA.vector_bytes // 4)
+"""Elements of a tile in float32; a float64 tile has half as many."""
+WIDE = ISA.sparse_panels
+"""Panels that one row is multiplied with where zeros are skipped."""
+CHUNK_TILES = 24
+CHUNK_ROWS = CHUNK_TILES * MR
+"""Rows in one task of a product with a panel of weights."""
+
+
+@device_function
+def tile_start(tile: Any, n_rows: Any) -> Any:
+    """The first row of a chunk's tile; of `n_rows` rows, in ceil(n_rows / MR) tiles.
+
+    The last one or two tiles are short where that pads less: 20 rows are 6 + 6 + 4 + 4.
+    """
+    n_tiles = (n_rows + MR - 1) // MR
+    rest = n_rows % MR
+    n_short = 0
+    if 0 < rest <= SHORT:
+        n_short = 2 if rest <= 2 * SHORT - MR and n_tiles > 1 else 1
+    if SHORT == MR or tile <= n_tiles - n_short:
+        return min(tile * MR, n_rows)
+    return min((n_tiles - n_short) * MR + (tile - n_tiles + n_short) * SHORT, n_rows)
+
+
+def _emit_product(
+    builder: Any, places: list[Any], a_rows: list[Any], a_step: int, columns: list[Any],
+    b_step: Any, indices: Any, length: Any, resume: Any,
+) -> None:  # fmt: skip
+    """Emit the sums over s < length of a_rows[r][s * a_step] * columns[v][k * b_step].
+
+    `columns` and `places` are pointers to vectors; the sum of r and v is left in
+    places[r * len(columns) + v]. k is indices[s] (a pointer to int32) or, with None, s itself.
+    With `resume` the sums go on from what stands in `places`.
+    """
+    vector = places[0].type.pointee
+    word = length.type
+    align = element_alignment(vector)
+    zero = word(0)
+    zero_vector = ir.Constant(vector, [vector.element(0.0)] * vector.count)
+
+    before = builder.block
+    again = builder.append_basic_block("product.resume")
+    entry = builder.append_basic_block("product.entry")
+    loop = builder.append_basic_block("product.loop")
+    done = builder.append_basic_block("product.done")
+    builder.cbranch(resume, again, entry)
+    builder.position_at_end(again)
+    partial = [builder.load(place, align=align) for place in places]
+    builder.branch(entry)
+    builder.position_at_end(entry)
+    starts = []
+    for value in partial:
+        start = builder.phi(vector)
+        start.add_incoming(zero_vector, before)
+        start.add_incoming(value, again)
+        starts.append(start)
+    builder.cbranch(builder.icmp_signed(">", length, zero), loop, done)
+
+    builder.position_at_end(loop)
+    step = builder.phi(word)
+    step.add_incoming(zero, entry)
+    sums = [builder.phi(vector) for _ in places]
+    for phi, start in zip(sums, starts, strict=True):
+        phi.add_incoming(start, entry)
+    k = step if indices is None else builder.sext(builder.load(builder.gep(indices, [step])), word)
+    row_b = builder.mul(k, b_step)
+    operands = []
+    for column in columns:
+        place = builder.gep(builder.bitcast(column, vector.element.as_pointer()), [row_b])
+        operands.append(builder.load(builder.bitcast(place, column.type), align=align))
+    offset_a = builder.mul(step, word(a_step))
+    updated = []
+    for r, a_row in enumerate(a_rows):
+        factor = builder.load(builder.gep(a_row, [offset_a]))
+        factors = emit_splat(builder, factor, vector.count)
+        row = sums[r * len(columns) : (r + 1) * len(columns)]
+        products = [
+            emit_fma(builder, factors, operand, total)
+            for operand, total in zip(operands, row, strict=True)
+        ]
+        products[-1] = _emit_fence(builder, products[-1])
+        updated += products
+    following = builder.add(step, word(1))
+    step.add_incoming(following, loop)
+    for phi, value in zip(sums, updated, strict=True):
+        phi.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, length), loop, done)
+
+    builder.position_at_end(done)
+    finals = []
+    for start, value in zip(starts, updated, strict=True):
+        final = builder.phi(vector)
+        final.add_incoming(start, entry)
+        final.add_incoming(value, loop)
+        finals.append(final)
+    for final, place in zip(finals, places, strict=True):
+        builder.store(final, place, align=align)
+
+
+def _emit_fence(builder: Any, value: Any) -> Any:
+    """Emit an empty instruction that `value` goes through and that no load is moved across.
+
+    Without it, LLVM's scheduler may load the factors of all rows first; accumulators then spill
+    to the stack, which made the loop over listed indices 2.5 times slower.
+    """
+    if _REGISTER_CLASS is None:
+        return value
+    kind = ir.FunctionType(value.type, [value.type])
+    constraints = f"={_REGISTER_CLASS},0,~{{memory}}"
+    return builder.asm(kind, "", constraints, [value], side_effect=True)
+
+
+def _emit_row_pointers(builder: Any, a: Any, stride: Any, last_row: Any, n_rows: int) -> list[Any]:
+    """Emit pointers to n_rows rows of `a`; rows past `last_row` repeat it (and are not used)."""
+    rows = []
+    for r in range(n_rows):
+        number = last_row.type(r)
+        within = builder.icmp_signed("<", number, last_row)
+        rows.append(builder.gep(a, [builder.mul(builder.select(within, number, last_row), stride)]))
+    return rows
+
+
+def _pointers(*arguments: Any) -> bool:
+    floats = (types.CPointer(types.float32), types.CPointer(types.float64))
+    return all(argument in floats for argument in arguments)
+
+
+def _emit_vectors(builder: Any, base: Any, starts: list[Any]) -> list[Any]:
+    """Emit pointers to NR vectors from each of the elements `starts` of `base` on."""
+    element = types.float32 if isinstance(base.type.pointee, ir.FloatType) else types.float64
+    vector = vector_of(element)
+    return [
+        emit_vector_pointer(
+            builder, base, builder.add(start, start.type(v * vector.lanes)), vector.llvm
+        )
+        for start in starts
+        for v in range(NR)
+    ]
+
+
+def _emit_tile(
+    builder: Any, tile: Any, a_rows: list[Any], a_step: int, b: Any, b_step: Any,
+    length: Any, resume: Any,
+) -> None:  # fmt: skip
+    """Emit tile[r, :] (+)= sum over k < length of a_rows[r][k * a_step] * b[k * b_step + :]."""
+    word = length.type
+    width = panel_width(4 if isinstance(b.type.pointee, ir.FloatType) else 8)
+    places = _emit_vectors(builder, tile, [word(r * width) for r in range(len(a_rows))])
+    columns = _emit_vectors(builder, b, [word(0)])
+    _emit_product(builder, places, a_rows, a_step, columns, b_step, None, length, resume)
+
+
+def _rows_product(n_rows: int, doc: str) -> Any:
+    def typed(
+        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
+        length: Any, resume: Any,
+    ) -> Any:  # fmt: skip
+        if not (_pointers(tile, a, b) and tile == a == b):
+            return None
+
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
+            rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
+            _emit_tile(builder, tile_, rows, 1, b_, b_step_, length_, resume_)
+            return context.get_dummy_value()
+
+        word = types.intp
+        return types.void(tile, a, word, word, b, word, word, types.boolean), lower
+
+    typed.__doc__ = doc
+    return intrinsic(typed)
+
+
+_full_product = _rows_product(MR, "The product of a tile of MR rows.")
+_short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
+
+
+@device_function
+def rows_product(
+    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, length: Any, resume: Any
+) -> None:
+    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c], r < n_rows.
+
+    n_rows <= MR; what the tile holds past n_rows is not defined.
+    """
+    if n_rows <= SHORT:
+        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
+    else:
+        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
+
+
+@intrinsic
+def columns_product(
+    typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, length: Any, resume: Any
+) -> Any:
+    """tile[r, c] (+)= sum over k < length of a[k * MR + r] * b[k * b_step + c], r < MR."""
+    if not (_pointers(tile, a, b) and tile == a == b):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, b_, b_step_, length_, resume_ = args
+        rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
+        _emit_tile(builder, tile_, rows, MR, b_, b_step_, length_, resume_)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, b, word, word, types.boolean), lower
+
+
+@intrinsic
+def listed_product(
+    typingctx: Any, tile: Any, tile_stride: Any, a: Any, b: Any, b_stride: Any, last_panel: Any,
+    b_step: Any, indices: Any, length: Any, resume: Any,
+) -> Any:  # fmt: skip
+    """One row of a product with WIDE panels, without the zeros of the row.
+
+    tile[p * tile_stride + c] (+)= sum over s < length of
+    a[s] * b[p * b_stride + indices[s] * b_step + c]; `indices` points to int32, ascending.
+    Panels after `last_panel` repeat it (and are not used).
+    """
+    if not (_pointers(tile, a, b) and tile == a == b and indices == types.CPointer(types.int32)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, tile_stride_, a_, b_, b_stride_, last_, b_step_, indices_, length_, resume_ = args
+        numbers = [length_.type(p) for p in range(WIDE)]
+        tile_starts = [builder.mul(p, tile_stride_) for p in numbers]
+        present = [builder.select(builder.icmp_signed("<", p, last_), p, last_) for p in numbers]
+        b_starts = [builder.mul(p, b_stride_) for p in present]
+        places = _emit_vectors(builder, tile_, tile_starts)
+        columns = _emit_vectors(builder, b_, b_starts)
+        _emit_product(builder, places, [a_], 1, columns, b_step_, indices_, length_, resume_)
+        return context.get_dummy_value()
+
+    word = types.intp
+    numbers = (word, word, word, indices, word, types.boolean)
+    return types.void(tile, word, a, b, *numbers), lower
