@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, Sizes
 from fastvae import VAE, kernels
+from fastvae.kernels import engine
 
 
 class FastVAE:
@@ -95,32 +96,31 @@ class Steps:
         self._batch_size = batch_size
         self.n_steps = len(rows) // batch_size
         self._moments = (
-            kernels.new_arena(self._network.table, self._network.dtype),
-            kernels.new_arena(self._network.table, self._network.dtype),
+            self._network.new_arena(),
+            self._network.new_arena(),
         )
-        self._totals = np.zeros(4 + 2 * sizes.n_latent)
+        self._totals = engine.new_totals(sizes.n_latent)
         self._skip_zeros = bool(self._network.pays_to_skip(rows))
         self._n_updates = 0
 
     def run(self) -> None:
         """Do one step with each whole batch of the rows."""
+        run = engine.Training(
+            n_steps=self.n_steps,
+            batch_size=self._batch_size,
+            optimizer=kernels.OPTIMIZERS["adam"],
+            hyper=np.array([BETA1, BETA2, EPS]),
+            learning_rates=np.full(self.n_steps, LEARNING_RATE),
+            updates_before=self._n_updates,
+            draws=np.array([self._n_updates]),
+            totals=self._totals,
+        )
         self._network.train(
             self._rows,
             self._order,
-            0,
-            self.n_steps,
-            self._batch_size,
-            optimizer=kernels.OPTIMIZERS["adam"],
-            hyper=np.array([BETA1, BETA2, EPS, 0.0]),
-            learning_rates=np.full(self.n_steps, LEARNING_RATE),
+            run,
             moments=self._moments,
-            update=self._n_updates,
-            draws=np.array([self._n_updates]),
             seed=0,
-            reconstruction_weight=1.0,
-            beta=1.0,
-            clip_norm=0.0,
             skip_zeros=self._skip_zeros,
-            totals=self._totals,
         )
         self._n_updates += self.n_steps

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import kernels
 from fastvae.guards import Gate
+from fastvae.kernels import engine
 
 
 class Arena:
@@ -26,8 +26,8 @@ class Arena:
 
     Attributes
     ----------
-    table : ndarray of int64
-        The layer table, see `kernels.layer_table`.
+    table : ndarray
+        The layer table, see `engine.layer_table`.
     values : ndarray, one-dimensional
         Zeros at first.
     gate : Gate
@@ -35,8 +35,8 @@ class Arena:
     """
 
     def __init__(self, layers: Sequence[tuple[int, int, str]], dtype: np.dtype[Any] | type) -> None:
-        self.table = kernels.layer_table(layers, dtype)
-        self.values: NDArray[Any] = kernels.new_arena(self.table, dtype)
+        self.table = engine.layer_table(layers, dtype)
+        self.values: NDArray[Any] = engine.new_arena(self.table, dtype)
         self.gate = Gate()
 
     def read(
@@ -44,14 +44,14 @@ class Arena:
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Copies of the weights (n_out, n_in) and biases (n_out,) of outputs from `first` on."""
         with self.gate.reading:
-            return kernels.read_dense(self.table, self.values, layer, first, n_out)
+            return engine.read_dense(self.table, self.values, layer, first, n_out)
 
     def write(
         self, layer: int, weight: NDArray[Any] | None, bias: NDArray[Any] | None, first: int = 0
     ) -> None:
         """Store weights and biases of outputs from `first` on; None leaves a part as it is."""
         with self.gate.writing:
-            kernels.write_dense(self.table, self.values, layer, weight, bias, first)
+            engine.write_dense(self.table, self.values, layer, weight, bias, first)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels as k
+from . import kernels
 from .arena import Arena
+from .kernels import engine
 from .value import Value
 
 _CHUNK_ROWS = 512
@@ -55,13 +56,16 @@ class Network(Value):
         self.likelihood = likelihood
         self.arena = Arena(layers, dtype)
         self.table = self.arena.table
-        self.n_features = int(self.table[0, k.N_IN])
-        self.n_latent = int(self.table[n_encoder, k.N_OUT]) // 2
+        self.n_features = int(self.table["n_in"][0])
+        self.n_latent = int(self.table["n_out"][n_encoder]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
-        self._training: k.Workspace | None = None
-        self._spare: deque[k.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
+        self._training: engine.Workspace | None = None
+        self._spare: deque[engine.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
         self._gradient: np.ndarray | None = None
-        self._log_var_bounds = (self.dtype.type(k.LOG_VAR_MIN), self.dtype.type(k.LOG_VAR_MAX))
+        self._log_var_bounds = (
+            self.dtype.type(kernels.LOG_VAR_MIN),
+            self.dtype.type(kernels.LOG_VAR_MAX),
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -100,7 +104,7 @@ class Network(Value):
 
     def new_arena(self) -> np.ndarray:
         """Return a zeroed arena of the parameters' layout, for moments or gradients."""
-        return k.new_arena(self.table, self.dtype)
+        return engine.new_arena(self.table, self.dtype)
 
     # --- passes over rows, in chunks --------------------------------------------------------
 
@@ -130,23 +134,21 @@ class Network(Value):
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        work = self._borrow(X, self.n_features, seed)
+        work = self._borrow(X, self.n_features, self._skips(X))
         try:
-            encoding, losses = work.program.encoding, work.program.losses
-            work.whole[k.SKIP] = self._skips(X)
-            work.whole[k.DRAWS] = True
-            work.whole[k.STREAM] = k.STREAM_EVALUATION
+            encoding, losses = work.passes.encoding, work.passes.losses
+            work.set(draws_noise=True, seed=seed, stream=kernels.STREAM_EVALUATION)
             order = np.arange(len(X))
             values = self.parameters
             with self.arena.gate.reading:
                 for chunk, first in enumerate(range(0, len(X), work.n_rows)):
                     n = min(work.n_rows, len(X) - first)
-                    work.whole[k.ELEMENT] = first * self.n_latent
+                    work.set(element=first * self.n_latent)
                     work.run(encoding, values, order, work.matrices, chunk)
                     for sample in range(n_samples):
                         work.run(losses, values, order, work.matrices, chunk, first_draw=sample)
-                        reconstruction[first : first + n] += work.sums[k.RECONSTRUCTION, :n]
-                    kl[first : first + n] = work.sums[k.KL, :n]
+                        reconstruction[first : first + n] += work.sums[engine.RECONSTRUCTION, :n]
+                    kl[first : first + n] = work.sums[engine.KL, :n]
         finally:
             self._give_back(work)
         return reconstruction / n_samples, kl
@@ -161,13 +163,12 @@ class Network(Value):
         total = np.zeros(self.n_features)
         half = _CHUNK_ROWS // 2
         sums = np.empty((half, self.n_features))
-        work = self._borrow(X, self.n_features)
+        work = self._borrow(X, self.n_features, False)
         try:
-            work.whole[k.SKIP] = False
             order = np.arange(len(X))
-            rows = work.matrix(k.INPUT, _CHUNK_ROWS, self.n_features)
+            rows = work.matrix(engine.INPUT, _CHUNK_ROWS, self.n_features)
             for chunk, first in enumerate(range(0, len(X), _CHUNK_ROWS)):
-                work.run(work.program.gathering, self.parameters, order, work.matrices, chunk)
+                work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
                 rows[len(X) - first :] = 0.0
                 np.add(rows[:half], rows[half:], out=sums, dtype=np.float64)
                 n = half // 2
@@ -179,22 +180,22 @@ class Network(Value):
             self._give_back(work)
         return total / len(X)
 
-    def _borrow(self, data: np.ndarray, n_columns: int, seed: int = 0) -> k.Workspace:
+    def _borrow(self, data: np.ndarray, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
             work = self._spare.pop()
         except IndexError:
             work = self._new_workspace(_CHUNK_ROWS)
-        work.take(data, seed)
+        work.take(data, skip_zeros=skip_zeros)
         return work
 
-    def _give_back(self, work: k.Workspace) -> None:
+    def _give_back(self, work: engine.Workspace) -> None:
         work.release()
         self._spare.append(work)
 
-    def _new_workspace(self, n_rows: int) -> k.Workspace:
-        return k.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
+    def _new_workspace(self, n_rows: int) -> engine.Workspace:
+        return engine.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
 
     def _pass(
         self, name: str, data: np.ndarray, n_inputs: int, n_columns: int, skip_zeros: bool
@@ -202,10 +203,9 @@ class Network(Value):
         """Run a program over all rows of `data`; return what it writes, shape (n, n_columns)."""
         out = np.empty((len(data), n_columns), self.dtype)
         order = np.arange(len(data))
-        work = self._borrow(data, n_inputs)
+        work = self._borrow(data, n_inputs, skip_zeros)
         try:
-            work.whole[k.SKIP] = skip_zeros
-            program = getattr(work.program, name)
+            program = getattr(work.passes, name)
             n_chunks = -(-len(data) // work.n_rows)
             run_length = self.steps_per_call(work.n_rows)
             with self.arena.gate.reading:
@@ -226,48 +226,28 @@ class Network(Value):
         self,
         X: np.ndarray,
         order: np.ndarray,
-        first_step: int,
-        n_steps: int,
-        batch_size: int,
+        run: engine.Training,
         *,
-        optimizer: int,
-        hyper: np.ndarray,
-        learning_rates: np.ndarray,
         moments: tuple[np.ndarray, np.ndarray],
-        update: int,
-        draws: np.ndarray,
         seed: int,
-        reconstruction_weight: float,
-        beta: float,
-        clip_norm: float,
         skip_zeros: bool,
-        totals: np.ndarray,
     ) -> None:
-        """Run steps first_step .. first_step + n_steps - 1 of a pass over order (int64 rows).
+        """Run steps of training on a pass over order (int64 rows of X), see `engine.Training`.
 
-        Step s takes rows order[s * batch_size : (s + 1) * batch_size]; the last may be short.
-        `update` counts the updates done with these moments; `draws`, int64 of shape (1,), counts
-        the batches that noise was drawn for in the model's life, and goes up with each step;
-        `learning_rates` has one rate per step. The run ends after a step that makes the loss
-        infinite or NaN. See `run_steps` in `kernels` for the rest.
+        The run ends after a step that makes the loss infinite or NaN.
         """
         _check_columns(X, self.n_features)
-        if self._training is None or self._training.n_rows != batch_size:
-            self._training = self._new_workspace(batch_size)
-        if clip_norm > 0.0 and self._gradient is None:
+        if self._training is None or self._training.n_rows != run.batch_size:
+            self._training = self._new_workspace(run.batch_size)
+        if run.clip_norm > 0.0 and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
         work = self._training
-        work.take(X, seed)
-        work.whole[k.DRAWS] = True
-        work.whole[k.SKIP] = skip_zeros
+        work.take(X, skip_zeros=skip_zeros)
+        work.set(draws_noise=True, seed=seed)
         try:
             with self.arena.gate.writing:
-                work.train(
-                    self.parameters, moments, gradient, order, first_step, n_steps, batch_size,
-                    optimizer, hyper, learning_rates, update, draws, float(reconstruction_weight),
-                    float(beta), float(clip_norm), totals,
-                )  # fmt: skip
+                work.train((self.parameters, *moments, gradient), order, run)
         finally:
             work.release()
 
@@ -286,16 +266,17 @@ class Network(Value):
         n = len(X)
         work = self._new_workspace(n)
         work.take(X)
-        work.matrix(k.NOISE, n, self.n_latent)[:] = noise
+        work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
-        totals = np.zeros(4 + 2 * self.n_latent)
+        run = engine.Training(
+            batch_size=n,
+            totals=engine.new_totals(self.n_latent),
+            reconstruction_weight=reconstruction_weight,
+            beta=beta,
+        )
         with self.arena.gate.reading:
-            work.train(
-                self.parameters, (gradient, gradient), gradient, np.arange(n), 0, 1, n, -1,
-                np.zeros(4), np.zeros(1), 0, np.zeros(1, np.int64), float(reconstruction_weight),
-                float(beta), 0.0, totals,
-            )  # fmt: skip
-        loss, reconstruction, kl = (float(total) / n for total in totals[:3])
+            work.train((self.parameters, *[gradient] * 3), np.arange(n), run)
+        loss, reconstruction, kl = (float(total) / n for total in run.totals[:3])
         return loss, reconstruction, kl, gradient
 
     def steps_per_call(self, batch_size: int) -> int:

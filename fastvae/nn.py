@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastvae import checks, kernels
 from fastvae.arena import Arena, Place
 from fastvae.foreign import is_one_row
+from fastvae.kernels import engine
 from fastvae.value import Seeded, Value, own, public
 
 
@@ -198,7 +199,7 @@ class Dense(Seeded, Value):
     def read_from(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Copies of this layer's weights (O, I) and biases (O,) in an array like its arena's."""
         place = self._place
-        return kernels.read_dense(place.arena.table, values, place.layer, place.first, self.n_out)
+        return engine.read_dense(place.arena.table, values, place.layer, place.first, self.n_out)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Return the layer's outputs and keep what `backward` needs.

@@ -19,6 +19,7 @@ from fastvae import callbacks as callbacks_module
 from fastvae import checks, kernels, optimizers, schedules
 from fastvae.callbacks import Callback, Figures
 from fastvae.evaluation import active_units, latent_variance
+from fastvae.kernels import engine
 from fastvae.optimizers import Optimizer
 from fastvae.schedules import Schedule
 from fastvae.value import public
@@ -127,7 +128,7 @@ class _Run:
         vae, n_rows = self.vae, len(self.rows)
         order = np.empty(n_rows, np.int64)
         kernels.permutation(order, vae.seed, kernels.STREAM_ORDER, vae.epochs)
-        totals = np.zeros(4 + 2 * vae.n_latent)
+        totals = engine.new_totals(vae.n_latent)
         run_length = self.network.steps_per_call(self.batch_size)
         for first in range(0, self.steps_per_epoch, run_length):
             n_steps = min(run_length, self.steps_per_epoch - first)
@@ -178,24 +179,27 @@ class _Run:
         vae, before = self.vae, self.vae.updates
         if vae.network is not self.network:
             raise RuntimeError("the model was replaced while `fit` trained it")
-        self.network.train(
-            self.rows,
-            order,
-            first,
-            n_steps,
-            self.batch_size,
+        run = engine.Training(
+            first_step=first,
+            n_steps=n_steps,
+            batch_size=self.batch_size,
             optimizer=optimizers.code(self.optimizer),
             hyper=self.optimizer.hyper,
             learning_rates=schedules.rates(self.schedule, self.n_updates, n_steps, self.total),
-            moments=self.moments,
-            update=self.n_updates,
+            updates_before=self.n_updates,
             draws=vae.update_count,
-            seed=vae.seed,
             reconstruction_weight=vae.reconstruction_weight,
             beta=vae.beta,
             clip_norm=self.clip_norm,
-            skip_zeros=self.skip_zeros,
             totals=totals,
+        )
+        self.network.train(
+            self.rows,
+            order,
+            run,
+            moments=self.moments,
+            seed=vae.seed,
+            skip_zeros=self.skip_zeros,
         )
         n_finished = vae.updates - before
         self.n_updates += n_finished

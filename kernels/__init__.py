@@ -33,22 +33,7 @@ from .arrays.losses import (
 )
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, permutation, philox4x32, uniform
-from .engine.data_tasks import source_of
-from .engine.latent_tasks import KL, RECONSTRUCTION
-from .engine.layout import (
-    INPUT,
-    N_IN,
-    N_OUT,
-    NOISE,
-    layer_table,
-    new_arena,
-    read_dense,
-    write_dense,
-)
-from .engine.regions import DRAWS, ELEMENT, SKIP, STREAM
 from .engine.warmup import is_compiled, warmup
-from .engine.workspace import Workspace
-from .machine import threads as _threads  # noqa: F401  first: it must load TBB before Numba looks for it
 from .machine.compilation import cache_folder
 from .machine.isa import isa
 from .machine.threads import get_num_threads, max_threads, set_num_threads, threading_layer
@@ -69,20 +54,10 @@ from .maths.philox import (
 
 __all__ = [
     "ACTIVATIONS",
-    "DRAWS",
-    "ELEMENT",
-    "INPUT",
-    "KL",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
-    "NOISE",
-    "N_IN",
-    "N_OUT",
     "OPTIMIZERS",
-    "RECONSTRUCTION",
-    "SKIP",
-    "STREAM",
     "STREAM_DATASET",
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
@@ -91,7 +66,6 @@ __all__ = [
     "STREAM_ORDER",
     "STREAM_PRIOR",
     "STREAM_WEIGHTS",
-    "Workspace",
     "activation_backward",
     "activation_forward",
     "adam_update",
@@ -110,22 +84,17 @@ __all__ = [
     "isa",
     "kl_divergence",
     "kl_divergence_backward",
-    "layer_table",
     "max_threads",
-    "new_arena",
     "normal",
     "permutation",
     "philox4x32",
-    "read_dense",
     "reference",
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",
     "set_num_threads",
     "sgd_update",
-    "source_of",
     "threading_layer",
     "uniform",
     "warmup",
-    "write_dense",
 ]

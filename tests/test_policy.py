@@ -138,10 +138,9 @@ def public_functions() -> dict[str, Any]:
 
 
 # What is public and no kernel: storage of a packed network; threads, compiler and machine.
-STORAGE = {"layer_table", "new_arena", "read_dense", "source_of", "write_dense"}
 MACHINE = {"cache_folder", "is_compiled", "isa", "warmup"}
 THREADS = {"get_num_threads", "max_threads", "set_num_threads", "threading_layer"}
-NOT_KERNELS = STORAGE | MACHINE | THREADS
+NOT_KERNELS = MACHINE | THREADS
 
 
 def test_every_public_kernel_has_a_reference_of_the_same_signature() -> None:

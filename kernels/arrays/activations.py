@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
 from ..machine.compilation import device_function, parallel_kernel
-from ..machine.memory import get, lane_count, load, pointer, put, stack, store
+from ..machine.kinds import Pointer, Record, Word
+from ..machine.memory import lane_count, load_some, pointer, stack, store_some
 from ..maths.activations import ACTIVATIONS, activate, activation_slope
 from .arguments import checked, whole_number
 
@@ -16,54 +15,40 @@ _BLOCK = 4096  # elements per parallel task; a multiple of every vector width
 
 
 @device_function
-def _forward_block(out: Any, x: Any, first: Any, last: Any, activation: Any) -> None:
-    source = pointer(x)
-    target = pointer(out)
-    buffer = stack(target, 16)
-    count = lane_count(target)
-    whole = last - (last - first) % count
-    for e in range(first, whole, count):
-        store(target, e, activate(load(source, e), activation))
-    for e in range(whole, last):
-        put(buffer, e - whole, get(source, e))
-    store(buffer, 0, activate(load(buffer, 0), activation))
-    for e in range(whole, last):
-        put(target, e, get(buffer, e - whole))
+def _forward(out: Pointer, x: Pointer, first: Word, last: Word, activation: Word) -> None:
+    buffer = stack(out, 16)
+    for e in range(first, last, lane_count(out)):
+        value = activate(load_some(x, e, last - e, buffer), activation)
+        store_some(out, e, value, last - e, buffer)
 
 
 @device_function
-def _backward_block(dx: Any, dy: Any, y: Any, first: Any, last: Any, activation: Any) -> None:
-    target = pointer(dx)
-    buffer = stack(target, 32)
-    count = lane_count(target)
-    whole = last - (last - first) % count
-    for e in range(first, whole, count):
-        slope = activation_slope(load(pointer(y), e), activation)
-        store(target, e, load(pointer(dy), e) * slope)
-    for e in range(whole, last):
-        put(buffer, e - whole, get(pointer(y), e))
-        put(buffer, 16 + e - whole, get(pointer(dy), e))
-    slope = activation_slope(load(buffer, 0), activation)
-    store(buffer, 0, load(buffer, 16) * slope)
-    for e in range(whole, last):
-        put(target, e, get(buffer, e - whole))
+def _backward(
+    dx: Pointer, dy: Pointer, y: Pointer, first: Word, last: Word, activation: Word
+) -> None:
+    buffer = stack(dx, 16)
+    for e in range(first, last, lane_count(dx)):
+        slope = activation_slope(load_some(y, e, last - e, buffer), activation)
+        value = load_some(dy, e, last - e, buffer) * slope
+        store_some(dx, e, value, last - e, buffer)
 
 
 @parallel_kernel
-def _activation_forward(out: Any, x: Any, activation: Any) -> None:
+def _activation_forward(out: Record, x: Record, activation: Word) -> None:
     for task in prange((x.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
-        _forward_block(out, x, first, min(first + _BLOCK, x.size), activation)
+        _forward(pointer(out), pointer(x), first, min(first + _BLOCK, x.size), activation)
 
 
 @parallel_kernel
-def _activation_backward(dx: Any, dy: Any, y: Any, activation: Any) -> None:
+def _activation_backward(dx: Record, dy: Record, y: Record, activation: Word) -> None:
     for task in prange((y.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
-        _backward_block(dx, dy, y, first, min(first + _BLOCK, y.size), activation)
+        last = min(first + _BLOCK, y.size)
+        _backward(pointer(dx), pointer(dy), pointer(y), first, last, activation)
 
 
-def activation_code(value: Any) -> int:
+def activation_code(value: object) -> int:
     """Return a code of `ACTIVATIONS`, or raise a TypeError or ValueError."""
     return whole_number(value, "activation", 0, len(ACTIVATIONS) - 1)
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import prange
 
-from ..engine.data_tasks import gather_row, source_of
-from ..machine.compilation import parallel_kernel
-from ..machine.memory import advance, pointer
+from ..engine.data_tasks import array_source
+from ..engine.passes import new_region
+from ..engine.records import GATHER
 from .arguments import checked
-
-
-@parallel_kernel
-def _gather(out: Any, source: Any, index: Any) -> None:
-    n = out.shape[1]
-    for b in prange(out.shape[0]):
-        address = source[0] + index[b] * source[1]
-        gather_row(advance(pointer(out), np.int64(b) * n), n, address, source[2], source[3])
+from .programs import run
 
 
 def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
@@ -32,7 +22,7 @@ def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
         Any strides, read-only or memory-mapped.
     index : ndarray of int64, shape (B,), entries in [0, N)
     """
-    source = np.array(source_of(data))
+    array_source(data)  # refuses what cannot be read
     out, index = checked("BI B:int64", 1, in_place=False, out=out, index=index)
     n_rows, n_columns = data.shape
     if out.shape[1] != n_columns:
@@ -44,4 +34,7 @@ def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
         )
     if np.may_share_memory(out, data):
         raise ValueError("out must not overlap data")
-    _gather(out, source, index)
+    region = new_region(GATHER, n_in=n_columns)
+    region["target"]["stride"] = n_columns
+    flat = out.reshape(-1)
+    run([region], [flat] * 4, flat, flat, [data], index)

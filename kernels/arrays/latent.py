@@ -5,94 +5,57 @@ B rows, Z latent units. `maths.latent` says what is done where log_var leaves it
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
-from ..machine.compilation import device_function, parallel_kernel
-from ..machine.memory import advance, cast, lane_count, load_some, pointer, stack, store_some
-from ..machine.vectors import fma, splat
-from ..maths.latent import draw, draw_slope, kl_slope, row_kl
+from ..machine.compilation import parallel_kernel
+from ..machine.kinds import Real, Record
+from ..machine.memory import advance, pointer
+from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
 from .arguments import checked, real_number
 
 
-@device_function
-def _draw_row(z: Any, mean: Any, log_var: Any, noise: Any, first: Any, n: Any) -> None:
-    out = advance(pointer(z), first)
-    buffer = stack(out, 16)
-    for c in range(0, n, lane_count(out)):
-        left = n - c
-        m = load_some(pointer(mean), first + c, left, buffer)
-        v = load_some(pointer(log_var), first + c, left, buffer)
-        e = load_some(pointer(noise), first + c, left, buffer)
-        store_some(out, c, draw(m, v, e), left, buffer)
-
-
-@device_function
-def _draw_row_backward(
-    dmean: Any, dlog_var: Any, dz: Any, log_var: Any, noise: Any, first: Any, n: Any
-) -> None:
-    buffer = stack(pointer(dz), 16)
-    for c in range(0, n, lane_count(pointer(dz))):
-        left = n - c
-        d = load_some(pointer(dz), first + c, left, buffer)
-        v = load_some(pointer(log_var), first + c, left, buffer)
-        e = load_some(pointer(noise), first + c, left, buffer)
-        store_some(pointer(dmean), first + c, d, left, buffer)
-        store_some(pointer(dlog_var), first + c, d * draw_slope(v, e), left, buffer)
-
-
-@device_function
-def _kl_row(mean: Any, log_var: Any, first: Any, n: Any) -> Any:
-    base = pointer(mean)
-    buffer = stack(base, 32)
-    return row_kl(advance(base, first), advance(pointer(log_var), first), n, buffer)
-
-
-@device_function
-def _kl_row_backward(
-    dmean: Any, dlog_var: Any, mean: Any, log_var: Any, scale: Any, first: Any, n: Any
-) -> None:
-    base = pointer(mean)
-    buffer = stack(base, 16)
-    factor = splat(cast(base, scale))
-    for c in range(0, n, lane_count(base)):
-        left = n - c
-        m = load_some(base, first + c, left, buffer)
-        v = load_some(pointer(log_var), first + c, left, buffer)
-        dm = load_some(pointer(dmean), first + c, left, buffer)
-        dv = load_some(pointer(dlog_var), first + c, left, buffer)
-        store_some(pointer(dmean), first + c, fma(factor, m, dm), left, buffer)
-        store_some(pointer(dlog_var), first + c, fma(factor, kl_slope(v), dv), left, buffer)
-
-
 @parallel_kernel
-def _reparameterise(z: Any, mean: Any, log_var: Any, noise: Any) -> None:
+def _reparameterise(z: Record, mean: Record, log_var: Record, noise: Record) -> None:
     n = mean.shape[1]
     for b in prange(mean.shape[0]):
-        _draw_row(z, mean, log_var, noise, np.int64(b) * n, n)
+        at = np.int64(b) * n
+        means, log_vars = advance(pointer(mean), at), advance(pointer(log_var), at)
+        row_draw(advance(pointer(z), at), means, log_vars, advance(pointer(noise), at), n)
 
 
 @parallel_kernel
-def _reparameterise_backward(dmean: Any, dlog_var: Any, dz: Any, log_var: Any, noise: Any) -> None:
+def _reparameterise_backward(
+    dmean: Record, dlog_var: Record, dz: Record, log_var: Record, noise: Record
+) -> None:
     n = dz.shape[1]
     for b in prange(dz.shape[0]):
-        _draw_row_backward(dmean, dlog_var, dz, log_var, noise, np.int64(b) * n, n)
+        at = np.int64(b) * n
+        slopes = advance(pointer(dmean), at), advance(pointer(dlog_var), at)
+        log_vars, noises = advance(pointer(log_var), at), advance(pointer(noise), at)
+        row_draw_backward(
+            slopes[0], slopes[1], advance(pointer(dz), at), log_vars, noises, n, False
+        )
 
 
 @parallel_kernel
-def _kl_divergence(kl: Any, mean: Any, log_var: Any) -> None:
+def _kl_divergence(kl: Record, mean: Record, log_var: Record) -> None:
     n = mean.shape[1]
     for b in prange(mean.shape[0]):
-        kl[b] = _kl_row(mean, log_var, np.int64(b) * n, n)
+        at = np.int64(b) * n
+        kl[b] = row_kl(advance(pointer(mean), at), advance(pointer(log_var), at), n)
 
 
 @parallel_kernel
-def _kl_divergence_backward(dmean: Any, dlog_var: Any, mean: Any, log_var: Any, scale: Any) -> None:
+def _kl_divergence_backward(
+    dmean: Record, dlog_var: Record, mean: Record, log_var: Record, scale: Real
+) -> None:
     n = mean.shape[1]
     for b in prange(mean.shape[0]):
-        _kl_row_backward(dmean, dlog_var, mean, log_var, scale, np.int64(b) * n, n)
+        at = np.int64(b) * n
+        means, log_vars = advance(pointer(mean), at), advance(pointer(log_var), at)
+        dmeans, dlog_vars = advance(pointer(dmean), at), advance(pointer(dlog_var), at)
+        row_kl_backward(dmeans, dlog_vars, means, log_vars, n, scale)
 
 
 def reparameterise(z: np.ndarray, mean: np.ndarray, log_var: np.ndarray, noise: np.ndarray) -> None:

@@ -2,76 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
-from ..machine.compilation import device_function, parallel_kernel
-from ..machine.memory import (
-    advance,
-    cast,
-    lane_count,
-    load_some,
-    pointer,
-    put,
-    stack,
-    store,
-    store_some,
-    sum_eight,
-)
-from ..machine.vectors import splat
-from ..maths.likelihoods import loss_terms, sum_groups
+from ..machine.compilation import parallel_kernel
+from ..machine.kinds import Real, Record, Word
+from ..machine.memory import advance, pointer
+from ..maths.likelihoods import BERNOULLI, GAUSSIAN, row_loss, row_loss_backward
 from .arguments import checked, real_number
 
 
-@device_function
-def _loss_row(output: Any, x: Any, first: Any, n: Any, likelihood: Any) -> Any:
-    base = pointer(output)
-    terms = stack(base, 64)
-    groups = stack(base, 8)
-    buffer = stack(base, 16)
-    total = 0.0
-    for block in range(0, n, 64):
-        for c in range(0, 64, lane_count(base)):
-            left = max(n - block - c, 0)
-            y = load_some(base, first + block + c, left, buffer)
-            wanted = load_some(pointer(x), first + block + c, left, buffer)
-            store(terms, c, loss_terms(y, wanted, likelihood)[0])
-        for j in range(min(n - block, 64), 64):
-            put(terms, j, cast(base, 0.0))
-        for g in range(8):
-            put(groups, g, sum_eight(terms, 8 * g))
-        total += sum_groups(groups, 8)
-    return total
-
-
-@device_function
-def _loss_row_backward(
-    slope: Any, output: Any, x: Any, scale: Any, first: Any, n: Any, likelihood: Any
-) -> None:
-    base = pointer(output)
-    buffer = stack(base, 16)
-    factor = splat(cast(base, scale))
-    for c in range(0, n, lane_count(base)):
-        y = load_some(base, first + c, n - c, buffer)
-        wanted = load_some(pointer(x), first + c, n - c, buffer)
-        value = loss_terms(y, wanted, likelihood)[1] * factor
-        store_some(advance(pointer(slope), first), c, value, n - c, buffer)
+@parallel_kernel
+def _loss(loss: Record, output: Record, x: Record, likelihood: Word) -> None:
+    n = x.shape[1]
+    for b in prange(x.shape[0]):
+        at = np.int64(b) * n
+        loss[b] = row_loss(advance(pointer(output), at), advance(pointer(x), at), n, likelihood)
 
 
 @parallel_kernel
-def _loss(loss: Any, output: Any, x: Any, likelihood: Any) -> None:
+def _loss_backward(slope: Record, output: Record, x: Record, scale: Real, likelihood: Word) -> None:
     n = x.shape[1]
     for b in prange(x.shape[0]):
-        loss[b] = _loss_row(output, x, np.int64(b) * n, n, likelihood)
-
-
-@parallel_kernel
-def _loss_backward(slope: Any, output: Any, x: Any, scale: Any, likelihood: Any) -> None:
-    n = x.shape[1]
-    for b in prange(x.shape[0]):
-        _loss_row_backward(slope, output, x, scale, np.int64(b) * n, n, likelihood)
+        at = np.int64(b) * n
+        outputs, wanted = advance(pointer(output), at), advance(pointer(x), at)
+        row_loss_backward(advance(pointer(slope), at), outputs, wanted, n, likelihood, scale)
 
 
 def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
@@ -87,7 +42,7 @@ def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
     logits, x : ndarray, shape (B, I), float32 or float64
         x in [0, 1]: grey pixels count as probabilities.
     """
-    _loss(*checked("B:float64 BI BI", 1, loss=loss, logits=logits, x=x), 0)
+    _loss(*checked("B:float64 BI BI", 1, loss=loss, logits=logits, x=x), BERNOULLI)
 
 
 def bernoulli_loss_backward(
@@ -103,7 +58,7 @@ def bernoulli_loss_backward(
     scale : float
     """
     arrays = checked("BI BI BI", 1, dlogits=dlogits, logits=logits, x=x)
-    _loss_backward(*arrays, real_number(scale, "scale"), 0)
+    _loss_backward(*arrays, real_number(scale, "scale"), BERNOULLI)
 
 
 def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
@@ -118,7 +73,7 @@ def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
         Written.
     x_hat, x : ndarray, shape (B, I), float32 or float64
     """
-    _loss(*checked("B:float64 BI BI", 1, loss=loss, x_hat=x_hat, x=x), 1)
+    _loss(*checked("B:float64 BI BI", 1, loss=loss, x_hat=x_hat, x=x), GAUSSIAN)
 
 
 def gaussian_loss_backward(
@@ -134,4 +89,4 @@ def gaussian_loss_backward(
     scale : float
     """
     arrays = checked("BI BI BI", 1, dx_hat=dx_hat, x_hat=x_hat, x=x)
-    _loss_backward(*arrays, real_number(scale, "scale"), 1)
+    _loss_backward(*arrays, real_number(scale, "scale"), GAUSSIAN)

@@ -2,51 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numba import prange
 
-from ..machine.compilation import parallel_kernel
-from ..machine.memory import advance, pointer
-from ..maths.optimizers import RULE_SIZE, step_rule, update_span
+from ..machine.isa import LINE_FLOATS
+from ..maths.optimizers import ADAM, RMSPROP, SGD
 from .arguments import checked, number_between, whole_number
-
-_PADDED = 16  # a multiple of every vector width
-_BLOCK = 4096  # elements per parallel task; a multiple of every vector width
-
-
-@parallel_kernel
-def update_parameters(
-    optimizer: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any, rule: Any
-) -> None:
-    """Apply a stored gradient to a whole arena (its size is a multiple of every vector)."""
-    for task in prange((parameters.size + _BLOCK - 1) // _BLOCK):
-        first = np.int64(task) * _BLOCK
-        n = min(_BLOCK, parameters.size - first)
-        update_span(
-            optimizer, parameters, moment1, moment2, gradient,
-            advance(pointer(gradient), first), first, n, rule,
-        )  # fmt: skip
+from .programs import run_update
 
 
 def _update(
     optimizer: int, arrays: list[np.ndarray], hyper: list[float], rate: float, step: int
 ) -> None:
     """Update arrays [param, moment1, moment2, grad] of any length in place."""
-    rule = np.empty(RULE_SIZE)
-    step_rule(rule, optimizer, np.array(hyper), rate, step, 1.0)
     size = arrays[0].size
-    whole = size - size % _PADDED
-    if whole:
-        update_parameters(optimizer, *(a[:whole] for a in arrays), rule)
-    if whole < size:
-        padded = [np.zeros(_PADDED, a.dtype) for a in arrays]
-        for end, a in zip(padded, arrays, strict=True):
-            end[: size - whole] = a[whole:]
-        update_parameters(optimizer, *padded, rule)
-        for end, a in zip(padded[:3], arrays[:3], strict=True):
-            a[whole:] = end[: size - whole]
+    whole = size - size % LINE_FLOATS  # a multiple of every vector width
+    run_update([a[:whole] for a in arrays], optimizer, hyper, rate, step)
+    padded = [np.zeros(LINE_FLOATS, a.dtype) for a in arrays]
+    for end, a in zip(padded, arrays, strict=True):
+        end[: size - whole] = a[whole:]
+    run_update(padded, optimizer, hyper, rate, step)
+    for end, a in zip(padded[:3], arrays[:3], strict=True):
+        a[whole:] = end[: size - whole]
 
 
 def _rate(learning_rate: float) -> float:
@@ -76,7 +52,7 @@ def sgd_update(
     param, velocity, grad = checked("N N N", 2, param=param, velocity=velocity, grad=grad)
     hyper = [number_between(momentum, "momentum", 0.0, 1.0), 0.0, 0.0]
     unused = np.zeros_like(param)
-    _update(0, [param, velocity, unused, grad], hyper, _rate(learning_rate), 1)
+    _update(SGD, [param, velocity, unused, grad], hyper, _rate(learning_rate), 1)
 
 
 def rmsprop_update(
@@ -106,7 +82,7 @@ def rmsprop_update(
     param, square, grad = checked("N N N", 2, param=param, square=square, grad=grad)
     hyper = [number_between(decay, "decay", 0.0, 1.0), _epsilon(eps, param.dtype), 0.0]
     unused = np.zeros_like(param)
-    _update(1, [param, unused, square, grad], hyper, _rate(learning_rate), 1)
+    _update(RMSPROP, [param, unused, square, grad], hyper, _rate(learning_rate), 1)
 
 
 def adam_update(
@@ -142,4 +118,4 @@ def adam_update(
         number_between(beta2, "beta2", 0.0, 1.0),
         _epsilon(eps, param.dtype),
     ]
-    _update(2, arrays, hyper, _rate(learning_rate), whole_number(step, "step", 1, 2**62))
+    _update(ADAM, arrays, hyper, _rate(learning_rate), whole_number(step, "step", 1, 2**62))

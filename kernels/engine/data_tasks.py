@@ -1,23 +1,26 @@
 """Tasks that gather: rows of the user's data become rows of a batch.
 
-Only they see the user's array. It is handed over as an address, two strides in bytes and a code of
-the dtype, so that every array (read-only, sliced, memory-mapped) runs through the same machine
-code. B rows, I columns.
+Only they see the user's data, by a `SOURCE`: addresses, steps in bytes and codes, so that every
+array (read-only, sliced, memory-mapped) runs through the same machine code. Several sources may
+fill columns of one matrix; the last lists what is not zero in it. B rows, I columns.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..machine.compilation import device_function
+from ..machine.isa import CACHE_LINE
+from ..machine.kinds import Pointer, Real, Record, Word
 from ..machine.memory import (
     advance,
     cast,
     float32_at,
     float64_at,
+    get,
     get_offset,
+    int32_at,
+    int64_at,
     lane_count,
     load_converted,
     pointer,
@@ -29,14 +32,110 @@ from ..machine.memory import (
 from ..machine.vectors import constant
 from ..maths.lists import list_nonzero, list_size
 from ..maths.tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
-from .passes import AUX, INPUTS, Y
+from .records import SOURCE
 
-SOURCES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
-"""The dtypes that gather reads, with their codes."""
+ARRAY, CSR, LABELS = range(3)
+"""Kinds of sources: a 2-D array; a compressed sparse one (values, `indices` and `indptr`, both of
+`index_size` bytes an entry); int64 labels, of which label c means a 1 in column c."""
+
+DTYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
+"""The dtypes that are read, with their codes; uint8 means value / 255."""
+
+
+def array_source(data: np.ndarray) -> np.ndarray:
+    """Return a 2-D array as a source.
+
+    Raises
+    ------
+    TypeError
+        If it is no ndarray, has a mask, or a dtype other than uint8, float32 and float64 in native
+        byte order.
+    ValueError
+        If it is not 2-D.
+    """
+    if not isinstance(data, np.ndarray) or isinstance(data, np.ma.MaskedArray):
+        raise TypeError(f"data must be an ndarray without a mask; got {type(data).__name__}")
+    if data.ndim != 2:
+        raise ValueError(f"data must have shape (N, I); got {data.shape}")
+    if data.dtype not in DTYPES:
+        known = ", ".join(str(dtype) for dtype in DTYPES)
+        raise TypeError(f"data must be one of {known} in native byte order; got {data.dtype}")
+    address = data.ctypes.data
+    return np.array([(ARRAY, DTYPES[data.dtype], address, *data.strides, 0, 0, 0)], SOURCE)
 
 
 @device_function
-def _gather_typed(out: Any, n: Any, source: Any, step: Any, size: Any, divisor: Any) -> None:
+def gather_count(region: Record, n_rows: Word) -> Word:
+    """Tasks of a gather: a tile of rows each."""
+    return (n_rows + MR - 1) // MR
+
+
+@device_function
+def gather_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """Rows order[first_row + b] of a source into rows b of a matrix, for a tile of rows.
+
+    Where zeros are skipped, what is not zero in each row is listed.
+    """
+    source = memory.sources[region.data_source]
+    n = region.n_in
+    chunk = (task // CHUNK_TILES) * CHUNK_ROWS
+    n_chunk = min(CHUNK_ROWS, step.n_rows - chunk)
+    first = chunk + tile_start(task % CHUNK_TILES, n_chunk)
+    last = chunk + tile_start(task % CHUNK_TILES + 1, n_chunk)
+    if source.kind == ARRAY:
+        for b in range(last, min(last + MR, step.n_rows)):
+            # The next tile's rows lie anywhere in memory: no hardware foresees them.
+            row = memory.order[step.first_row + b]
+            ahead = uint8_at(source.address + row * source.row_step)
+            for byte in range(0, n * source.column_step, CACHE_LINE):
+                prefetch(ahead, byte)
+    for b in range(first, last):
+        place = advance(pointer(memory.work), region.target.offset + b * region.target.stride)
+        _gather_row(place, n, source, memory.order[step.first_row + b])
+        if step.skip_zeros != 0 and region.n_listed > 0:
+            listed = advance(pointer(memory.by_row), b * list_size(region.n_listed))
+            values = region.values.offset + b * region.values.stride
+            start = advance(place, n - region.n_listed)
+            list_nonzero(listed, advance(pointer(memory.work), values), start, region.n_listed)
+
+
+@device_function
+def _gather_row(out: Pointer, n: Word, source: Record, row: Word) -> None:
+    """Convert a row of a source to out[0:n]."""
+    if source.kind == ARRAY:
+        address = source.address + row * source.row_step
+        if source.dtype == 0:
+            _convert(out, n, uint8_at(address), source.column_step, 1, 255.0)
+        elif source.dtype == 1:
+            _convert(out, n, float32_at(address), source.column_step, 4, 1.0)
+        else:
+            _convert(out, n, float64_at(address), source.column_step, 8, 1.0)
+        return
+    for c in range(n):
+        put(out, c, cast(out, 0.0))
+    if source.kind == LABELS:
+        put(out, get(int64_at(source.address), row), cast(out, 1.0))
+        return
+    for k in range(_index(source.indptr, row, source), _index(source.indptr, row + 1, source)):
+        column = _index(source.indices, k, source)
+        if source.dtype == 0:
+            put(out, column, cast(out, get(uint8_at(source.address), k)) / cast(out, 255.0))
+        elif source.dtype == 1:
+            put(out, column, cast(out, get(float32_at(source.address), k)))
+        else:
+            put(out, column, cast(out, get(float64_at(source.address), k)))
+
+
+@device_function
+def _index(address: Word, k: Word, source: Record) -> Word:
+    """Entry k of a sparse source's `indices` or `indptr`."""
+    if source.index_size == 4:
+        return np.int64(get(int32_at(address), k))
+    return get(int64_at(address), k)
+
+
+@device_function
+def _convert(out: Pointer, n: Word, source: Pointer, step: Word, size: Word, divisor: Real) -> None:
     """out[0:n] = elements of `source`, `step` bytes apart and `size` bytes long, / divisor."""
     count = lane_count(out)
     whole = 0
@@ -52,64 +151,3 @@ def _gather_typed(out: Any, n: Any, source: Any, step: Any, size: Any, divisor: 
         if divisor != 1.0:
             value = value / cast(out, divisor)
         put(out, c, value)
-
-
-@device_function
-def gather_row(out: Any, n: Any, address: Any, step: Any, code: Any) -> None:
-    """Convert one row at `address`, whose elements are `step` bytes apart, to out[0:n]."""
-    if code == 0:
-        _gather_typed(out, n, uint8_at(address), step, 1, 255.0)
-    elif code == 1:
-        _gather_typed(out, n, float32_at(address), step, 4, 1.0)
-    else:
-        _gather_typed(out, n, float64_at(address), step, 8, 1.0)
-
-
-@device_function
-def gather_task(
-    task: Any, row: Any, n_rows: Any, work: Any, source: Any, order: Any, first_row: Any,
-    by_row: Any, sparse: Any,
-) -> None:  # fmt: skip
-    """Rows order[first_row + b] of the data into rows b of a matrix, for a tile of rows.
-
-    If `sparse`, what is not zero in each row is listed.
-    """
-    n = row[INPUTS]
-    chunk = (task // CHUNK_TILES) * CHUNK_ROWS
-    n_chunk = min(CHUNK_ROWS, n_rows - chunk)
-    first = chunk + tile_start(task % CHUNK_TILES, n_chunk)
-    last = chunk + tile_start(task % CHUNK_TILES + 1, n_chunk)
-    for b in range(last, min(last + MR, n_rows)):
-        # The next tile's rows lie anywhere in memory: no hardware foresees them.
-        ahead = uint8_at(source[0] + order[first_row + b] * source[1])
-        for byte in range(0, n * source[2], 64):
-            prefetch(ahead, byte)
-    for b in range(first, last):
-        address = source[0] + order[first_row + b] * source[1]
-        place = advance(pointer(work), row[Y] + b * row[Y + 1])
-        gather_row(place, n, address, source[2], source[3])
-        if sparse:
-            listed = advance(pointer(by_row), b * list_size(n))
-            values = advance(pointer(work), row[AUX] + b * row[AUX + 1])
-            list_nonzero(listed, values, place, n)
-
-
-def source_of(data: np.ndarray) -> tuple[int, int, int, int]:
-    """Return what gather needs of a 2-D array: address, byte strides of rows and columns, code.
-
-    Raises
-    ------
-    TypeError
-        If it is no ndarray, has a mask, or a dtype other than uint8, float32 and float64 in native
-        byte order.
-    ValueError
-        If it is not 2-D.
-    """
-    if not isinstance(data, np.ndarray) or isinstance(data, np.ma.MaskedArray):
-        raise TypeError(f"data must be an ndarray without a mask; got {type(data).__name__}")
-    if data.ndim != 2:
-        raise ValueError(f"data must have shape (N, I); got {data.shape}")
-    if data.dtype not in SOURCES:
-        known = ", ".join(str(dtype) for dtype in SOURCES)
-        raise TypeError(f"data must be one of {known} in native byte order; got {data.dtype}")
-    return data.ctypes.data, data.strides[0], data.strides[1], SOURCES[data.dtype]

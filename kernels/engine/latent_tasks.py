@@ -1,72 +1,67 @@
-"""Tasks of the latent, between encoder and decoder.
+"""Tasks of the latent, between encoder and decoder. A task takes a few rows.
 
-The head's row holds mean and log_var side by side. A task takes a few rows.
+The head's row holds mean and log_var side by side: a layer of two parts. Any layer of two parts can
+be drawn from. Of each row of the batch `repeat` latents are drawn, which stand one after another.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..machine.compilation import device_function
-from ..machine.memory import advance, cast, lane_count, load_some, pointer, stack, store_some
-from ..machine.vectors import fma, splat
-from ..maths.latent import draw, draw_slope, kl_slope, row_kl
+from ..machine.kinds import Record, Word
+from ..machine.memory import advance, pointer
+from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
 from ..maths.philox import normal_range
-from .passes import AUX, EXTRA, OUTPUTS, X, Y
+from .records import KL
 
 TASK_ROWS = 8
 """Rows of one task."""
 
-# Rows of `sums`, the float64 sums per sample of one batch.
-RECONSTRUCTION, KL = range(2)
+
+@device_function
+def rows_count(n_rows: Word) -> Word:
+    """Tasks of a few rows each."""
+    return (n_rows + TASK_ROWS - 1) // TASK_ROWS
 
 
 @device_function
-def draw_task(
-    task: Any, row: Any, n_rows: Any, work: Any, sums: Any, draws: Any, seed: Any, stream: Any,
-    step: Any, element: Any,
-) -> None:  # fmt: skip
-    """z = mean + exp(log_var / 2) noise, and each row's KL into `sums`.
-
-    With `draws`, the noise is drawn first: (seed, stream, step), from `element` on.
-    """
-    base = pointer(work)
-    buffer = stack(base, 48)
-    n = row[OUTPUTS] // 2
+def draw_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """z = mean + exp(log_var / 2) noise for each row of the region, and the KL of each row that it
+    was drawn from. The noise is drawn first, if the step says so."""
+    work = pointer(memory.work)
+    n = region.n_out // region.parts
     first = task * TASK_ROWS
-    last = min(first + TASK_ROWS, n_rows)
-    noise = advance(base, row[AUX])
-    if draws:
-        numbered = advance(noise, -element)
-        normal_range(numbered, element + first * n, element + last * n, seed, stream, step)
+    last = min(first + TASK_ROWS, step.n_rows * region.repeat)
+    noise = advance(work, region.noise.offset)
+    if step.draws_noise != 0:
+        start = step.element * region.repeat
+        normal_range(
+            advance(noise, -start), start + first * n, start + last * n, step.seed, step.stream,
+            step.draw,
+        )  # fmt: skip
     for b in range(first, last):
-        mean = advance(base, row[X] + b * row[X + 1])
+        row = b // region.repeat
+        mean = advance(work, region.source.offset + row * region.source.stride)
         log_var = advance(mean, n)
-        z = advance(base, row[Y] + b * row[Y + 1])
-        for c in range(0, n, lane_count(base)):
-            m = load_some(mean, c, n - c, buffer)
-            v = load_some(log_var, c, n - c, buffer)
-            e = load_some(noise, b * n + c, n - c, buffer)
-            store_some(z, c, draw(m, v, e), n - c, buffer)
-        sums[KL, b] = row_kl(mean, log_var, n, buffer)
+        z = advance(work, region.target.offset + b * region.target.stride)
+        row_draw(z, mean, log_var, advance(noise, b * n), n)
+        if b == row * region.repeat:
+            memory.sums[KL, row] = row_kl(mean, log_var, n)
 
 
 @device_function
-def backward_latent_task(task: Any, row: Any, n_rows: Any, work: Any, scale: Any) -> None:
-    """Gradients of the head (mean, log_var) from dz and from scale * KL."""
-    base = pointer(work)
-    buffer = stack(base, 16)
-    n = row[OUTPUTS] // 2
-    factor = splat(cast(base, scale))
+def backward_latent_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """Gradients of the head (mean, log_var) from those of all its draws, in their order, and from
+    the KL, as the batch mean has it."""
+    work = pointer(memory.work)
+    n = region.n_out // region.parts
+    scale = step.beta / step.n_rows
     first = task * TASK_ROWS
-    for b in range(first, min(first + TASK_ROWS, n_rows)):
-        head = advance(base, row[X] + b * row[X + 1])
-        delta = advance(base, row[Y] + b * row[Y + 1])
-        for c in range(0, n, lane_count(base)):
-            m = load_some(head, c, n - c, buffer)
-            v = load_some(head, n + c, n - c, buffer)
-            e = load_some(base, row[AUX] + b * n + c, n - c, buffer)
-            dz = load_some(base, row[EXTRA] + b * row[EXTRA + 1] + c, n - c, buffer)
-            store_some(delta, c, fma(factor, m, dz), n - c, buffer)
-            dv = fma(factor, kl_slope(v), dz * draw_slope(v, e))
-            store_some(delta, n + c, dv, n - c, buffer)
+    for b in range(first, min(first + TASK_ROWS, step.n_rows)):
+        mean = advance(work, region.source.offset + b * region.source.stride)
+        dmean = advance(work, region.target.offset + b * region.target.stride)
+        log_var, dlog_var = advance(mean, n), advance(dmean, n)
+        for k in range(b * region.repeat, (b + 1) * region.repeat):
+            dz = advance(work, region.delta.offset + k * region.delta.stride)
+            noise = advance(work, region.noise.offset + k * n)
+            row_draw_backward(dmean, dlog_var, dz, log_var, noise, n, k > b * region.repeat)
+        row_kl_backward(dmean, dlog_var, mean, log_var, n, scale)

@@ -1,7 +1,7 @@
-"""How a network lies in memory: one arena of parameters, one of workspace, and integer tables.
+"""How a network lies in memory: one arena of parameters, one of workspace, and tables of both.
 
 All weights and biases of a network stand in one 1-D arena per dtype; moments and gradients
-use the same layout. A row of the layer table says where a layer is and what it does, so that
+use the same layout. A record of the layer table says where a layer is and what it does, so that
 every architecture runs through the same machine code.
 
 Weights are packed in panels of W = `panel_width` outputs: panel p holds, for each input i in
@@ -16,16 +16,26 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..machine.isa import ISA, panel_width
+from ..machine.isa import CACHE_LINE, ISA, panel_width
 from ..maths.activations import ACTIVATIONS
 from ..maths.lists import list_size
+from .records import MATRIX
 
-# Columns of the layer table.
-N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
+LAYER = np.dtype(
+    [
+        ("n_in", np.int64),
+        ("n_out", np.int64),
+        ("activation", np.int64),
+        ("weight", np.int64),
+        ("bias", np.int64),
+        ("panels", np.int64),
+    ]
+)
+"""A layer: sizes, code of the activation, first elements of weights and biases, panels."""
 
-# Rows of the workspace's table of places; layer l has its activations in row ACTIVE + l and
-# the gradient of its pre-activations in row ACTIVE + n_layers + l. What is not zero in the input
-# stands in ROW_VALUES and COLUMN_VALUES, in the order of its lists (`_lists`).
+# The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
+# its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
+# ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`).
 (
     INPUT,
     ROW_VALUES,
@@ -38,10 +48,6 @@ N_IN, N_OUT, ACTIVATION, WEIGHT, BIAS, PANELS = range(6)
     PACKED,
     ACTIVE,
 ) = range(10)
-# Columns of that table.
-OFFSET, STRIDE = range(2)
-
-_LINE = 64
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -58,19 +64,17 @@ def layer_table(layers: Sequence[tuple[int, int, str]], dtype: np.dtype | type) 
 
     Returns
     -------
-    ndarray of int64, shape (n_layers, 6)
-        Columns: inputs, outputs, activation code, offset of the weights, offset of the biases,
-        panels.
+    ndarray of LAYER, shape (n_layers,)
     """
     itemsize = np.dtype(dtype).itemsize
     width = panel_width(itemsize)
-    line = _LINE // itemsize
-    table = np.empty((len(layers), 6), np.int64)
+    line = CACHE_LINE // itemsize
+    table = np.empty(len(layers), LAYER)
     offset = 0
-    for row, (n_in, n_out, activation) in zip(table, layers, strict=True):
+    for i, (n_in, n_out, activation) in enumerate(layers):
         panels = -(-n_out // width)
         bias = _round_up(offset + panels * n_in * width, line)
-        row[:] = n_in, n_out, ACTIVATIONS[activation], offset, bias, panels
+        table[i] = n_in, n_out, ACTIVATIONS[activation], offset, bias, panels
         offset = _round_up(bias + panels * width, line)
     return table
 
@@ -78,16 +82,16 @@ def layer_table(layers: Sequence[tuple[int, int, str]], dtype: np.dtype | type) 
 def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
     """Return a zeroed 1-D array that starts on a cache line."""
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size * itemsize + _LINE, np.uint8)
-    start = -raw.ctypes.data % _LINE
+    raw = np.zeros(size * itemsize + CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % CACHE_LINE
     return raw[start : start + size * itemsize].view(dtype)
 
 
 def arena_size(table: np.ndarray, dtype: np.dtype | type) -> int:
     """Return the elements of an arena for the layers of a table."""
     itemsize = np.dtype(dtype).itemsize
-    end = table[-1, BIAS] + table[-1, PANELS] * panel_width(itemsize)
-    return _round_up(int(end), _LINE // itemsize)
+    end = table["bias"][-1] + table["panels"][-1] * panel_width(itemsize)
+    return _round_up(int(end), CACHE_LINE // itemsize)
 
 
 def new_arena(table: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
@@ -97,7 +101,7 @@ def new_arena(table: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
 
 def _places(table: np.ndarray, arena: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
     """Return views of a layer's weights as (panels, n_in, width) and of its padded biases."""
-    n_in, _, _, weight, bias, panels = (int(v) for v in table[layer])
+    n_in, _, _, weight, bias, panels = table[layer].item()
     width = panel_width(arena.itemsize)
     weights = arena[weight : weight + panels * n_in * width].reshape(panels, n_in, width)
     return weights, arena[bias : bias + panels * width]
@@ -114,7 +118,7 @@ def read_dense(
     bias : ndarray, shape (n_out,)
     """
     if n_out is None:
-        n_out = int(table[layer, N_OUT]) - first
+        n_out = int(table["n_out"][layer]) - first
     weights, biases = _places(table, arena, layer)
     width = weights.shape[2]
     outputs = np.arange(first, first + n_out)
@@ -152,9 +156,38 @@ def row_stride(n: int, itemsize: int) -> int:
     Room for the last panel and for a vector or tile that starts at the last column, then the
     next odd number of cache lines.
     """
-    line = _LINE // itemsize
+    line = CACHE_LINE // itemsize
     lines = -(-max(_round_up(n, panel_width(itemsize)), n + line) // line)
     return (lines | 1) * line
+
+
+def place_matrices(
+    strides: Sequence[int], sizes: Sequence[int], itemsize: int
+) -> tuple[np.ndarray, int]:
+    """Place matrices of so many elements one after the other, each on a cache line.
+
+    Returns
+    -------
+    places : ndarray of MATRIX
+    size : int
+        Elements of the workspace.
+    """
+    line = CACHE_LINE // itemsize
+    places = np.empty(len(strides), MATRIX)
+    offset = 0
+    for i, (stride, size) in enumerate(zip(strides, sizes, strict=True)):
+        places[i] = offset, stride
+        offset = _round_up(offset + size + line, line)
+    return places, offset
+
+
+def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
+    """Return row stride and elements of a matrix whose rows are a tile's columns, row by row.
+
+    The last row of columns is stored as a whole vector.
+    """
+    stride = n_rows * ISA.tile_rows + CACHE_LINE // itemsize
+    return stride, stride * -(-n_columns // ISA.tile_rows)
 
 
 def workspace_places(
@@ -164,42 +197,30 @@ def workspace_places(
 
     Returns
     -------
-    places : ndarray of int64, shape (9 + 2 n_layers, 2)
-        Offset and row stride of each matrix.
+    places : ndarray of MATRIX, shape (ACTIVE + 2 n_layers,)
     size : int
         Elements of the workspace.
     """
     itemsize = np.dtype(dtype).itemsize
-    line = _LINE // itemsize
-    width = panel_width(itemsize)
     n_layers = len(table)
-    n_inputs = int(table[0, N_IN])
-    n_latent = int(table[n_encoder, N_OUT]) // 2
-    n_outputs = int(table[-1, N_OUT])
-    widest = int(table[:, N_OUT].max())
-    places = np.zeros((ACTIVE + 2 * n_layers, 2), np.int64)
-    places[INPUT, STRIDE] = row_stride(max(n_inputs, n_outputs), itemsize)
-    places[ROW_VALUES, STRIDE] = row_stride(n_inputs, itemsize)
-    places[COLUMN_VALUES, STRIDE] = row_stride(n_rows, itemsize)
-    places[NOISE, STRIDE] = n_latent
-    places[LATENT : LATENT_GRADIENT + 1, STRIDE] = row_stride(n_latent, itemsize)
-    places[LOSS, STRIDE] = _round_up(-(-n_outputs // 8), 8)
-    for layer in range(n_layers):
-        stride = row_stride(int(table[layer, N_OUT]), itemsize)
-        places[ACTIVE + layer, STRIDE] = stride
-        places[ACTIVE + n_layers + layer, STRIDE] = stride
-    sizes = places[:, STRIDE] * n_rows
-    sizes[COLUMN_VALUES] = places[COLUMN_VALUES, STRIDE] * n_inputs
-    places[PANEL, STRIDE] = widest * width
-    sizes[PANEL] = places[PANEL, STRIDE] * n_threads
-    # One row of this matrix is one tile; its last row of columns is stored as a whole vector.
-    places[PACKED, STRIDE] = n_rows * ISA.tile_rows + line
-    sizes[PACKED] = places[PACKED, STRIDE] * -(-int(table[:, N_IN].max()) // ISA.tile_rows)
-    offset = 0
-    for place, size in zip(places, sizes, strict=True):
-        place[OFFSET] = offset
-        offset = _round_up(offset + int(size) + line, line)
-    return places, offset
+    n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][-1])
+    n_latent = int(table["n_out"][n_encoder]) // 2
+    widest = int(table["n_out"].max())
+    strides = [0] * (ACTIVE + 2 * n_layers)
+    strides[INPUT] = row_stride(max(n_inputs, n_outputs), itemsize)
+    strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
+    strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
+    strides[NOISE] = n_latent
+    strides[LATENT] = strides[LATENT_GRADIENT] = row_stride(n_latent, itemsize)
+    strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
+    strides[PANEL] = widest * panel_width(itemsize)
+    strides[ACTIVE:] = 2 * [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
+    strides[PACKED], packed = packed_size(n_rows, int(table["n_in"].max()), itemsize)
+    sizes = [stride * n_rows for stride in strides]
+    sizes[COLUMN_VALUES] = strides[COLUMN_VALUES] * n_inputs
+    sizes[PANEL] = strides[PANEL] * n_threads
+    sizes[PACKED] = packed
+    return place_matrices(strides, sizes, itemsize)
 
 
 def list_sizes(n_features: int, n_rows: int) -> tuple[int, int]:

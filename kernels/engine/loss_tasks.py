@@ -1,20 +1,79 @@
-"""Tasks of the losses, one number per row."""
+"""Tasks of the losses: of each row, of its weight among its draws, of the epoch."""
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
 
 from ..machine.compilation import device_function
-from ..machine.memory import advance, pointer
+from ..machine.kinds import Record, Word
+from ..machine.memory import advance, cast, get, pointer, put
 from ..maths.likelihoods import sum_groups
-from .latent_tasks import RECONSTRUCTION, TASK_ROWS
-from .passes import EXTRA
+from .latent_tasks import TASK_ROWS
+from .records import KL, RECONSTRUCTION
+
+LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
+"""Entries of `Memory.totals`: weighted loss, reconstruction and KL (sums over rows) and rows; from
+the last on the sums of the posterior means, then those of their squares."""
+
+
+def new_totals(n_latent: int) -> np.ndarray:
+    """Return the totals of an epoch, zeroed."""
+    return np.zeros(MEANS_TOTAL + 2 * n_latent)
 
 
 @device_function
-def row_losses_task(task: Any, row: Any, n_rows: Any, work: Any, sums: Any) -> None:
-    """Each row's reconstruction loss, from its sums over groups of 8 columns, into `sums`."""
+def row_losses_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """Each row's reconstruction loss, from its sums over groups of 8 columns."""
     first = task * TASK_ROWS
-    for b in range(first, min(first + TASK_ROWS, n_rows)):
-        groups = advance(pointer(work), row[EXTRA] + b * row[EXTRA + 1])
-        sums[RECONSTRUCTION, b] = sum_groups(groups, row[EXTRA + 1])
+    groups = pointer(memory.work)
+    stride = region.groups.stride
+    for b in range(first, min(first + TASK_ROWS, step.n_rows * region.repeat)):
+        row = advance(groups, region.groups.offset + b * stride)
+        memory.sums[RECONSTRUCTION, b] = sum_groups(row, stride)
+
+
+@device_function
+def weigh_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """Multiply the gradients of a row's draws by their normalised weights.
+
+    A draw weighs exp(-loss), its likelihood: Burda, Grosse & Salakhutdinov (2016), "Importance
+    Weighted Autoencoders", equation 14, of draws whose other terms are equal.
+    """
+    work = pointer(memory.work)
+    first = task * TASK_ROWS
+    for b in range(first, min(first + TASK_ROWS, step.n_rows)):
+        begin, end = b * region.repeat, (b + 1) * region.repeat
+        least = memory.sums[RECONSTRUCTION, begin]
+        for k in range(begin, end):
+            least = min(least, memory.sums[RECONSTRUCTION, k])
+        total = 0.0
+        for k in range(begin, end):
+            total += np.exp(least - memory.sums[RECONSTRUCTION, k])
+        for k in range(begin, end):
+            weight = cast(work, np.exp(least - memory.sums[RECONSTRUCTION, k]) / total)
+            delta = advance(work, region.target.offset + k * region.target.stride)
+            for c in range(region.n_out):
+                put(delta, c, get(delta, c) * weight)
+
+
+@device_function
+def totals_task(region: Record, step: Record, memory: Record) -> None:
+    """Add a batch to the epoch's totals, in the order of its rows: one task."""
+    totals, sums = memory.totals, memory.sums
+    reconstruction = 0.0
+    kl = 0.0
+    n_latent = region.n_out // region.parts
+    for b in range(step.n_rows):
+        reconstruction += sums[RECONSTRUCTION, b]
+        kl += sums[KL, b]
+    # Latents lie side by side, so that their chains of sums are worked on together.
+    for b in range(step.n_rows):
+        mean = advance(pointer(memory.work), region.source.offset + b * region.source.stride)
+        for z in range(n_latent):
+            m = np.float64(get(mean, z))
+            totals[MEANS_TOTAL + z] += m
+            totals[MEANS_TOTAL + n_latent + z] += m * m
+    totals[LOSS_TOTAL] += step.reconstruction_weight * reconstruction + step.beta * kl
+    totals[RECONSTRUCTION_TOTAL] += reconstruction
+    totals[KL_TOTAL] += kl
+    totals[ROWS_TOTAL] += step.n_rows

@@ -10,8 +10,9 @@ from ..machine.compilation import cache_folder
 from ..maths.optimizers import OPTIMIZERS
 from ..maths.philox import STREAM_ORDER, shuffle
 from .layout import layer_table, new_arena
+from .loss_tasks import new_totals
 from .steps import run_steps
-from .workspace import Workspace
+from .workspace import Training, Workspace
 
 
 def is_compiled() -> bool:
@@ -32,13 +33,16 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
     order = np.empty(n_rows, np.int64)
     shuffle(order, np.uint64(0), np.uint64(STREAM_ORDER), np.uint64(0))
     layers = [(3, 2, "relu"), (2, 2 * n_latent, "identity"), (n_latent, 3, "sigmoid")]
+    run = Training(
+        batch_size=n_rows,
+        totals=new_totals(n_latent),
+        optimizer=OPTIMIZERS["adam"],
+        hyper=np.array([0.9, 0.999, 1e-8]),
+        learning_rates=np.zeros(1),
+    )
     for dtype in dtypes:
         table = layer_table(layers, dtype)
-        parameters, moment1, moment2 = (new_arena(table, dtype) for _ in range(3))
+        arenas = tuple(new_arena(table, dtype) for _ in range(4))
         work = Workspace(table, 1, "bernoulli", n_rows, np.dtype(dtype))
         work.take(np.zeros((n_rows, 3), np.uint8))
-        work.train(
-            parameters, (moment1, moment2), moment1, order, 0, 1, n_rows, OPTIMIZERS["adam"],
-            np.array([0.9, 0.999, 1e-8, 0.0]), np.zeros(1), 0, np.zeros(1, np.int64), 1.0, 1.0,
-            0.0, np.zeros(4 + 2 * n_latent),
-        )  # fmt: skip
+        work.train(arenas, order, run)

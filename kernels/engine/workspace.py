@@ -2,31 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
 
 from ..machine.isa import panel_width
-from ..machine.team import FAILED, new_team, yield_address
+from ..machine.team import yield_address
 from ..machine.threads import get_num_threads, max_threads
 from ..maths.likelihoods import LIKELIHOODS
+from ..maths.optimizers import NO_UPDATE, decays_of
 from ..maths.philox import STREAM_NOISE
-from .data_tasks import source_of
-from .layout import N_IN, OFFSET, PANELS, STRIDE, aligned_zeros, list_sizes, workspace_places
-from .passes import Program
-from .regions import (
-    ADDRESS,
-    ELEMENT,
-    LIKELIHOOD,
-    REAL_SIZE,
-    SEED,
-    STREAM,
-    TASK_ADDRESS,
-    WHOLE_SIZE,
-    YIELD_ADDRESS,
-    task_address,
-)
-from .steps import member_address, run_steps
+from .data_tasks import array_source
+from .layout import aligned_zeros, list_sizes, workspace_places
+from .passes import Passes
+from .records import SOURCE, STEP, Memory
+from .regions import task_address
+from .steps import member_address, run_program
 
 _NOTHING = np.zeros(0)
+
+
+def new_step(dtype: np.dtype) -> np.ndarray:
+    """Return a record of one step of one batch, for arenas of this dtype, that updates nothing."""
+    steps = np.zeros(1, STEP)
+    steps["task_address"], steps["yield_address"] = task_address(dtype), yield_address()
+    steps["n_members"], steps["n_steps"] = get_num_threads(), 1
+    steps["rule"]["optimizer"] = NO_UPDATE
+    return steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A run of training steps: what is minimised and how parameters are updated.
+
+    Attributes
+    ----------
+    batch_size : int
+        Step s takes the rows order[s * batch_size : (s + 1) * batch_size]; the last may be short.
+    totals : ndarray of float64
+        The epoch's totals (`new_totals`), added to.
+    first_step, n_steps : int
+    optimizer : int
+        A code of `OPTIMIZERS`, or NO_UPDATE: the gradient of the last batch is stored.
+    hyper : ndarray of float64
+        The optimiser's settings, in the order of its public kernel.
+    learning_rates : ndarray of float64, shape (n_steps,)
+    updates_before : int
+        Updates done before with these moments.
+    draws : ndarray of int64, shape (1,)
+        Number of the next batch's noise; each finished step adds 1.
+    reconstruction_weight, beta : float
+    clip_norm : float
+        Largest norm of the whole gradient; 0 for no limit.
+    """
+
+    batch_size: int
+    totals: np.ndarray
+    first_step: int = 0
+    n_steps: int = 1
+    optimizer: int = NO_UPDATE
+    hyper: np.ndarray = field(default_factory=lambda: np.zeros(2))
+    learning_rates: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    updates_before: int = 0
+    draws: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
+    reconstruction_weight: float = 1.0
+    beta: float = 1.0
+    clip_norm: float = 0.0
 
 
 class Workspace:
@@ -35,37 +77,42 @@ class Workspace:
     def __init__(
         self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype
     ) -> None:
-        n_threads = max_threads()
         self.n_rows = n_rows
-        self.places, size = workspace_places(table, n_encoder, n_rows, n_threads, dtype)
+        self.places, size = workspace_places(table, n_encoder, n_rows, max_threads(), dtype)
         self.matrices = aligned_zeros(size, dtype)
-        by_row, by_column = list_sizes(int(table[0, N_IN]), n_rows)
+        by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
         self.by_row = np.zeros(by_row, np.int32)
         self.by_column = np.zeros(by_column, np.int32)
         self.sums = np.zeros((2, n_rows))
-        self.program = Program(table, n_encoder, self.places)
-        self.whole = np.zeros(WHOLE_SIZE, np.int64)
-        self._words = self.whole.data  # written to in a quarter of the time
-        self._draws = np.zeros(1, np.int64)
-        self.whole[LIKELIHOOD] = LIKELIHOODS[likelihood]
-        self.whole[TASK_ADDRESS] = task_address(dtype)
-        self.whole[YIELD_ADDRESS] = yield_address()
-        self.real = np.zeros(REAL_SIZE)
+        self.passes = Passes(table, n_encoder, self.places)
+        self.steps = new_step(dtype)
+        self.steps["likelihood"] = LIKELIHOODS[likelihood]
+        self.steps["reconstruction_weight"] = self.steps["beta"] = 1.0
+        # Fields are written to through views of them, in a tenth of the time.
+        self._views: dict[str, Any] = {
+            name: self.steps[name].data for name in STEP.fields or () if name != "rule"
+        }
+        self._source = np.zeros(1, SOURCE)
         self._address = member_address(dtype)
-        self._partial = np.zeros(int(table[:, PANELS].sum()) * panel_width(dtype.itemsize))
+        self._partial = np.zeros(int(table["panels"].sum()) * panel_width(dtype.itemsize))
+        self._draws = np.zeros(1, np.int64)
         self._data: np.ndarray | None = None
 
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
-        offset, stride = int(self.places[place, OFFSET]), int(self.places[place, STRIDE])
+        offset, stride = self.places[place].item()
         rows = self.matrices[offset : offset + n_rows * stride].reshape(n_rows, stride)
         return rows[:, :n_columns]
 
-    def take(self, data: np.ndarray, seed: int = 0) -> None:
-        """Set the data that rows are gathered from, kept until `release`, and the noise's seed."""
-        words = self._words
-        words[ADDRESS], words[ADDRESS + 1], words[ADDRESS + 2], words[ADDRESS + 3] = source_of(data)
-        words[SEED] = seed if seed < 2**63 else seed - 2**64
+    def set(self, **numbers: int | float) -> None:
+        """Set numbers of the step by their names."""
+        for name, number in numbers.items():
+            self._views[name][0] = number
+
+    def take(self, data: np.ndarray, *, skip_zeros: bool = False) -> None:
+        """Set the data that rows are gathered from, kept until `release`."""
+        self._source = array_source(data)
+        self._views["skip_zeros"][0] = skip_zeros
         self._data = data
 
     def release(self) -> None:
@@ -78,35 +125,36 @@ class Workspace:
     ) -> None:  # fmt: skip
         """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
         self._draws[0] = first_draw
-        self._run(
-            program, len(program), (parameters,) * 4, out, order, first_step, n_steps, self.n_rows,
-            -1, _NOTHING, _NOTHING, 0, self._draws, 1.0, 1.0, 0.0, _NOTHING,
-        )  # fmt: skip
+        self.set(first_step=first_step, n_steps=n_steps, batch_size=self.n_rows)
+        self._run(program, (parameters,) * 4, out, order, _NOTHING, _NOTHING, self._draws)
 
-    def train(
-        self, parameters: np.ndarray, moments: tuple[np.ndarray, np.ndarray],
-        gradient: np.ndarray, order: np.ndarray, *numbers: object,
-    ) -> None:  # fmt: skip
-        """Run steps of training; `numbers` are the arguments of `run_steps` from first_step on."""
-        self.whole[STREAM] = STREAM_NOISE
-        self.whole[ELEMENT] = 0
-        arenas = parameters, *moments, gradient
-        program = self.program.training
-        n_regions = len(program) - self.program.n_clipping
-        self._run(program, n_regions, arenas, self.matrices, order, *numbers)
+    def train(self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training) -> None:
+        """Run steps of training; `arenas` are parameters, two moments and the gradient."""
+        program = self.passes.training
+        if run.optimizer == NO_UPDATE:
+            program = self.passes.gradient
+        elif run.clip_norm > 0.0:
+            program = self.passes.clipped_training
+        self.set(
+            first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
+            updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
+            beta=run.beta, clip_norm=run.clip_norm, stream=STREAM_NOISE, element=0,
+        )  # fmt: skip
+        decays = decays_of(run.optimizer, run.hyper)
+        self.steps["rule"] = (run.optimizer, 0.0, *decays, 1.0, 1.0)
+        self._run(program, arenas, self.matrices, order, run.totals, run.learning_rates, run.draws)
 
     def _run(
-        self, program: np.ndarray, n_regions: int, arenas: tuple[np.ndarray, ...],
-        out: np.ndarray, order: np.ndarray, *numbers: object,
+        self, program: np.ndarray, arenas: tuple[np.ndarray, ...], out: np.ndarray,
+        order: np.ndarray, totals: np.ndarray, learning_rates: np.ndarray, draws: np.ndarray,
     ) -> None:  # fmt: skip
         if self._data is None:
             raise RuntimeError("a workspace runs on data that it was told to `take`; it has none")
-        n_members = get_num_threads()
-        team = new_team(n_members)
-        run_steps(
-            self._address, team, n_members, program, n_regions, self.whole,
-            self.real, *arenas, self.matrices, out, self.by_row, self.by_column, self.sums,
-            self._partial, order, *numbers,
+        self._views["n_members"][0] = get_num_threads()
+        parameters, moment1, moment2, gradient = arenas
+        memory = Memory(
+            parameters, moment1, moment2, gradient, self.matrices, out, self.by_row,
+            self.by_column, self.sums, self._partial, totals, learning_rates, draws, order,
+            self._source,
         )  # fmt: skip
-        if team[FAILED]:
-            raise RuntimeError("a kernel failed; what it wrote is not to be used")
+        run_program(self._address, program, self.steps, memory)

@@ -2,3 +2,5 @@
 
 Imports nothing of this project.
 """
+
+from . import threads as _threads  # noqa: F401  first: it must load TBB before Numba looks for it

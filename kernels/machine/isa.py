@@ -30,6 +30,33 @@ class InstructionSet(NamedTuple):
     """Panels that one row is multiplied with where its zeros are skipped."""
     fused: bool
     """Whether the hardware has fused multiply-add; without it, a product is rounded first."""
+    compresses: bool
+    """Whether one instruction moves the lanes of a mask side by side."""
+    register_class: str | None
+    """The constraint of inline assembly that means any vector register."""
+
+
+class Processor(NamedTuple):
+    """What a family of processors calls what all of them have."""
+
+    flush_bits: int
+    """Bits of the floating-point mode that flush subnormal numbers, operands and results."""
+    pause: tuple[str, tuple[int, ...]] | None
+    """LLVM's name of the instruction for a thread that spins, and its operands."""
+
+
+CACHE_LINE = 64
+"""Bytes that memory moves at a time."""
+LINE_FLOATS = CACHE_LINE // 4
+"""Elements of a cache line in float32; in float64 every line is asked for twice."""
+LINE_PAIR_WORDS = 2 * CACHE_LINE // 8
+"""Words of two cache lines, which x86 fetches as a pair."""
+BLOCK = 128
+"""Contracted indices taken at a time: a part of a panel of 8 KB (AVX2) or 16 KB (AVX-512), which
+stays in the first-level cache."""
+SPANS = 2
+"""Spans of listed non-zeros taken at a time: of one, runs are so short that starting them costs
+more than the first-level cache saves; four do not fit in it."""
 
 
 # A tile needs tile_rows * tile_vectors accumulators and tile_vectors + 1 operands in registers
@@ -39,10 +66,16 @@ class InstructionSet(NamedTuple):
 # accumulators: 8 with AVX2, 4 with AVX-512, where 8 took 14 % longer on a Zen 4 (a part of the
 # panels that long does not stay in the first-level cache).
 INSTRUCTION_SETS = {
-    "avx512": InstructionSet("avx512", 64, 8, 2, 4, 2, True),
-    "avx2": InstructionSet("avx2", 32, 6, 2, 4, 4, True),
-    "neon": InstructionSet("neon", 16, 4, 4, 2, 2, True),
-    "generic": InstructionSet("generic", 16, 2, 4, 2, 2, False),
+    "avx512": InstructionSet("avx512", 64, 8, 2, 4, 2, True, True, "v"),
+    "avx2": InstructionSet("avx2", 32, 6, 2, 4, 4, True, False, "x"),
+    "neon": InstructionSet("neon", 16, 4, 4, 2, 2, True, False, "w"),
+    "generic": InstructionSet("generic", 16, 2, 4, 2, 2, False, False, None),
+}
+# x86's MXCSR: flush-to-zero of results and denormals-are-zero of operands; Arm's FPCR: FZ.
+_PROCESSORS = {
+    "x86": Processor(0x8040, ("llvm.x86.sse2.pause", ())),
+    "arm": Processor(1 << 24, ("llvm.aarch64.hint", (1,))),  # yield
+    "other": Processor(0, None),
 }
 _SMALLER = {
     "avx512": ("avx512", "avx2", "generic"),
@@ -100,6 +133,7 @@ def _select() -> InstructionSet:
 
 
 ISA = _select()
+PROCESSOR = _PROCESSORS[processor_family()]
 
 
 def isa() -> str:

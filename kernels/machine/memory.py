@@ -10,6 +10,7 @@ from numba.core import cgutils
 
 from .compilation import device_function
 from .isa import ISA
+from .kinds import Pointer, Word
 from .vectors import LLVM_BASE, Vector, constant, emit_sums_of_eight, intrinsic, vector_of
 
 
@@ -63,6 +64,8 @@ def _pointer_from_address(base: types.Type, doc: str) -> Any:
 
 
 uint8_at = _pointer_from_address(types.uint8, "A pointer to uint8 at an integer address.")
+int32_at = _pointer_from_address(types.int32, "A pointer to int32 at an integer address.")
+int64_at = _pointer_from_address(types.int64, "A pointer to int64 at an integer address.")
 float32_at = _pointer_from_address(types.float32, "A pointer to float32 at an integer address.")
 float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an integer address.")
 
@@ -322,7 +325,7 @@ def cast(typingctx: Any, base: Any, x: Any) -> Any:
 
 
 @device_function
-def load_some(base: Any, place: Any, n: Any, buffer: Any) -> Any:
+def load_some(base: Pointer, place: Word, n: Word, buffer: Pointer) -> Vector:
     """The vector at base[place]; lanes from n on are zero and not read."""
     count = lane_count(base)
     if n >= count:
@@ -334,7 +337,7 @@ def load_some(base: Any, place: Any, n: Any, buffer: Any) -> Any:
 
 
 @device_function
-def store_some(base: Any, place: Any, value: Any, n: Any, buffer: Any) -> None:
+def store_some(base: Pointer, place: Word, value: Vector, n: Word, buffer: Pointer) -> None:
     """Store the first n lanes of a vector at base[place]."""
     if n >= lane_count(value):
         store(base, place, value)

@@ -14,11 +14,9 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
-from .isa import processor_family
+from .isa import PROCESSOR, processor_family
 from .vectors import intrinsic
 
-# x86's MXCSR: flush-to-zero of results and denormals-are-zero of operands; Arm's FPCR: FZ.
-_FLUSH = {"x86": 0x8040, "arm": 1 << 24, "other": 0}
 _WORD, _LONG = ir.IntType(32), ir.IntType(64)
 
 
@@ -54,8 +52,7 @@ def flush_subnormals(typingctx: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         before = _emit_read(builder)
-        bits = _FLUSH[processor_family()]
-        _emit_write(builder, builder.or_(before, _LONG(bits)))
+        _emit_write(builder, builder.or_(before, _LONG(PROCESSOR.flush_bits)))
         return before
 
     return types.int64(), lower

@@ -26,12 +26,10 @@ from numba import types
 from numba.core import cgutils
 
 from .compilation import device_function
-from .isa import processor_family
+from .isa import LINE_PAIR_WORDS, PROCESSOR
 from .vectors import intrinsic
 
-_SPACING = (
-    16  # words from one shared word to the next: two cache lines, which are fetched as a pair
-)
+_SPACING = LINE_PAIR_WORDS  # from one shared word to the next, so that none shares its lines
 ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
 """Shared words: members that arrived, whether the leader is through, whether a call failed, the
 region's row, its tasks that are done; then for each member the next task of its range and, in the
@@ -114,15 +112,11 @@ def _pause(typingctx: Any) -> Any:
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         word = ir.IntType(32)
-        instruction = {
-            "x86": ("llvm.x86.sse2.pause", []),
-            "arm": ("llvm.aarch64.hint", [word(1)]),  # yield
-        }
-        if processor_family() not in instruction:
-            return context.get_dummy_value()
-        name, operands = instruction[processor_family()]
-        kind = ir.FunctionType(ir.VoidType(), [word] * len(operands))
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+        if PROCESSOR.pause is not None:
+            name, operands = PROCESSOR.pause
+            kind = ir.FunctionType(ir.VoidType(), [word] * len(operands))
+            function = cgutils.get_or_insert_function(builder.module, kind, name)
+            builder.call(function, [word(operand) for operand in operands])
         return context.get_dummy_value()
 
     return types.void(), lower

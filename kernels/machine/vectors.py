@@ -265,8 +265,9 @@ def set_bits(typingctx: Any, bits: Any) -> Any:
 
 @intrinsic
 def compress(typingctx: Any, a: Any, bits: Any) -> Any:
-    """The lanes of `a` whose bit is set in a uint64, side by side from lane 0; AVX-512 only."""
-    if not (is_vector(a, types.Number) and bits == types.uint64 and ISA.name == "avx512"):
+    """The lanes of `a` whose bit is set in a uint64, side by side from lane 0, where ISA
+    `compresses`."""
+    if not (is_vector(a, types.Number) and bits == types.uint64 and ISA.compresses):
         return None
     if a.lanes * a.base.bitwidth not in (128, 256, 512):  # the registers it exists for
         return None

@@ -14,13 +14,12 @@ was computed: k'(b) for the KL, 0 beyond the bounds for the draw.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..machine.compilation import device_function
-from ..machine.memory import advance, cast, lane_count, load_some, put, store, sum_eight
-from ..machine.vectors import constant, fma, select
+from ..machine.kinds import Pointer, Real, Word
+from ..machine.memory import cast, lane_count, load_some, put, stack, store, store_some, sum_eight
+from ..machine.vectors import Vector, constant, fma, select, splat
 from . import functions
 
 LOG_VAR_MIN = -30.0
@@ -28,7 +27,7 @@ LOG_VAR_MAX = 20.0
 
 
 @device_function
-def bound_log_var(log_var: Any) -> Any:
+def bound_log_var(log_var: Vector) -> Vector:
     """log_var within its bounds; NaN passes."""
     low = constant(log_var, LOG_VAR_MIN)
     high = constant(log_var, LOG_VAR_MAX)
@@ -37,7 +36,7 @@ def bound_log_var(log_var: Any) -> Any:
 
 
 @device_function
-def within_bounds(log_var: Any) -> Any:
+def within_bounds(log_var: Vector) -> Vector:
     """1 where log_var is within its bounds (or NaN), else 0: the slope of bound_log_var."""
     one = constant(log_var, 1.0)
     zero = constant(log_var, 0.0)
@@ -46,19 +45,19 @@ def within_bounds(log_var: Any) -> Any:
 
 
 @device_function
-def deviation(log_var: Any) -> Any:
+def deviation(log_var: Vector) -> Vector:
     """The standard deviation exp(log_var / 2)."""
     return functions.exp(bound_log_var(log_var) * constant(log_var, 0.5))
 
 
 @device_function
-def draw(mean: Any, log_var: Any, noise: Any) -> Any:
+def draw(mean: Vector, log_var: Vector, noise: Vector) -> Vector:
     """mean + exp(log_var / 2) noise."""
     return fma(deviation(log_var), noise, mean)
 
 
 @device_function
-def kl_terms(mean: Any, log_var: Any) -> Any:
+def kl_terms(mean: Vector, log_var: Vector) -> Vector:
     """m^2 / 2 + kl(log_var); see the module."""
     v = bound_log_var(log_var)
     one = constant(v, 1.0)
@@ -68,36 +67,83 @@ def kl_terms(mean: Any, log_var: Any) -> Any:
 
 
 @device_function
-def kl_slope(log_var: Any) -> Any:
+def kl_slope(log_var: Vector) -> Vector:
     """The derivative of kl_terms by log_var: (exp(v) - 1) / 2, v the bounded log_var."""
     v = bound_log_var(log_var)
     return (functions.exp(v) - constant(v, 1.0)) * constant(v, 0.5)
 
 
 @device_function
-def draw_slope(log_var: Any, noise: Any) -> Any:
+def draw_slope(log_var: Vector, noise: Vector) -> Vector:
     """The derivative of draw by log_var: exp(log_var / 2) noise / 2 within the bounds, else 0."""
     return deviation(log_var) * noise * constant(log_var, 0.5) * within_bounds(log_var)
 
 
 @device_function
-def row_kl(mean: Any, log_var: Any, n: Any, buffer: Any) -> Any:
-    """KL of one row in nats (float64): fixed groups of 8 latents, then in ascending order.
-
-    `buffer` has room for 8 elements or one vector, and one vector more.
-    """
+def row_kl(mean: Pointer, log_var: Pointer, n: Word) -> Real:
+    """KL of one row in nats (float64): fixed groups of 8 latents, then in ascending order."""
+    terms = stack(mean, 16)
+    spare = stack(mean, 16)
     total = 0.0
     count = lane_count(mean)
     block = max(8, count)
-    spare = advance(buffer, block)
     for first in range(0, n, block):
         for v in range(0, block, count):
             left = max(n - first - v, 0)
             m = load_some(mean, first + v, left, spare)
             log_v = load_some(log_var, first + v, left, spare)
-            store(buffer, v, kl_terms(m, log_v))
+            store(terms, v, kl_terms(m, log_v))
         for j in range(max(n - first, 0), block):
-            put(buffer, j, cast(buffer, 0.0))
+            put(terms, j, cast(terms, 0.0))
         for group in range(0, block, 8):
-            total += np.float64(sum_eight(buffer, group))
+            total += np.float64(sum_eight(terms, group))
     return total
+
+
+@device_function
+def row_kl_backward(
+    dmean: Pointer, dlog_var: Pointer, mean: Pointer, log_var: Pointer, n: Word, scale: Real
+) -> None:
+    """Add scale times the derivatives of `row_kl`."""
+    buffer = stack(mean, 16)
+    factor = splat(cast(mean, scale))
+    for c in range(0, n, lane_count(mean)):
+        left = n - c
+        m = load_some(mean, c, left, buffer)
+        v = load_some(log_var, c, left, buffer)
+        dm = load_some(dmean, c, left, buffer)
+        dv = load_some(dlog_var, c, left, buffer)
+        store_some(dmean, c, fma(factor, m, dm), left, buffer)
+        store_some(dlog_var, c, fma(factor, kl_slope(v), dv), left, buffer)
+
+
+@device_function
+def row_draw(z: Pointer, mean: Pointer, log_var: Pointer, noise: Pointer, n: Word) -> None:
+    """z = mean + exp(log_var / 2) noise for one row of n latents."""
+    buffer = stack(z, 16)
+    for c in range(0, n, lane_count(z)):
+        left = n - c
+        m = load_some(mean, c, left, buffer)
+        v = load_some(log_var, c, left, buffer)
+        e = load_some(noise, c, left, buffer)
+        store_some(z, c, draw(m, v, e), left, buffer)
+
+
+@device_function
+def row_draw_backward(
+    dmean: Pointer, dlog_var: Pointer, dz: Pointer, log_var: Pointer, noise: Pointer, n: Word,
+    resume: Word,
+) -> None:  # fmt: skip
+    """Derivatives of `row_draw` times dz; with `resume` they are added to what is there."""
+    buffer = stack(dz, 16)
+    for c in range(0, n, lane_count(dz)):
+        left = n - c
+        dm = load_some(dz, c, left, buffer)
+        v = load_some(log_var, c, left, buffer)
+        e = load_some(noise, c, left, buffer)
+        dv = dm * draw_slope(v, e)
+        if resume:
+            dm = load_some(dmean, c, left, buffer) + dm
+            dv = load_some(dlog_var, c, left, buffer) + dv
+        store_some(dmean, c, dm, left, buffer)
+        store_some(dlog_var, c, dv, left, buffer)

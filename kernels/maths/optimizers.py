@@ -6,110 +6,130 @@ pass over a whole arena alike, so that both give the same bits.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from ..machine.compilation import device_function, kernel
+import numpy as np
+
+from ..machine.compilation import device_function
+from ..machine.kinds import Pointer, Real, Record, Vectors, Word
 from ..machine.memory import cast, lane_count, load, pointer, store
-from ..machine.vectors import constant, fma, splat, square_root
+from ..machine.vectors import Vector, constant, fma, splat, square_root
 
-OPTIMIZERS = {"sgd": 0, "rmsprop": 1, "adam": 2}
+SGD, RMSPROP, ADAM = range(3)
+OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
+NO_UPDATE = -1
+"""Stands for an optimiser where gradients are stored and nothing is updated."""
 
-# Entries of `rule`, the numbers of one step (float64).
-RATE, DECAY_1, DECAY_2, EPSILON, CORRECTION_2, SCALE = range(6)
-RULE_SIZE = 6
+RULE = np.dtype(
+    [
+        ("optimizer", np.int64),
+        ("rate", np.float64),
+        ("decay1", np.float64),
+        ("decay2", np.float64),
+        ("epsilon", np.float64),
+        ("correction2", np.float64),
+        ("scale", np.float64),
+    ],
+    align=True,
+)
+"""One step's update: what a code of `OPTIMIZERS` does with a gradient times `scale`.
+
+`decay1` is the momentum or Adam's beta1, `decay2` RMSprop's decay or Adam's beta2; `rate` and
+`correction2` hold Adam's bias corrections.
+"""
 
 
-@kernel
-def step_rule(
-    rule: Any, optimizer: Any, hyper: Any, learning_rate: Any, step: Any, scale: Any
-) -> None:
-    """Fill `rule` for update number `step` (from 1).
+def decays_of(optimizer: int, hyper: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    """Return a rule's `decay1`, `decay2` and `epsilon` from an optimiser's settings."""
+    if optimizer == ADAM:
+        beta1, beta2, epsilon = hyper[:3]
+        return beta1, beta2, epsilon
+    return hyper[0], hyper[0], hyper[1]
+
+
+@device_function
+def set_rates(rule: Record, learning_rate: Real, update: Word) -> None:
+    """Make a rule that of update number `update` (from 1).
 
     Adam's bias corrections are folded into the rate and into one factor of the second moment:
     p -= rate / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + eps).
     """
-    rule[RATE] = learning_rate
-    rule[DECAY_1] = hyper[0]
-    rule[DECAY_2] = hyper[0]
-    rule[EPSILON] = hyper[1]
-    rule[CORRECTION_2] = 1.0
-    rule[SCALE] = scale
-    if optimizer == 2:
-        rule[RATE] = learning_rate / (1.0 - hyper[0] ** step)
-        rule[DECAY_2] = hyper[1]
-        rule[EPSILON] = hyper[2]
-        rule[CORRECTION_2] = 1.0 / (1.0 - hyper[1] ** step)
+    rule.rate = learning_rate
+    rule.correction2 = 1.0
+    rule.scale = 1.0
+    if rule.optimizer == ADAM:
+        rule.rate = learning_rate / (1.0 - rule.decay1**update)
+        rule.correction2 = 1.0 / (1.0 - rule.decay2**update)
 
 
 @device_function
-def _sgd(p: Any, g: Any, velocity: Any, rate: Any, momentum: Any) -> Any:
+def _sgd(p: Vector, g: Vector, velocity: Vector, rate: Vector, momentum: Vector) -> Vectors:
     velocity = fma(momentum, velocity, g)
     return fma(constant(p, 0.0) - rate, velocity, p), velocity
 
 
 @device_function
-def _rmsprop(p: Any, g: Any, square: Any, rate: Any, decay: Any, rest: Any, eps: Any) -> Any:
+def _rmsprop(p: Vector, g: Vector, square: Vector, rate: Vector, numbers: Vectors) -> Vectors:
+    decay, rest, epsilon = numbers
     square = fma(decay, square, rest * g * g)
-    return p - rate * g / (square_root(square) + eps), square
+    return p - rate * g / (square_root(square) + epsilon), square
 
 
 @device_function
-def _adam(
-    p: Any, g: Any, m: Any, v: Any, rate: Any, beta1: Any, rest1: Any, beta2: Any, rest2: Any,
-    eps: Any, correction2: Any,
-) -> Any:  # fmt: skip
+def _adam(p: Vector, g: Vector, m: Vector, v: Vector, rate: Vector, numbers: Vectors) -> Vectors:
+    beta1, rest1, beta2, rest2, epsilon, correction2 = numbers
     m = fma(beta1, m, rest1 * g)
     v = fma(beta2, v, rest2 * g * g)
-    return p - rate * m / (square_root(v * correction2) + eps), m, v
+    return p - rate * m / (square_root(v * correction2) + epsilon), m, v
 
 
 @device_function
-def update_span(
-    optimizer: Any, parameters: Any, moment1: Any, moment2: Any, gradient: Any, tile: Any,
-    place: Any, n: Any, rule: Any,
-) -> None:  # fmt: skip
-    """Apply tile[0:n] to elements place .. place + n - 1, or store it (optimizer < 0).
+def update_span(tile: Pointer, place: Word, n: Word, rule: Record, arenas: Record) -> None:
+    """Apply the gradient tile[0:n] to elements place .. place + n - 1 of the arenas.
 
-    n is a multiple of the vector's lanes.
+    `arenas` has arrays `parameters`, `moment1` and `moment2`. n is a multiple of the vector's
+    lanes.
     """
-    base = pointer(parameters)
-    first = pointer(moment1)
-    second = pointer(moment2)
+    base = pointer(arenas.parameters)
+    first = pointer(arenas.moment1)
+    second = pointer(arenas.moment2)
     count = lane_count(base)
-    if optimizer < 0:
-        for e in range(0, n, count):
-            store(pointer(gradient), place + e, load(tile, e))
-        return
-    scale = splat(cast(base, rule[SCALE]))
-    rate = splat(cast(base, rule[RATE]))
-    decay1 = splat(cast(base, rule[DECAY_1]))
-    eps = splat(cast(base, rule[EPSILON]))
-    if optimizer == 0:
+    scale = splat(cast(base, rule.scale))
+    rate = splat(cast(base, rule.rate))
+    decay1 = splat(cast(base, rule.decay1))
+    epsilon = splat(cast(base, rule.epsilon))
+    if rule.optimizer == SGD:
         for e in range(0, n, count):
             at = place + e
             p, m = _sgd(load(base, at), load(tile, e) * scale, load(first, at), rate, decay1)
             store(base, at, p)
             store(first, at, m)
         return
-    decay2 = splat(cast(base, rule[DECAY_2]))
-    rest2 = splat(cast(base, 1.0 - rule[DECAY_2]))
-    if optimizer == 1:
+    decay2 = splat(cast(base, rule.decay2))
+    rest2 = splat(cast(base, 1.0 - rule.decay2))
+    if rule.optimizer == RMSPROP:
+        numbers = (decay2, rest2, epsilon)
         for e in range(0, n, count):
             at = place + e
-            p, v = _rmsprop(
-                load(base, at), load(tile, e) * scale, load(second, at), rate, decay2, rest2, eps
-            )
+            p, v = _rmsprop(load(base, at), load(tile, e) * scale, load(second, at), rate, numbers)
             store(base, at, p)
             store(second, at, v)
         return
-    rest1 = splat(cast(base, 1.0 - rule[DECAY_1]))
-    correction2 = splat(cast(base, rule[CORRECTION_2]))
+    rest1 = splat(cast(base, 1.0 - rule.decay1))
+    correction2 = splat(cast(base, rule.correction2))
+    settings = (decay1, rest1, decay2, rest2, epsilon, correction2)
     for e in range(0, n, count):
         at = place + e
         p, m, v = _adam(
-            load(base, at), load(tile, e) * scale, load(first, at), load(second, at),
-            rate, decay1, rest1, decay2, rest2, eps, correction2,
-        )  # fmt: skip
+            load(base, at), load(tile, e) * scale, load(first, at), load(second, at), rate, settings
+        )
         store(base, at, p)
         store(first, at, m)
         store(second, at, v)
+
+
+@device_function
+def store_span(gradient: Pointer, tile: Pointer, place: Word, n: Word) -> None:
+    """Store tile[0:n] as elements place .. place + n - 1; n is a multiple of the lanes."""
+    for e in range(0, n, lane_count(tile)):
+        store(gradient, place + e, load(tile, e))

@@ -15,14 +15,12 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 
 from ..machine.compilation import device_function
 from ..machine.isa import ISA, panel_width
 from ..machine.memory import element_alignment, emit_vector_pointer
 from ..machine.vectors import emit_fma, emit_splat, intrinsic, vector_of
-
-# The inline-assembly constraint that means any vector register.
-_REGISTER_CLASS = {"avx512": "v", "avx2": "x", "neon": "w"}.get(ISA.name)
 
 MR = ISA.tile_rows
 SHORT = ISA.short_rows
@@ -53,15 +51,16 @@ def tile_start(tile: Any, n_rows: Any) -> Any:
 
 
 def _emit_product(
-    builder: Any, places: list[Any], a_rows: list[Any], a_step: int, columns: list[Any],
-    b_step: Any, indices: Any, length: Any, resume: Any,
+    builder: Any, places: list[Any], a: tuple[list[Any], int], b: tuple[list[Any], Any],
+    indices: Any, length: Any, resume: Any,
 ) -> None:  # fmt: skip
     """Emit the sums over s < length of a_rows[r][s * a_step] * columns[v][k * b_step].
 
-    `columns` and `places` are pointers to vectors; the sum of r and v is left in
-    places[r * len(columns) + v]. k is indices[s] (a pointer to int32) or, with None, s itself.
-    With `resume` the sums go on from what stands in `places`.
+    `a` are a_rows and a_step, `b` columns and b_step. `columns` and `places` are pointers to
+    vectors; the sum of r and v is left in places[r * len(columns) + v]. k is indices[s] (a pointer
+    to int32) or, with None, s itself. With `resume` the sums go on from what stands in `places`.
     """
+    (a_rows, a_step), (columns, b_step) = a, b
     vector = places[0].type.pointee
     word = length.type
     align = element_alignment(vector)
@@ -133,10 +132,10 @@ def _emit_fence(builder: Any, value: Any) -> Any:
     Without it, LLVM's scheduler may load the factors of all rows first; accumulators then spill
     to the stack, which made the loop over listed indices 2.5 times slower.
     """
-    if _REGISTER_CLASS is None:
+    if ISA.register_class is None:
         return value
     kind = ir.FunctionType(value.type, [value.type])
-    constraints = f"={_REGISTER_CLASS},0,~{{memory}}"
+    constraints = f"={ISA.register_class},0,~{{memory}}"
     return builder.asm(kind, "", constraints, [value], side_effect=True)
 
 
@@ -177,25 +176,26 @@ def _emit_tile(
     width = panel_width(4 if isinstance(b.type.pointee, ir.FloatType) else 8)
     places = _emit_vectors(builder, tile, [word(r * width) for r in range(len(a_rows))])
     columns = _emit_vectors(builder, b, [word(0)])
-    _emit_product(builder, places, a_rows, a_step, columns, b_step, None, length, resume)
+    _emit_product(builder, places, (a_rows, a_step), (columns, b_step), None, length, resume)
 
 
 def _rows_product(n_rows: int, doc: str) -> Any:
     def typed(
-        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, b_step: Any,
-        length: Any, resume: Any,
+        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, length: Any,
+        resume: Any,
     ) -> Any:  # fmt: skip
         if not (_pointers(tile, a, b) and tile == a == b):
             return None
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            tile_, a_, a_stride_, last_row_, b_, b_step_, length_, resume_ = args
+            tile_, a_, a_stride_, last_row_, b_, length_, resume_ = args
             rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
-            _emit_tile(builder, tile_, rows, 1, b_, b_step_, length_, resume_)
+            step = length_.type(panel_width(b.dtype.bitwidth // 8))
+            _emit_tile(builder, tile_, rows, 1, b_, step, length_, resume_)
             return context.get_dummy_value()
 
         word = types.intp
-        return types.void(tile, a, word, word, b, word, word, types.boolean), lower
+        return types.void(tile, a, word, word, b, word, types.boolean), lower
 
     typed.__doc__ = doc
     return intrinsic(typed)
@@ -207,16 +207,16 @@ _short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
 
 @device_function
 def rows_product(
-    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, b_step: Any, length: Any, resume: Any
+    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, length: Any, resume: Any
 ) -> None:
-    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * b_step + c], r < n_rows.
+    """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * W + c], r < n_rows.
 
-    n_rows <= MR; what the tile holds past n_rows is not defined.
+    `b` is a part of a panel. n_rows <= MR; what the tile holds past n_rows is not defined.
     """
     if n_rows <= SHORT:
-        _short_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
+        _short_product(tile, a, a_stride, n_rows - 1, b, length, resume)
     else:
-        _full_product(tile, a, a_stride, n_rows - 1, b, b_step, length, resume)
+        _full_product(tile, a, a_stride, n_rows - 1, b, length, resume)
 
 
 @intrinsic
@@ -239,29 +239,42 @@ def columns_product(
 
 @intrinsic
 def listed_product(
-    typingctx: Any, tile: Any, tile_stride: Any, a: Any, b: Any, b_stride: Any, last_panel: Any,
-    b_step: Any, indices: Any, length: Any, resume: Any,
-) -> Any:  # fmt: skip
+    typingctx: Any, tiles: Any, a: Any, panels: Any, listed: Any, resume: Any
+) -> Any:
     """One row of a product with WIDE panels, without the zeros of the row.
 
     tile[p * tile_stride + c] (+)= sum over s < length of
-    a[s] * b[p * b_stride + indices[s] * b_step + c]; `indices` points to int32, ascending.
-    Panels after `last_panel` repeat it (and are not used).
+    a[s] * b[p * b_stride + indices[s] * b_step + c], where `tiles` is (tile, tile_stride),
+    `panels` is (b, b_stride, b_step, last_panel) and `listed` is (indices, length), `indices` a
+    pointer to int32, ascending. Panels after `last_panel` repeat it (and are not used).
     """
-    if not (_pointers(tile, a, b) and tile == a == b and indices == types.CPointer(types.int32)):
+    if not (_start_with_pointer(tiles, 2) and _start_with_pointer(panels, 4)):
+        return None
+    if not (_pointers(a) and tiles[0] == a == panels[0] and _start_with_pointer(listed, 2)):
+        return None
+    if listed[0] != types.CPointer(types.int32):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile_, tile_stride_, a_, b_, b_stride_, last_, b_step_, indices_, length_, resume_ = args
-        numbers = [length_.type(p) for p in range(WIDE)]
-        tile_starts = [builder.mul(p, tile_stride_) for p in numbers]
-        present = [builder.select(builder.icmp_signed("<", p, last_), p, last_) for p in numbers]
-        b_starts = [builder.mul(p, b_stride_) for p in present]
-        places = _emit_vectors(builder, tile_, tile_starts)
-        columns = _emit_vectors(builder, b_, b_starts)
-        _emit_product(builder, places, [a_], 1, columns, b_step_, indices_, length_, resume_)
+        tiles_, a_, panels_, listed_, resume_ = args
+        tile, tile_stride = cgutils.unpack_tuple(builder, tiles_)
+        b, b_stride, b_step, last = cgutils.unpack_tuple(builder, panels_)
+        indices, length = cgutils.unpack_tuple(builder, listed_)
+        numbers = [length.type(p) for p in range(WIDE)]
+        tile_starts = [builder.mul(p, tile_stride) for p in numbers]
+        present = [builder.select(builder.icmp_signed("<", p, last), p, last) for p in numbers]
+        b_starts = [builder.mul(p, b_stride) for p in present]
+        places = _emit_vectors(builder, tile, tile_starts)
+        columns = _emit_vectors(builder, b, b_starts)
+        _emit_product(builder, places, ([a_], 1), (columns, b_step), indices, length, resume_)
         return context.get_dummy_value()
 
-    word = types.intp
-    numbers = (word, word, word, indices, word, types.boolean)
-    return types.void(tile, word, a, b, *numbers), lower
+    return types.void(tiles, a, panels, listed, types.boolean), lower
+
+
+def _start_with_pointer(kind: Any, count: int) -> bool:
+    """Whether a Numba type is a tuple of a pointer and words, `count` in all."""
+    if not (isinstance(kind, types.BaseTuple) and len(kind) == count):
+        return False
+    pointer, *words = kind
+    return isinstance(pointer, types.CPointer) and all(word == types.intp for word in words)

@@ -8,6 +8,8 @@ import pytest
 from kernel_checks import Array, DType, each_dtype, generator
 
 from fastvae import kernels
+from fastvae.kernels import engine
+from fastvae.kernels.engine.layout import LAYER
 from fastvae.kernels.maths import tiles as _tiles
 
 LAYERS = [
@@ -41,13 +43,13 @@ def parameters(layers: list[tuple[int, int, str]], dtype: DType) -> list[tuple[A
 def test_every_layer_keeps_what_was_written(
     dtype: DType, layers: list[tuple[int, int, str]]
 ) -> None:
-    table = kernels.layer_table(layers, dtype)
-    arena = kernels.new_arena(table, dtype)
+    table = engine.layer_table(layers, dtype)
+    arena = engine.new_arena(table, dtype)
     written = parameters(layers, dtype)
     for layer, (weight, bias) in enumerate(written):
-        kernels.write_dense(table, arena, layer, weight, bias)
+        engine.write_dense(table, arena, layer, weight, bias)
     for layer, (weight, bias) in enumerate(written):
-        got_weight, got_bias = kernels.read_dense(table, arena, layer)
+        got_weight, got_bias = engine.read_dense(table, arena, layer)
         np.testing.assert_array_equal(got_weight, weight)
         np.testing.assert_array_equal(got_bias, bias)
         assert got_weight.dtype == got_bias.dtype == arena.dtype == dtype
@@ -57,11 +59,11 @@ def test_every_layer_keeps_what_was_written(
 @each_dtype
 @each_network
 def test_pads_are_zero(dtype: DType, layers: list[tuple[int, int, str]]) -> None:
-    table = kernels.layer_table(layers, dtype)
-    arena = kernels.new_arena(table, dtype)
+    table = engine.layer_table(layers, dtype)
+    arena = engine.new_arena(table, dtype)
     assert not arena.any()
     for layer, (weight, bias) in enumerate(parameters(layers, dtype)):
-        kernels.write_dense(table, arena, layer, weight, bias)
+        engine.write_dense(table, arena, layer, weight, bias)
     # The values are those of range(1, n + 1): all of them once, and zeros.
     n_values = sum((n_in + 1) * n_out for n_in, n_out, _ in layers)
     np.testing.assert_array_equal(np.sort(arena[arena != 0]), np.arange(1, n_values + 1))
@@ -73,38 +75,38 @@ def test_pads_are_zero(dtype: DType, layers: list[tuple[int, int, str]]) -> None
 )
 def test_some_outputs(dtype: DType, first: int, n_out: int) -> None:
     layers = [(3, 4, "relu"), (7, 33, "identity"), (5, 6, "relu")]
-    table = kernels.layer_table(layers, dtype)
-    arena = kernels.new_arena(table, dtype)
+    table = engine.layer_table(layers, dtype)
+    arena = engine.new_arena(table, dtype)
     written = parameters(layers, dtype)
     for layer, (weight, bias) in enumerate(written):
-        kernels.write_dense(table, arena, layer, weight, bias)
+        engine.write_dense(table, arena, layer, weight, bias)
     weight, bias = (value.copy() for value in written[1])
     part = slice(first, first + n_out)
-    got_weight, got_bias = kernels.read_dense(table, arena, 1, first, n_out)
+    got_weight, got_bias = engine.read_dense(table, arena, 1, first, n_out)
     np.testing.assert_array_equal(got_weight, weight[part])
     np.testing.assert_array_equal(got_bias, bias[part])
 
     weight[part] *= -1
-    kernels.write_dense(table, arena, 1, weight[part], None, first)
+    engine.write_dense(table, arena, 1, weight[part], None, first)
     assert_layers(table, arena, [written[0], (weight, bias), written[2]])
     bias[part] *= -1
-    kernels.write_dense(table, arena, 1, None, bias[part], first)
+    engine.write_dense(table, arena, 1, None, bias[part], first)
     assert_layers(table, arena, [written[0], (weight, bias), written[2]])
 
 
 def assert_layers(table: Array, arena: Array, wanted: list[tuple[Array, Array]]) -> None:
     """Assert that every layer holds what is wanted."""
     for layer, (weight, bias) in enumerate(wanted):
-        got_weight, got_bias = kernels.read_dense(table, arena, layer)
+        got_weight, got_bias = engine.read_dense(table, arena, layer)
         np.testing.assert_array_equal(got_weight, weight)
         np.testing.assert_array_equal(got_bias, bias)
 
 
 @each_dtype
 def test_what_is_read_is_a_copy(dtype: DType) -> None:
-    table = kernels.layer_table([(2, 3, "relu")], dtype)
-    arena = kernels.new_arena(table, dtype)
-    for value in kernels.read_dense(table, arena, 0):
+    table = engine.layer_table([(2, 3, "relu")], dtype)
+    arena = engine.new_arena(table, dtype)
+    for value in engine.read_dense(table, arena, 0):
         value[...] = 1
     assert not arena.any()
 
@@ -114,19 +116,19 @@ def test_what_is_read_is_a_copy(dtype: DType) -> None:
 def test_table_names_sizes_and_activations(
     dtype: DType, layers: list[tuple[int, int, str]]
 ) -> None:
-    table = kernels.layer_table(layers, dtype)
-    assert (table.dtype, table.shape) == (np.int64, (len(layers), 6))
+    table = engine.layer_table(layers, dtype)
+    assert (table.dtype, table.shape) == (LAYER, (len(layers),))
     for row, (n_in, n_out, activation) in zip(table, layers, strict=True):
-        assert tuple(row[:3]) == (n_in, n_out, kernels.ACTIVATIONS[activation])
+        assert row.item()[:3] == (n_in, n_out, kernels.ACTIVATIONS[activation])
 
 
 @each_dtype
 @each_network
 def test_layers_start_on_cache_lines(dtype: DType, layers: list[tuple[int, int, str]]) -> None:
-    table = kernels.layer_table(layers, dtype)
-    arena = kernels.new_arena(table, dtype)
+    table = engine.layer_table(layers, dtype)
+    arena = engine.new_arena(table, dtype)
     assert arena.ctypes.data % 64 == 0
-    offsets = table[:, 3:5] * arena.itemsize
+    offsets = np.array([table["weight"], table["bias"]]) * arena.itemsize
     np.testing.assert_array_equal(offsets % 64, 0)
     assert offsets.max() < arena.nbytes
 

@@ -179,7 +179,7 @@ CONTRACTS: dict[str, tuple[Any, tuple[Any, ...], list[tuple[Any, ...]]]] = {
     ),
     "listed_product": (
         lambda a, b: listed_product(
-            pointer(a), 1, pointer(a), pointer(a), 1, 1, 1, pointer(b), 1, False
+            (pointer(a), 1), pointer(a), (pointer(a), 1, 1, 1), (pointer(b), 1), False
         ),
         (REAL, SHORT),
         [(REAL, LONG), (REAL, REAL), (SHORT, SHORT)],

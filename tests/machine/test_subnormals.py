@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastvae import VAE, kernels
+from fastvae.kernels import engine
 from fastvae.kernels.machine import subnormals as _subnormals
 
 SUBNORMAL = {np.float32: 1e-39, np.float64: 1e-310}
@@ -35,14 +36,16 @@ def test_moments_of_dead_inputs_end_at_zero(dtype):
     moments = (network.new_arena(), network.new_arena())
     moments[0][:] = SUBNORMAL[dtype]
     rows = np.zeros((16, 29), np.uint8)  # so the first layer's weights have no gradient
-    network.train(
-        rows, np.arange(16), 0, 1, 16, optimizer=kernels.OPTIMIZERS["adam"],
-        hyper=np.array([0.9, 0.999, 1e-8, 0.0]), learning_rates=np.array([1e-3]), moments=moments,
-        update=0, draws=np.zeros(1, np.int64), seed=0, reconstruction_weight=1.0, beta=1.0,
-        clip_norm=0.0, skip_zeros=False, totals=np.zeros(10),
-    )  # fmt: skip
-    weight, _ = kernels.read_dense(network.table, moments[0], 0)
+    run = engine.Training(
+        batch_size=16,
+        totals=engine.new_totals(3),
+        optimizer=kernels.OPTIMIZERS["adam"],
+        hyper=np.array([0.9, 0.999, 1e-8]),
+        learning_rates=np.array([1e-3]),
+    )
+    network.train(rows, np.arange(16), run, moments=moments, seed=0, skip_zeros=False)
+    weight, _ = engine.read_dense(network.table, moments[0], 0)
     assert (weight == 0).all()
-    _, bias = kernels.read_dense(network.table, moments[0], 3)
+    _, bias = engine.read_dense(network.table, moments[0], 3)
     assert (np.abs(bias) > 1e-6).any()
     assert np.float64(SUBNORMAL[np.float64]) * 0.5 > 0  # this thread's mode is as before

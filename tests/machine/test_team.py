@@ -10,7 +10,8 @@ import pytest
 from model_checks import small_vae
 
 from fastvae import kernels
-from fastvae.kernels.engine import regions, steps, workspace
+from fastvae.kernels import engine
+from fastvae.kernels.engine import records, regions, steps, workspace
 from fastvae.kernels.machine import team
 from fastvae.kernels.machine.compilation import address_of
 
@@ -67,35 +68,41 @@ def run_threads(calls):
 def train(monkeypatch, n_members, run_members=None):
     """Three steps of training; return the parameters and the team's shared words.
 
-    `run_members(words, n_members, *job)` stands in for the threads of `run_steps`.
+    `run_members(words, program, steps, memory)` stands in for the threads of `run_steps`.
     """
     words = team.new_team(n_members)
+    run_all = steps.run_steps
 
-    def run_steps(address, _, n_members, *job):
+    def run_steps(address, _, program, numbers, *arrays):
         if run_members is None:
-            steps.run_steps(address, words, n_members, *job)
+            run_all(address, words, program, numbers, *arrays)
         else:
-            run_members(words, n_members, *job)
+            run_members(words, program, numbers, records.Memory(*arrays))
 
-    monkeypatch.setattr(workspace, "run_steps", run_steps)
-    monkeypatch.setattr(workspace, "get_num_threads", lambda: n_members)
-    monkeypatch.setattr(workspace, "max_threads", lambda: n_members)
-    table = kernels.layer_table(LAYERS, np.float32)
+    table = engine.layer_table(LAYERS, np.float32)
     rng = np.random.default_rng(0)
-    parameters, moment1, moment2 = (kernels.new_arena(table, np.float32) for _ in range(3))
+    parameters, *others = (engine.new_arena(table, np.float32) for _ in range(4))
     for layer, (n_in, n_out, _) in enumerate(LAYERS):
         weight = rng.normal(size=(n_out, n_in)).astype(np.float32) / 4
-        kernels.write_dense(table, parameters, layer, weight, np.zeros(n_out, np.float32))
+        engine.write_dense(table, parameters, layer, weight, np.zeros(n_out, np.float32))
     batch = 1500
     rows = rng.integers(0, 256, (3 * batch, 29)).astype(np.uint8)
-    work = workspace.Workspace(table, 1, "bernoulli", batch, np.dtype(np.float32))
-    work.take(rows)
-    work.whole[kernels.DRAWS] = True
-    work.train(
-        parameters, (moment1, moment2), moment1, np.arange(len(rows)), 0, 3, batch,
-        kernels.OPTIMIZERS["adam"], np.array([0.9, 0.999, 1e-8, 0.0]), np.full(3, 1e-2), 0,
-        np.zeros(1, np.int64), 1.0, 1.0, 0.0, np.zeros(4 + 6),
-    )  # fmt: skip
+    run = engine.Training(
+        n_steps=3,
+        batch_size=batch,
+        optimizer=kernels.OPTIMIZERS["adam"],
+        hyper=np.array([0.9, 0.999, 1e-8]),
+        learning_rates=np.full(3, 1e-2),
+        totals=engine.new_totals(3),
+    )
+    with monkeypatch.context() as changed:
+        changed.setattr(steps, "run_steps", run_steps)
+        changed.setattr(workspace, "get_num_threads", lambda: n_members)
+        changed.setattr(workspace, "max_threads", lambda: n_members)
+        work = workspace.Workspace(table, 1, "bernoulli", batch, np.dtype(np.float32))
+        work.take(rows)
+        work.set(draws_noise=True)
+        work.train((parameters, *others), np.arange(len(rows)), run)
     return parameters, words
 
 
@@ -122,10 +129,10 @@ def test_a_team_larger_than_the_machine_gives_the_same_bits(monkeypatch):
 
 
 @numba.njit
-def fails(words, n_members, value):
+def fails(words, program, numbers, memory):
     """A kernel that breaks the rule that kernels never raise."""
-    value[0] = 1.0
-    if value[0] > 0:
+    memory.totals[0] = 1.0
+    if memory.totals[0] > 0:
         raise ValueError
 
 
@@ -137,11 +144,18 @@ def mode_of_halving(values):
 
 def test_a_call_that_fails_releases_everybody():
     """The members that wait learn of it, and subnormal numbers count as before."""
-    arguments = numba.types.int64[::1], numba.types.int64, numba.types.float64[::1]
-    address = address_of(fails, arguments)
-    words, value = team.new_team(2), np.zeros(1)
-    steps.run_steps(address, words, 2, value)
-    assert value[0] == 1.0
+    program, numbers = np.zeros(1, records.REGION), workspace.new_step(np.dtype(np.float32))
+    numbers["n_members"] = 2
+    arena, lists, reals = np.zeros(16, np.float32), np.zeros(1, np.int32), np.zeros(1)
+    sums, words_, sources = np.zeros((2, 1)), np.zeros(1, np.int64), np.zeros(1, records.SOURCE)
+    totals = np.zeros(1)
+    memory = records.Memory(
+        *[arena] * 6, lists, lists, sums, reals, totals, reals, words_, words_, sources
+    )
+    words = team.new_team(2)
+    address = address_of(fails, tuple(map(numba.typeof, (words, program, numbers, memory))))
+    steps.run_steps(address, words, program, numbers, *memory)
+    assert totals[0] == 1.0
     assert words[team.FAILED] == 1
     assert words[team.FINISHED] == 1
     assert mode_of_halving(np.array([5e-324 * 4]))
@@ -151,16 +165,16 @@ def test_a_failed_run_is_an_error(monkeypatch):
     def run_steps(address, words, *job):
         words[team.FAILED] = 1
 
-    monkeypatch.setattr(workspace, "run_steps", run_steps)
+    monkeypatch.setattr(steps, "run_steps", run_steps)
     with pytest.raises(RuntimeError, match="a kernel failed"):
         small_vae().encode(np.zeros((3, 37)))
 
 
 def test_a_task_that_fails_ends_the_run(monkeypatch):
     """The leader runs the tasks itself; the first that fails is the last, and none hangs."""
-    kinds = (numba.types.int64, numba.types.Array(numba.types.int64, 1, "C"))
-    kinds += (*regions.array_types(np.float32), numba.types.int64)
-    address = address_of(failing_task, kinds)
+    region, step = map(regions.record_type, (records.REGION, records.STEP))
+    memory = regions.memory_type(np.float32)
+    address = address_of(failing_task, (numba.types.int64, region, step, memory, numba.types.int64))
     monkeypatch.setattr(workspace, "task_address", lambda _: address)
     vae = small_vae()
     with pytest.raises(RuntimeError, match="a kernel failed"):
@@ -171,11 +185,8 @@ def test_a_task_that_fails_ends_the_run(monkeypatch):
 
 
 @numba.njit
-def failing_task(
-    task, row, whole, real, parameters, moment1, moment2, gradient, work, out, by_row, by_column,
-    sums, partial, order, thread,
-):  # fmt: skip
-    if row[0] >= 0:
+def failing_task(task, region, step, memory, thread):
+    if region.kind >= 0:
         raise ValueError
 
 

@@ -213,13 +213,13 @@ def test_a_fit_after_one_that_failed_is_free():
 
 def test_a_pass_keeps_its_data_alive_and_lets_go_of_it():
     vae = small_vae()
-    kernels_workspace = vae.network._borrow(ROWS[:3].copy(), 37)
+    kernels_workspace = vae.network._borrow(ROWS[:3].copy(), 37, False)
     assert kernels_workspace._data is not None
     vae.network._give_back(kernels_workspace)
     assert kernels_workspace._data is None
     with pytest.raises(RuntimeError, match="has none"):
         kernels_workspace.run(
-            kernels_workspace.program.encoding,
+            kernels_workspace.passes.encoding,
             vae.network.parameters,
             np.arange(3),
             kernels_workspace.matrices,

@@ -1,0 +1,206 @@
+"""The records that the engine runs on: regions, steps, sources, and the arrays they work in.
+
+Python fills them, compiled code reads them by name (`region.target.stride`) and passes them on by
+reference. What the passes of a network are made of stands in `passes`; what runs them in `steps`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..maths.optimizers import RULE
+
+# Kinds of regions.
+(
+    GATHER,
+    FORWARD,
+    DRAW,
+    OUTPUT,
+    ROW_LOSSES,
+    WEIGH,
+    BACKWARD_INPUT,
+    BACKWARD_LATENT,
+    PACK,
+    BACKWARD_WEIGHT,
+    SQUARE_SUMS,
+    CLIP,
+    UPDATE,
+    TOTALS,
+) = range(14)
+
+UPDATE_MODE, STORE_MODE = range(2)
+"""Whether the gradient of a layer is applied where it arises, or stored."""
+
+MATRIX = np.dtype([("offset", np.int64), ("stride", np.int64)], align=True)
+"""A matrix in the workspace: its first element, and elements from row to row."""
+
+REGION = np.dtype(
+    [
+        ("kind", np.int64),
+        ("mode", np.int64),
+        ("repeat", np.int64),
+        ("n_in", np.int64),
+        ("n_out", np.int64),
+        ("parts", np.int64),
+        ("activation", np.int64),
+        ("weight", np.int64),
+        ("bias", np.int64),
+        ("reads_data", np.int64),
+        ("n_listed", np.int64),
+        ("data_source", np.int64),
+        ("to_out", np.int64),
+        ("first_panel", np.int64),
+        *[
+            (name, MATRIX)
+            for name in (
+                "source",
+                "target",
+                "values",
+                "noise",
+                "data",
+                "groups",
+                "hidden",
+                "scratch",
+                "delta",
+            )
+        ],
+    ],
+    align=True,
+)
+"""One region of a program: work that is split into tasks, all of which may run at the same time.
+
+kind, mode
+    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored.
+repeat
+    Rows of the region per row of the batch: k where k latents are drawn for each data row.
+n_in, n_out, activation, weight, bias
+    The layer: sizes, code of the activation, first elements of its packed weights and biases.
+parts
+    Quantities per output of the layer that stand side by side, as mean and log_var in the head.
+reads_data
+    Whether zeros of what the region reads may be skipped.
+n_listed
+    Columns whose non-zeros are listed by the last gather into a matrix; 0 for none.
+data_source
+    Which of the sources a gather reads.
+to_out
+    Whether the target is the caller's array (with the stride of `target`), not the workspace.
+first_panel
+    The panel of all layers' outputs that the layer's first one is.
+source, target
+    What is read, what is written. For a weight gradient the source is the packed input.
+values
+    What is not zero in the input, in the order of its lists.
+noise, data, groups, hidden, scratch, delta
+    Noise of the draws; the data that a loss compares with; sums of the loss over 8 columns; outputs
+    of the layer below; room for a panel per thread; a gradient that comes in from above.
+"""
+
+SOURCE = np.dtype(
+    [
+        ("kind", np.int64),
+        ("dtype", np.int64),
+        ("address", np.int64),
+        ("row_step", np.int64),
+        ("column_step", np.int64),
+        ("indices", np.int64),
+        ("indptr", np.int64),
+        ("index_size", np.int64),
+    ],
+    align=True,
+)
+"""Where a gather reads rows from: see `data_tasks` for the kinds. Steps are in bytes."""
+
+STEP = np.dtype(
+    [
+        ("task_address", np.int64),
+        ("yield_address", np.int64),
+        ("n_members", np.int64),
+        ("first_step", np.int64),
+        ("n_steps", np.int64),
+        ("batch_size", np.int64),
+        ("updates_before", np.int64),
+        ("n_rows", np.int64),
+        ("first_row", np.int64),
+        ("skip_zeros", np.int64),
+        ("draws_noise", np.int64),
+        ("likelihood", np.int64),
+        ("seed", np.uint64),
+        ("stream", np.uint64),
+        ("draw", np.uint64),
+        ("element", np.int64),
+        ("reconstruction_weight", np.float64),
+        ("beta", np.float64),
+        ("clip_norm", np.float64),
+        ("rule", RULE),
+    ],
+    align=True,
+)
+"""The numbers of a run of steps and, filled in by its leader, those of the present step.
+
+n_members, first_step, n_steps, batch_size, updates_before
+    The run: threads that take part, steps of the pass, rows of a step, updates done before with
+    these moments (they set Adam's bias corrections).
+n_rows, first_row, draw
+    The step: its rows, the first of them in `order`, the number of its noise.
+skip_zeros, draws_noise
+    Whether zeros of the data are left out; whether noise is drawn or taken as it stands.
+seed, stream, element
+    Of the noise (`maths.philox`), and its element that the first row's noise starts at.
+reconstruction_weight, beta, clip_norm
+    What is minimised: the batch mean of reconstruction_weight * reconstruction + beta * KL; the
+    largest norm of its gradient that is not scaled down.
+rule
+    The update; its optimizer is NO_UPDATE where nothing is updated.
+"""
+
+
+class Memory(NamedTuple):
+    """The arrays of a run.
+
+    Attributes
+    ----------
+    parameters, moment1, moment2, gradient : ndarray
+        Arenas of one layout; `gradient` is written in `STORE_MODE` only.
+    work, out : ndarray
+        The workspace; what regions with `to_out` write to, at the row of `order` that the batch
+        starts at.
+    by_row, by_column : ndarray of int32
+        Lists of each row's non-zero columns, and of each column's non-zero rows (`maths.lists`).
+    sums : ndarray of float64, shape (2, rows)
+        Reconstruction and KL per row of the last batch (`RECONSTRUCTION`, `KL`).
+    partial : ndarray of float64
+        Sums of the gradient's squares, an entry per output of each layer.
+    totals : ndarray of float64, shape (4 + 2 Z,) or (0,)
+        Of the epoch, added to: see `loss_tasks`.
+    learning_rates : ndarray of float64, shape (n_steps,)
+    draws : ndarray of int64, shape (1,)
+        Number of the next batch's noise. Each finished step adds 1, so that it counts what was done
+        wherever a run of steps ends.
+    order : ndarray of int64
+        Rows of the data, in the order that steps take them.
+    sources : ndarray of SOURCE
+        Where the data is.
+    """
+
+    parameters: Any
+    moment1: Any
+    moment2: Any
+    gradient: Any
+    work: Any
+    out: Any
+    by_row: Any
+    by_column: Any
+    sums: Any
+    partial: Any
+    totals: Any
+    learning_rates: Any
+    draws: Any
+    order: Any
+    sources: Any
+
+
+RECONSTRUCTION, KL = range(2)
+"""Rows of `Memory.sums`."""
