@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import prange
 
 from ..machine.compilation import kernel, parallel_kernel
+from ..machine.kinds import Record, Word, Words
 from ..machine.memory import pointer
 from ..maths.philox import normal_range, philox_words, shuffle, uniform_range
 from .arguments import checked, whole_number
@@ -16,7 +15,7 @@ _BLOCK = 1024  # elements per parallel task; a multiple of 4 and of every vector
 
 
 @kernel
-def _philox4x32(counter: Any, key: Any) -> Any:
+def _philox4x32(counter: Words, key: Words) -> Words:
     words = philox_words(
         np.uint64(counter[0]),
         np.uint64(counter[1]),
@@ -32,14 +31,14 @@ def _philox4x32(counter: Any, key: Any) -> Any:
 
 
 @parallel_kernel
-def _uniform(out: Any, seed: Any, stream: Any, step: Any) -> None:
+def _uniform(out: Record, seed: Word, stream: Word, step: Word) -> None:
     for task in prange((out.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
         uniform_range(pointer(out), first, min(first + _BLOCK, out.size), seed, stream, step)
 
 
 @parallel_kernel
-def _normal(out: Any, seed: Any, stream: Any, step: Any) -> None:
+def _normal(out: Record, seed: Word, stream: Word, step: Word) -> None:
     for task in prange((out.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
         normal_range(pointer(out), first, min(first + _BLOCK, out.size), seed, stream, step)

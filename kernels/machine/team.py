@@ -12,6 +12,29 @@ does a task does not change its result.
 
 Waiting members spin, and offer their processor to others when that takes long; they wait no
 longer than the call lasts.
+
+Why it is right, also where memory is weakly ordered. A store with release makes all that its thread
+did before visible to whoever reads the stored value, or one that a read-modify-write chain made of
+it, with acquire. All shared words are read and written so.
+
+- A task is done once. A range's word holds the next task and the end; a claim adds 1 to it in one
+  piece, so that no two members get the same number, and a number at or past the end is no task. A
+  word is set anew only when its range is used up and all its tasks are done. A member that looked
+  before and adds after may so take a task of the new region: it counts as any other, for it reads
+  REGION after its claim.
+- Who runs a task sees its region. The leader writes its numbers and REGION, then the words of the
+  ranges (release); a claim (acquire, release) reads one of these words or what other claims made of
+  it, so all that the leader wrote before is visible, the region's number with it. REGION cannot
+  change before the task is done, since the leader waits for DONE.
+- Who runs a task sees the results that it needs. They are those of earlier regions. Each member
+  adds its finished tasks to DONE (release); the leader reads the full count (acquire) before it
+  publishes the next region, and so hands on what it has seen by the words of the ranges.
+- DONE counts the present region only. The leader zeroes it before it sets the words, so nobody
+  claims in between. A member adds what it has done when it finds no more, and never tasks of two
+  regions at once: while it has not added those of the first, that region has not ended.
+- The end. The leader sets FINISHED (release) when all is done, or FAILED when a task has failed; a
+  follower leaves when it reads FINISHED (acquire) and has no task in hand, and the call returns
+  when all members have left. Who arrives later finds it set.
 """
 
 from __future__ import annotations
@@ -27,6 +50,7 @@ from numba.core import cgutils
 
 from .compilation import device_function
 from .isa import LINE_PAIR_WORDS, PROCESSOR
+from .kinds import Word, Words
 from .vectors import intrinsic
 
 _SPACING = LINE_PAIR_WORDS  # from one shared word to the next, so that none shares its lines
@@ -156,7 +180,7 @@ def call_at(typingctx: Any, address: Any, arguments: Any) -> Any:
 
 
 @device_function
-def wait(spins: Any, yield_to: Any) -> Any:
+def wait(spins: Word, yield_to: Word) -> Word:
     """Wait a moment; return the number of moments waited."""
     if spins < _SPINS:
         _pause()
@@ -166,7 +190,7 @@ def wait(spins: Any, yield_to: Any) -> Any:
 
 
 @device_function
-def publish(team: Any, region: Any, n_tasks: Any, n_members: Any) -> None:
+def publish(team: Words, region: Word, n_tasks: Word, n_members: Word) -> None:
     """Offer the tasks of a region, a range to each member."""
     shared_set(team, REGION, region)
     shared_set(team, DONE, 0)
@@ -178,14 +202,14 @@ def publish(team: Any, region: Any, n_tasks: Any, n_members: Any) -> None:
 
 
 @device_function
-def has_tasks(team: Any, member: Any) -> Any:
+def has_tasks(team: Words, member: Word) -> Word:
     """Whether tasks of a member's range are open."""
     word = shared_get(team, CLAIMS + member * _SPACING)
     return word & ((1 << _HALF) - 1) < word >> _HALF
 
 
 @device_function
-def claim(team: Any, member: Any) -> Any:
+def claim(team: Words, member: Word) -> Word:
     """Claim the next task of a member's range; -1 if none is left.
 
     A task that was claimed keeps the region from ending until it is counted in DONE.

@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import overload
 
 from ..machine.compilation import device_function
+from ..machine.kinds import Vectors
 from ..machine.vectors import (
     Vector,
     absolute,
@@ -44,7 +45,7 @@ _TANH_SMALL = 0.625
 
 
 @device_function
-def _exp32_below(x: Any) -> Any:
+def _exp32_below(x: Vector) -> Vector:
     """exp of x <= 88.72 (or NaN)."""
     # n = x / ln 2 is rounded by adding a number whose last bit counts ones, which leaves n in the
     # low bits; n ln 2 is taken off so that |r| <= 0.347, and exp(r) - 1 - r = r^2 q(r) there
@@ -67,13 +68,13 @@ def _exp32_below(x: Any) -> Any:
 
 
 @device_function
-def _exp32(x: Any) -> Any:
+def _exp32(x: Vector) -> Vector:
     high = constant(x, _EXP_MAX)
     return select(x > high, constant(x, np.inf), _exp32_below(select(x > high, high, x)))
 
 
 @device_function
-def _log32(x: Any) -> Any:
+def _log32(x: Vector) -> Vector:
     # x = 2^e m with m in [sqrt(1/2), sqrt(2)); log m by a fit in m - 1. Normal x > 0 only.
     bits = as_integer(x)
     e = (bits - constant(bits, 0x3F3504F3)) >> constant(bits, 23)
@@ -95,7 +96,7 @@ def _log32(x: Any) -> Any:
 
 
 @device_function
-def _log1p32(y: Any) -> Any:
+def _log1p32(y: Vector) -> Vector:
     # log(1 + y) = y q(y - 1/2) for y in [0, 1], by a fit of q: no cancellation for small y, and
     # no division, of which the loss has one already.
     f = y - constant(y, 0.5)
@@ -111,7 +112,7 @@ def _log1p32(y: Any) -> Any:
 
 
 @device_function
-def _tanh32(x: Any) -> Any:
+def _tanh32(x: Vector) -> Vector:
     size = absolute(x)
     e = _exp32_below(size * constant(x, -2.0))
     large = (constant(x, 1.0) - e) / (constant(x, 1.0) + e)
@@ -127,7 +128,7 @@ def _tanh32(x: Any) -> Any:
 
 
 @device_function
-def _turn32(u: Any) -> Any:
+def _turn32(u: Vector) -> Vectors:
     # One turn is reduced to |r| <= 1/8 around the nearest quarter; the quarter picks the branch. It
     # is rounded as in _exp32_below, since converting NaN to an integer is not defined.
     shifted = fma(u, constant(u, 4.0), constant(u, _ROUNDER))
@@ -153,7 +154,7 @@ def _turn32(u: Any) -> Any:
 
 
 @device_function
-def _log1p64(y: Any) -> Any:
+def _log1p64(y: Vector) -> Vector:
     # The classical correction of log(1 + y) for the rounding of 1 + y.
     one = constant(y, 1.0)
     u = one + y
@@ -161,7 +162,7 @@ def _log1p64(y: Any) -> Any:
 
 
 @device_function
-def _tanh64(x: Any) -> Any:
+def _tanh64(x: Vector) -> Vector:
     # With expm1(a) = (u - 1) a / log(u), u = exp(a): accurate for small x too (Kahan).
     one = constant(x, 1.0)
     a = constant(x, -2.0) * absolute(x)
@@ -176,12 +177,20 @@ def _tanh64(x: Any) -> Any:
 
 
 @device_function
-def _turn64(u: Any) -> Any:
+def _turn64(u: Vector) -> Vectors:
     angle = u * constant(u, 2.0 * np.pi)
     return libm_cos(angle), libm_sin(angle)
 
 
-def _by_base(single: Any, double: Any) -> Any:
+def _by_base(single: Any, double: Any, doc: str) -> Any:
+    """A function of float32 and of float64 vectors, each computed in its own way."""
+
+    def function(x: Any) -> Any:
+        raise TypeError("functions of vectors are for kernels")
+
+    function.__doc__ = doc
+
+    @overload(function)
     def choose(x: Any) -> Any:
         if not isinstance(x, Vector):
             return None
@@ -192,55 +201,31 @@ def _by_base(single: Any, double: Any) -> Any:
 
         return implementation
 
-    return choose
+    return function
 
 
-def exp(x: Any) -> Any:
-    """exp(x); float32: within 2 ulp, 0 below -87.3 and inf above 88.72."""
-    raise TypeError("exp is for kernels")
-
-
-def exp_of_negative(x: Any) -> Any:
-    """exp(x) of x <= 0, in fewer instructions."""
-    raise TypeError("exp_of_negative is for kernels")
-
-
-def log(x: Any) -> Any:
-    """log(x) of normal x > 0; float32: within 2 ulp."""
-    raise TypeError("log is for kernels")
-
-
-def log1p(x: Any) -> Any:
-    """log(1 + x) for x in [0, 1]; float32: within 3 ulp."""
-    raise TypeError("log1p is for kernels")
-
-
-def tanh(x: Any) -> Any:
-    """tanh(x); float32: within 4 ulp."""
-    raise TypeError("tanh is for kernels")
-
-
-def cos_sin_turn(u: Any) -> Any:
-    """(cos(2 pi u), sin(2 pi u)) for u in [0, 1]; float32: absolute error below 2e-7."""
-    raise TypeError("cos_sin_turn is for kernels")
-
-
-overload(exp)(_by_base(_exp32, libm_exp))
-overload(exp_of_negative)(_by_base(_exp32_below, libm_exp))
-overload(log)(_by_base(_log32, libm_log))
-overload(log1p)(_by_base(_log1p32, _log1p64))
-overload(tanh)(_by_base(_tanh32, _tanh64))
-overload(cos_sin_turn)(_by_base(_turn32, _turn64))
+exp = _by_base(
+    _exp32, libm_exp, "exp(x); float32: within 2 ulp, 0 below -87.3 and inf above 88.72."
+)
+exp_of_negative = _by_base(_exp32_below, libm_exp, "exp(x) of x <= 0, in fewer instructions.")
+log = _by_base(_log32, libm_log, "log(x) of normal x > 0; float32: within 2 ulp.")
+log1p = _by_base(_log1p32, _log1p64, "log(1 + x) for x in [0, 1]; float32: within 3 ulp.")
+tanh = _by_base(_tanh32, _tanh64, "tanh(x); float32: within 4 ulp.")
+cos_sin_turn = _by_base(
+    _turn32,
+    _turn64,
+    "(cos(2 pi u), sin(2 pi u)) for u in [0, 1]; float32: absolute error below 2e-7.",
+)
 
 
 @device_function
-def negative(x: Any) -> Any:
+def negative(x: Vector) -> Vector:
     """-x."""
     return constant(x, -0.0) - x
 
 
 @device_function
-def sigmoid(x: Any) -> Any:
+def sigmoid(x: Vector) -> Vector:
     """1 / (1 + exp(-x)) by exp(-|x|), so that nothing overflows; float32: within 4 ulp."""
     one = constant(x, 1.0)
     e = exp_of_negative(negative(absolute(x)))
@@ -248,13 +233,13 @@ def sigmoid(x: Any) -> Any:
 
 
 @device_function
-def softplus(x: Any) -> Any:
+def softplus(x: Vector) -> Vector:
     """log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); float32: within 4 ulp."""
     return rectify(x) + log1p(exp_of_negative(negative(absolute(x))))
 
 
 @device_function
-def rectify(x: Any) -> Any:
+def rectify(x: Vector) -> Vector:
     """max(x, 0), written so that NaN passes: the comparison is false for NaN."""
     zero = constant(x, 0.0)
     return select(x <= zero, zero, x)

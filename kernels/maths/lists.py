@@ -6,13 +6,12 @@ how many of them are below j * SPAN. All are int32.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba.extending import register_jitable
 
 from ..machine.compilation import device_function
 from ..machine.isa import ISA
+from ..machine.kinds import Pointer, Word
 from ..machine.memory import advance, get, lane_count, load, put, store
 from ..machine.vectors import compress, nonzero_bits, numbers_from, set_bits, trailing_zeros
 
@@ -23,25 +22,27 @@ _ROOM = 16
 
 
 @register_jitable
-def mark_count(n: Any) -> Any:
+def mark_count(n: Word) -> Word:
     """How many marks a list of numbers below n starts with."""
     return (n + SPAN - 1) // SPAN + 1
 
 
 @register_jitable
-def list_size(n: Any) -> Any:
+def list_size(n: Word) -> Word:
     """Room for a list of numbers below n."""
     return mark_count(n) + n + _ROOM
 
 
 @device_function
-def _lowest(n: Any) -> Any:
+def _lowest(n: Word) -> Word:
     """The word whose n < 64 lowest bits are set. Bits are uint64: signed ones may overflow."""
     return (np.uint64(1) << n) - np.uint64(1)
 
 
 @device_function
-def _append_by_bits(numbers: Any, values: Any, length: Any, x: Any, n: Any, first: Any) -> Any:
+def _append_by_bits(
+    numbers: Pointer, values: Pointer, length: Word, x: Pointer, n: Word, first: Word
+) -> Word:
     count = lane_count(x)
     bits = np.uint64(0)
     for c in range(0, n, count):
@@ -58,7 +59,9 @@ def _append_by_bits(numbers: Any, values: Any, length: Any, x: Any, n: Any, firs
 
 
 @device_function
-def _append_by_vectors(numbers: Any, values: Any, length: Any, x: Any, n: Any, first: Any) -> Any:
+def _append_by_vectors(
+    numbers: Pointer, values: Pointer, length: Word, x: Pointer, n: Word, first: Word
+) -> Word:
     count = lane_count(x)
     for c in range(0, n, count):
         value = load(x, c)
@@ -79,7 +82,7 @@ new length. Up to a vector more is written. NaN is not zero, so it is listed and
 
 
 @device_function
-def list_nonzero(listed: Any, values: Any, x: Any, n: Any) -> None:
+def list_nonzero(listed: Pointer, values: Pointer, x: Pointer, n: Word) -> None:
     """List which of x[0:n] are not zero, and put these side by side in `values`."""
     numbers = advance(listed, mark_count(n))
     length = np.int64(0)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..machine.compilation import device_function
+from ..machine.kinds import Pointer, Word
 from ..machine.memory import advance, cast, get, lane_count, put, transpose_square
 from .tiles import NR
 
 
 @device_function
-def pack_transposed(out: Any, source: Any, stride: Any, n_columns: Any, n_rows: Any) -> None:
+def pack_transposed(
+    out: Pointer, source: Pointer, stride: Word, n_columns: Word, n_rows: Word
+) -> None:
     """out[c * W + r] = source[r * stride + c] for r < n_rows <= W; other columns of out: 0."""
     count = lane_count(out)
     width = NR * count

@@ -15,9 +15,11 @@ from llvmlite import ir
 from numba import types
 
 from ..machine.compilation import device_function, kernel
+from ..machine.kinds import Pointer, Vectors, Word, Words
 from ..machine.memory import get, lane_count, put, stack, store
 from ..machine.vectors import (
     VECTOR_FLAGS,
+    Vector,
     constant,
     emit_splat,
     intrinsic,
@@ -127,7 +129,7 @@ def _philox_uniforms(
 
 
 @device_function
-def _philox_at(block: Any, seed: Any, stream: Any, step: Any) -> Any:
+def _philox_at(block: Word, seed: Word, stream: Word, step: Word) -> Words:
     key = np.uint64(seed)
     high = np.uint64(step)
     return philox_words(
@@ -141,7 +143,9 @@ def _philox_at(block: Any, seed: Any, stream: Any, step: Any) -> Any:
 
 
 @device_function
-def _store_range(out: Any, first: Any, last: Any, block: Any, words: Any, buffer: Any) -> None:
+def _store_range(
+    out: Pointer, first: Word, last: Word, block: Word, words: Vectors, buffer: Pointer
+) -> None:
     """Store lane j of words[w] as element 4 (block + j) + w, where first <= element < last."""
     count = lane_count(out)
     store(buffer, 0, words[0])
@@ -154,7 +158,9 @@ def _store_range(out: Any, first: Any, last: Any, block: Any, words: Any, buffer
 
 
 @device_function
-def uniform_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: Any) -> None:
+def uniform_range(
+    out: Pointer, first: Word, last: Word, seed: Word, stream: Word, step: Word
+) -> None:
     """Write elements first..last-1 of the stream to out[first..last-1]."""
     buffer = stack(out, 64)
     for block in range(first // 4, (last + 3) // 4, lane_count(out)):
@@ -163,7 +169,9 @@ def uniform_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step:
 
 
 @device_function
-def normal_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: Any) -> None:
+def normal_range(
+    out: Pointer, first: Word, last: Word, seed: Word, stream: Word, step: Word
+) -> None:
     """Write elements first..last-1 of the stream, as normals, to out[first..last-1].
 
     Box & Muller (1958): (u0, u1) -> sqrt(-2 log u0) (cos, sin)(2 pi u1), likewise (u2, u3).
@@ -177,14 +185,14 @@ def normal_range(out: Any, first: Any, last: Any, seed: Any, stream: Any, step: 
 
 
 @device_function
-def _box_muller(u: Any, turn: Any) -> Any:
+def _box_muller(u: Vector, turn: Vector) -> Vectors:
     radius = square_root(functions.log(u) * constant(u, -2.0))
     cosine, sine = functions.cos_sin_turn(turn)
     return radius * cosine, radius * sine
 
 
 @kernel
-def shuffle(out: Any, seed: Any, stream: Any, step: Any) -> None:
+def shuffle(out: Words, seed: Word, stream: Word, step: Word) -> None:
     n = out.size
     for i in range(n):
         out[i] = i

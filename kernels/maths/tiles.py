@@ -19,6 +19,7 @@ from numba.core import cgutils
 
 from ..machine.compilation import device_function
 from ..machine.isa import ISA, panel_width
+from ..machine.kinds import Pointer, Word
 from ..machine.memory import element_alignment, emit_vector_pointer
 from ..machine.vectors import emit_fma, emit_splat, intrinsic, vector_of
 
@@ -35,7 +36,7 @@ CHUNK_ROWS = CHUNK_TILES * MR
 
 
 @device_function
-def tile_start(tile: Any, n_rows: Any) -> Any:
+def tile_start(tile: Word, n_rows: Word) -> Word:
     """The first row of a chunk's tile; of `n_rows` rows, in ceil(n_rows / MR) tiles.
 
     The last one or two tiles are short where that pads less: 20 rows are 6 + 6 + 4 + 4.
@@ -207,7 +208,7 @@ _short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
 
 @device_function
 def rows_product(
-    tile: Any, a: Any, a_stride: Any, n_rows: Any, b: Any, length: Any, resume: Any
+    tile: Pointer, a: Pointer, a_stride: Word, n_rows: Word, b: Pointer, length: Word, resume: Word
 ) -> None:
     """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * W + c], r < n_rows.
 
