@@ -26,9 +26,19 @@ setup(
     python_requires=">=3.10",
     # `kernels` stands at the top of the repository and is imported as fastvae.kernels: the
     # top-level name belongs to another package.
-    packages=["fastvae", "fastvae.commands", "fastvae.data", "fastvae.kernels"],
+    packages=[
+        "fastvae",
+        "fastvae.checks",
+        "fastvae.commands",
+        "fastvae.data",
+        "fastvae.files",
+        "fastvae.kernels",
+        "fastvae.model",
+        "fastvae.plots",
+        "fastvae.training",
+    ],
     package_dir={"fastvae.kernels": "kernels"},
-    package_data={"fastvae": ["py.typed", "pretrained/*.safetensors"]},
+    package_data={"fastvae": ["py.typed"], "fastvae.files": ["pretrained/*.safetensors"]},
     # Both ends of these ranges were run: the lowest on Python 3.10, the highest on 3.11.
     install_requires=[
         "numpy>=1.26,<2.5",

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
         schedules,
     )
     from fastvae.data import Dataset
+    from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
-    from fastvae.nn import MLP, Dense
-    from fastvae.optimizers import SGD, Adam, RMSprop
-    from fastvae.storage import pretrained
-    from fastvae.training import History
-    from fastvae.vae import VAE, Elbo, Losses, Sampler
+    from fastvae.model.layers import MLP, Dense
+    from fastvae.model.sampler import Sampler
+    from fastvae.model.vae import VAE, Elbo, Losses
+    from fastvae.training.loop import History
+    from fastvae.training.optimizers import SGD, Adam, RMSprop
 
 __version__ = "0.1.0"
 
@@ -69,19 +70,19 @@ _MODULES = {
     "schedules",
 }
 _HOMES = {
-    "Adam": "optimizers",
+    "Adam": "training.optimizers",
     "Dataset": "data",
-    "Dense": "nn",
-    "Elbo": "vae",
-    "History": "training",
-    "Losses": "vae",
-    "MLP": "nn",
-    "RMSprop": "optimizers",
-    "SGD": "optimizers",
-    "Sampler": "sampler",
-    "VAE": "vae",
+    "Dense": "model.layers",
+    "Elbo": "model.vae",
+    "History": "training.loop",
+    "Losses": "model.vae",
+    "MLP": "model.layers",
+    "RMSprop": "training.optimizers",
+    "SGD": "training.optimizers",
+    "Sampler": "model.sampler",
+    "VAE": "model.vae",
     "get_num_threads": "kernels",
-    "pretrained": "storage",
+    "pretrained": "files.storage",
     "set_num_threads": "kernels",
     "warmup": "kernels",
 }
@@ -92,7 +93,7 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 
     See `VAE.load`.
     """
-    from fastvae.vae import VAE
+    from fastvae.model.vae import VAE
 
     vae = VAE()
     vae.load(name_or_path)

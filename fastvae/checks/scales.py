@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import foreign
+from fastvae.checks import foreign
 
 DARK = 64
 LARGE_SCALE = 30.0
 LARGE_RATIO = 100.0
 _SAMPLE_ROWS = 4096
 _CHUNK_ELEMENTS = 1 << 20
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def check_pixels(rows: NDArray[np.uint8], name: str) -> None:

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastvae
-from fastvae import VAE, Dataset, runs, storage
+from fastvae import VAE, Dataset
+from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
 from fastvae.data import DataUnavailable, fetch
+from fastvae.files import storage
 
 # Together they bound the wait for a download that nobody asked for by name.
 _ANSWER_SECONDS = 2.0

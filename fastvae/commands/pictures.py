@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastvae import Dataset, animation, kernels, plots
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
-from fastvae.drawing import check_suffix
+from fastvae.plots.drawing import check_suffix
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)

@@ -17,15 +17,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvae import plain
-from fastvae.callbacks import Callback
-from fastvae.storage import RUN_MODEL
-from fastvae.writing import write_file
+from fastvae.checks import plain
+from fastvae.files.storage import RUN_MODEL
+from fastvae.files.writing import write_file
+from fastvae.training.callbacks import Callback
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastvae.vae import VAE
+    from fastvae.model.vae import VAE
 
 ROOT = Path("runs")
 HISTORY = "history.csv"

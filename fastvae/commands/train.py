@@ -12,13 +12,13 @@ import numba
 import numpy as np
 
 from fastvae import VAE, Dataset, __version__, kernels, schedules
-from fastvae.callbacks import Callback
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.evaluation import Evaluation, evaluate
-from fastvae.runs import Run, check_free
-from fastvae.training import History
+from fastvae.commands.runs import Run, check_free
+from fastvae.training.callbacks import Callback
+from fastvae.training.evaluation import Evaluation, evaluate
+from fastvae.training.loop import History
 
 _N_RECONSTRUCTIONS = 20
 
@@ -43,7 +43,7 @@ def train(args: Namespace) -> int:
     run = Run.create(Path(dataset.name).stem, args.output)
     listeners: list[Callback] = [run]
     if args.animation:
-        from fastvae.animation import TrainingFilm
+        from fastvae.plots.animation import TrainingFilm
 
         listeners.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
     try:

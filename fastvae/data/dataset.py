@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..foreign import as_array
-from ..kernels import STREAM_DATASET, permutation, uniform
-from ..scales import warn_if_binary
-from .arrays import from_array, read_array_file
-from .download import fetch
-from .idx import read_labelled
-from .sources import SOURCES, DataUnavailable, advice, locate
-from .synthetic import TEST_FIRST, synthetic_digits
+from fastvae.checks.foreign import as_array
+from fastvae.checks.scales import warn_if_binary
+from fastvae.data.arrays import from_array, read_array_file
+from fastvae.data.download import fetch
+from fastvae.data.idx import read_labelled
+from fastvae.data.sources import SOURCES, DataUnavailable, advice, locate
+from fastvae.data.synthetic import TEST_FIRST, synthetic_digits
+from fastvae.kernels import STREAM_DATASET, permutation, uniform
 
 Array = npt.NDArray[Any]
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels import STREAM_DIGITS, normal, uniform
-from ..kernels.strokes import POINTS_PER_SPAN, draw_strokes
-from . import skeletons
+from fastvae.data import skeletons
+from fastvae.kernels import STREAM_DIGITS, normal, uniform
+from fastvae.kernels.strokes import POINTS_PER_SPAN, draw_strokes
 
 SIDE = 28
 """Height and width of an image, pixels."""

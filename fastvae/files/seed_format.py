@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
-from fastvae.storage import (
+from fastvae.files.storage import (
     MAX_HEADER,
     SavedLayer,
     SavedModel,
@@ -33,8 +33,8 @@ from fastvae.storage import (
     to_json,
     verify,
 )
-from fastvae.summary import PRINTED_ACTIVATIONS
-from fastvae.writing import create_file, write_folder
+from fastvae.files.writing import create_file, write_folder
+from fastvae.model.summary import PRINTED_ACTIVATIONS
 
 _ACTIVATION_NAMES = {printed: name for name, printed in PRINTED_ACTIVATIONS.items()}
 _SAMPLER_FOLDERS = {"sampler_mean": "sampler.mean", "sampler_logvar": "sampler.log_var"}

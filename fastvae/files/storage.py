@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from fastvae import checks, kernels, plain
-from fastvae.writing import write_file
+from fastvae import checks, kernels
+from fastvae.checks import plain
+from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
 RUN_MODEL = "model.safetensors"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
-from fastvae.guards import Gate
+from fastvae.model.guards import Gate
 
 
 class Arena:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastvae import checks, kernels
-from fastvae.arena import Place
-from fastvae.network import Network
-from fastvae.nn import MLP, Dense
-from fastvae.sampler import Sampler
-from fastvae.storage import SavedModel
+from fastvae.files.storage import SavedModel
+from fastvae.model.arena import Place
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.network import Network
+from fastvae.model.sampler import Sampler
 
 
 def from_sizes(

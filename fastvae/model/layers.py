@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.arena import Arena, Place
-from fastvae.foreign import is_one_row
-from fastvae.value import Seeded, Value, own, public
+from fastvae.checks.foreign import is_one_row
+from fastvae.model.arena import Arena, Place
+from fastvae.model.value import Seeded, Value, own, public
 
 
 @public

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels as k
-from .arena import Arena
-from .value import Value
+from fastvae import kernels as k
+from fastvae.model.arena import Arena
+from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
 _FLOP_PER_CALL = 1e10  # 50 to 100 ms on two cores at 100 to 200 GFLOP/s, half a second at 20

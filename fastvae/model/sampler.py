@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.foreign import is_one_row
-from fastvae.guards import DrawCounter
-from fastvae.nn import Dense
-from fastvae.value import Seeded, Value, own, public
+from fastvae.checks.foreign import is_one_row
+from fastvae.model.guards import DrawCounter
+from fastvae.model.layers import Dense
+from fastvae.model.value import Seeded, Value, own, public
 
 
 @public

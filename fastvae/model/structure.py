@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastvae import checks, kernels, parts, plain, scales, seed_format, storage
+from fastvae import checks, kernels
+from fastvae.checks import plain, scales
 from fastvae.data import Dataset
-from fastvae.guards import DrawCounter, Exclusive
-from fastvae.network import Network
-from fastvae.nn import MLP, Dense
-from fastvae.sampler import Sampler
-from fastvae.storage import SavedLayer, SavedModel
-from fastvae.summary import vae_summary
-from fastvae.value import Seeded, Value
+from fastvae.files import seed_format, storage
+from fastvae.files.storage import SavedLayer, SavedModel
+from fastvae.model import assembly
+from fastvae.model.guards import DrawCounter, Exclusive
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.network import Network
+from fastvae.model.sampler import Sampler
+from fastvae.model.summary import vae_summary
+from fastvae.model.value import Seeded, Value
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from fastvae.training import History
+    from fastvae.training.loop import History
 
 Rows: TypeAlias = ArrayLike | Dataset
 """What the passes take: rows as NumPy, pandas, polars, torch or lists hold them, or a data set."""
@@ -103,10 +106,10 @@ class Model(Seeded, Value):
             given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
             raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
         self._join(encoder, sampler, decoder)
-        parts.initialise(encoder, sampler, decoder, self.seed)
+        assembly.initialise(encoder, sampler, decoder, self.seed)
 
     def _join(self, encoder: MLP, sampler: Sampler, decoder: MLP) -> None:
-        network = parts.join(
+        network = assembly.join(
             encoder, sampler, decoder, likelihood=self.likelihood, dtype=self.dtype
         )
         self._parts = encoder, sampler, decoder, network
@@ -174,7 +177,7 @@ class Model(Seeded, Value):
         TypeError, ValueError
             If a size, a name or a number is not what it must be.
         """
-        encoder, sampler, decoder = parts.from_sizes(
+        encoder, sampler, decoder = assembly.from_sizes(
             n_features, hidden, n_latent, activation, output_activation, likelihood, dtype
         )
         return cls(
@@ -352,7 +355,7 @@ class Model(Seeded, Value):
             saved = (seed_format if seed_format.is_seed_folder(path) else storage).read(path)
             with storage.explaining(path):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
-                loaded = type(self)(*parts.from_saved(saved), dtype=saved.dtype, **settings)
+                loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fastvae.model import Model
-    from fastvae.nn import Dense
+    from fastvae.model.layers import Dense
+    from fastvae.model.structure import Model
 
 PRINTED_ACTIVATIONS = {
     "identity": "Identity",

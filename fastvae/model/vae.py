@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvae import checks, kernels, training
-from fastvae.foreign import is_one_row
-from fastvae.model import Model, Rows
-from fastvae.sampler import Sampler
-from fastvae.value import public
-
-__all__ = ["VAE", "Elbo", "Losses", "Sampler"]
+from fastvae import checks, kernels
+from fastvae.checks.foreign import is_one_row
+from fastvae.model.structure import Model, Rows
+from fastvae.model.value import public
+from fastvae.training import loop
 
 if TYPE_CHECKING:
-    from fastvae.optimizers import Optimizer
-    from fastvae.schedules import Schedule
-    from fastvae.training import History
+    from fastvae.training.loop import History
+    from fastvae.training.optimizers import Optimizer
+    from fastvae.training.schedules import Schedule
 
 
 @public
@@ -194,7 +192,7 @@ class VAE(Model):
         `sample`, `feedforward`, `gradients`, `save`): each call sees the weights as they are
         between two runs of updates. To `fit`, `load`, copy or pickle it there is a RuntimeError.
         """
-        return training.fit(
+        return loop.fit(
             self,
             data,
             epochs=epochs,

@@ -12,17 +12,17 @@ import numpy as np
 from PIL import Image
 
 from fastvae import kernels
-from fastvae.callbacks import Callback, Figures
-from fastvae.drawing import as_floats, check_suffix, tile_images
-from fastvae.foreign import as_array
-from fastvae.latents import interpolate
-from fastvae.writing import write_file
+from fastvae.checks.foreign import as_array
+from fastvae.files.writing import write_file
+from fastvae.plots.drawing import as_floats, check_suffix, tile_images
+from fastvae.plots.latents import interpolate
+from fastvae.training.callbacks import Callback, Figures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fastvae.training import History
-    from fastvae.vae import VAE
+    from fastvae.model.vae import VAE
+    from fastvae.training.loop import History
 
 __all__ = ["TrainingFilm", "latent_walk", "prior_walk", "save_gif"]
 

@@ -17,8 +17,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastvae.foreign import as_array
-from fastvae.writing import write_file
+from fastvae.checks.foreign import as_array
+from fastvae.files.writing import write_file
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

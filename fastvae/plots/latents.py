@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastvae.foreign import as_array
+from fastvae.checks.foreign import as_array
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -1,10 +1,4 @@
-"""Pictures of a variational autoencoder and of its training, drawn with matplotlib.
-
-Each function takes an optional ``ax`` (or ``figure``), makes a new one where none is given, and
-returns it. Only matplotlib's object interface is used: no display is needed, and neither
-``matplotlib.pyplot`` nor any global setting is touched. Many small images are drawn as one tiled
-image, which is faster than an Axes for each and gives a smaller file.
-"""
+"""The pictures of a model and of its training."""
 
 from __future__ import annotations
 
@@ -19,7 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
-from fastvae.drawing import (
+from fastvae.checks.foreign import as_array, as_labels, is_one_row
+from fastvae.model.structure import taken
+from fastvae.plots.drawing import (
     DPI,
     FONT_SIZE,
     INK,
@@ -29,36 +25,20 @@ from fastvae.drawing import (
     draw_rows,
     label_axes,
     new_chart,
-    save_figure,
     set_title,
     shade_limits,
     shape_of_image,
     style_chart,
     tile_images,
 )
-from fastvae.evaluation import ACTIVE_VARIANCE
-from fastvae.foreign import as_array, as_labels, is_one_row
-from fastvae.latents import interpolate, principal_components
-from fastvae.model import taken
+from fastvae.plots.latents import interpolate, principal_components
+from fastvae.training.evaluation import ACTIVE_VARIANCE
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fastvae.model import Rows
-    from fastvae.vae import VAE
-
-__all__ = [
-    "activity",
-    "interpolate",
-    "interpolation",
-    "latent_space",
-    "losses",
-    "manifold",
-    "reconstructions",
-    "samples",
-    "save_figure",
-    "tile_images",
-]
+    from fastvae.model.structure import Rows
+    from fastvae.model.vae import VAE
 
 
 def reconstructions(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-    from fastvae.training import History
-    from fastvae.vae import VAE
+    from fastvae.model.vae import VAE
+    from fastvae.training.loop import History
 
 Figures = Mapping[str, float]
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from fastvae import checks, kernels
 
 if TYPE_CHECKING:
-    from fastvae.model import Rows
-    from fastvae.vae import VAE
+    from fastvae.model.structure import Rows
+    from fastvae.model.vae import VAE
 
 ACTIVE_VARIANCE = 0.01
 _CHUNK_ROWS = 4096

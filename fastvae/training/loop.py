@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import callbacks as callbacks_module
-from fastvae import checks, kernels, optimizers, schedules
-from fastvae.callbacks import Callback, Figures
-from fastvae.evaluation import active_units, latent_variance
-from fastvae.optimizers import Optimizer
-from fastvae.schedules import Schedule
-from fastvae.value import public
+from fastvae import checks, kernels
+from fastvae.model.value import public
+from fastvae.training import callbacks as callbacks_module
+from fastvae.training import optimizers, schedules
+from fastvae.training.callbacks import Callback, Figures
+from fastvae.training.evaluation import active_units, latent_variance
+from fastvae.training.optimizers import Optimizer
+from fastvae.training.schedules import Schedule
 
 if TYPE_CHECKING:
-    from fastvae.network import Network
-    from fastvae.vae import VAE
+    from fastvae.model.network import Network
+    from fastvae.model.vae import VAE
 
 BIAS_MEAN_RANGE = (0.001, 0.999)
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 import fastvae
 from fastvae import VAE, Dataset
 from fastvae.evaluation import evaluate
-from fastvae.storage import PRETRAINED
+from fastvae.files.storage import PRETRAINED
 
 NAMES = ["mnist_two_dimensional", "mnist_variational_autoencoder", "synthetic_digits"]
 BAR = 100.3

@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fastvae import animation, drawing, latents, plots
+from fastvae import animation, plots
+from fastvae.plots import drawing, latents
 
 
 class LinearModel:

@@ -18,9 +18,10 @@ import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 from numba.np.ufunc import parallel
 
-from fastvae import MLP, VAE, Dense, Sampler, guards, kernels
+from fastvae import MLP, VAE, Dense, Sampler, kernels
 from fastvae.callbacks import Callback
-from fastvae.guards import DrawCounter, Exclusive, Gate
+from fastvae.model import guards
+from fastvae.model.guards import DrawCounter, Exclusive, Gate
 
 ROWS = pixel_rows(1500, 37)
 SIZES = [1, 2, 700, 3, 1100, 5, 513, 64]
@@ -383,7 +384,7 @@ def test_the_number_of_threads_is_known_without_numbas_lock(monkeypatch):
 FORK = """
 import os, threading, time
 from fastvae import VAE
-from fastvae.guards import DrawCounter
+from fastvae.model.guards import DrawCounter
 
 vae, counter, inside, leave = VAE.from_sizes(5, (4,), 2), DrawCounter(3), [], threading.Event()
 

@@ -19,8 +19,9 @@ from model_checks import (
     training_noise,
 )
 
-from fastvae import SGD, VAE, Adam, Dataset, RMSprop, kernels, training
+from fastvae import SGD, VAE, Adam, Dataset, RMSprop, kernels
 from fastvae.schedules import Cosine
+from fastvae.training import loop
 
 X = pixel_rows(23, 37)
 
@@ -446,11 +447,11 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence():
 
 def test_large_finite_weights_are_no_divergence():
     """Their sum overflows, they do not."""
-    assert training._all_finite(np.full(100, 3e38, np.float32))
+    assert loop._all_finite(np.full(100, 3e38, np.float32))
     for bad in (np.nan, np.inf, -np.inf):
         values = np.ones(100, np.float32)
         values[37] = bad
-        assert not training._all_finite(values)
+        assert not loop._all_finite(values)
 
 
 BAD = [

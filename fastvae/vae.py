@@ -1,0 +1,6 @@
+"""The variational autoencoder; it lives in `fastvae.model.vae`."""
+
+from fastvae.model.sampler import Sampler
+from fastvae.model.vae import VAE, Elbo, Losses
+
+__all__ = ["VAE", "Elbo", "Losses", "Sampler"]
