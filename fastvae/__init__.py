@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
     from fastvae.model.layers import MLP, Dense
     from fastvae.model.sampler import Sampler
-    from fastvae.model.vae import VAE, Elbo, Losses
-    from fastvae.training.loop import History
+    from fastvae.model.vae import VAE, Losses
+    from fastvae.training.evaluation import Elbo
+    from fastvae.training.history import History
     from fastvae.training.optimizers import SGD, Adam, RMSprop
 
 __version__ = "0.1.0"
@@ -73,8 +74,8 @@ _HOMES = {
     "Adam": "training.optimizers",
     "Dataset": "data",
     "Dense": "model.layers",
-    "Elbo": "model.vae",
-    "History": "training.loop",
+    "Elbo": "training.evaluation",
+    "History": "training.history",
     "Losses": "model.vae",
     "MLP": "model.layers",
     "RMSprop": "training.optimizers",

@@ -1,6 +1,7 @@
 """The variational autoencoder; it lives in `fastvae.model.vae`."""
 
 from fastvae.model.sampler import Sampler
-from fastvae.model.vae import VAE, Elbo, Losses
+from fastvae.model.vae import VAE, Losses
+from fastvae.training.evaluation import Elbo
 
 __all__ = ["VAE", "Elbo", "Losses", "Sampler"]

@@ -18,7 +18,7 @@ from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.runs import Run, check_free
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import Evaluation, evaluate
-from fastvae.training.loop import History
+from fastvae.training.history import History
 
 _N_RECONSTRUCTIONS = 20
 

@@ -34,8 +34,15 @@ from fastvae.files.storage import (
     verify,
 )
 from fastvae.files.writing import create_file, write_folder
-from fastvae.model.summary import PRINTED_ACTIVATIONS
 
+PRINTED_ACTIVATIONS = {
+    "identity": "Identity",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+}
 _ACTIVATION_NAMES = {printed: name for name, printed in PRINTED_ACTIVATIONS.items()}
 _SAMPLER_FOLDERS = {"sampler_mean": "sampler.mean", "sampler_logvar": "sampler.log_var"}
 _SETTINGS = "fastvae.json"

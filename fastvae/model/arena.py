@@ -6,7 +6,6 @@ Copies and pickles of models never carry an arena: its layout depends on the ins
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,12 +51,3 @@ class Arena:
         """Store weights and biases of outputs from `first` on; None leaves a part as it is."""
         with self.gate.writing:
             kernels.write_dense(self.table, self.values, layer, weight, bias, first)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a layer's parameters are: outputs `first` onwards of one layer of an arena."""
-
-    arena: Arena
-    layer: int = 0
-    first: int = 0

@@ -14,8 +14,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.checks.foreign import is_one_row
-from fastvae.model.arena import Arena, Place
-from fastvae.model.value import Seeded, Value, own, public
+from fastvae.checks.naming import public
+from fastvae.model.network import Network
+from fastvae.model.value import Seeded, Value, own
 
 
 @public
@@ -44,16 +45,33 @@ class Dense(Seeded, Value):
     variance of what goes through it (LeCun et al. 1998, "Efficient BackProp", eq. 16); for others
     v = 2 / (I + O), a compromise between the variances of activations and of gradients (Glorot &
     Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
-    eq. 12). A layer that joins an `MLP` or a `VAE` with its weights untouched draws them anew from
-    its position there, so that layers of equal size differ.
+    eq. 12). They are drawn when they are first asked for. A layer that joins an `MLP` or a `VAE`
+    without having been assigned weights or biases draws them anew from its position there, so that
+    layers of equal size differ.
 
     Several threads may call `feedforward`; `backward` belongs to the last call, whoever made it.
     A copy of a VAE's layer, or one from a pickle of the layer alone, is a layer of its own.
     """
 
     _OWN = frozenset(
-        {"_n_in", "_n_out", "_activation", "_place", "_in_vae", "_pass", "_seed", "_untouched"}
+        {
+            "_n_in",
+            "_n_out",
+            "_activation",
+            "_dtype",
+            "_seed",
+            "_drawn_from",
+            "_weight",
+            "_bias",
+            "_place",
+            "_pass",
+        }
     )
+
+    # Seed and number to draw the weights from; None once somebody assigned some.
+    _drawn_from: tuple[int, int] | None
+    # None while they are still to be drawn, and in a VAE, whose network holds them.
+    _weight: NDArray[Any] | None
 
     def __init__(
         self,
@@ -68,17 +86,12 @@ class Dense(Seeded, Value):
         self._n_out = checks.integer(n_out, "n_out")
         self._activation = checks.choice(activation, kernels.ACTIVATIONS, "activation")
         self.seed = seed
-        target = checks.dtype(dtype)
-        self._stand_alone(target)
+        self._dtype = checks.dtype(dtype)
+        self._place: tuple[Network, int, int] | None = None
         self._pass: tuple[NDArray[Any], NDArray[Any]] | None = None
         self.weight_grad: NDArray[Any] | None = None
         self.bias_grad: NDArray[Any] | None = None
         self.initialise(self.seed)
-
-    def _stand_alone(self, dtype: np.dtype[Any]) -> None:
-        """Give the layer an arena of its own."""
-        self._place = Place(Arena([(self._n_in, self._n_out, self._activation)], dtype))
-        self._in_vae = False
 
     def __getstate__(self) -> dict[str, Any]:
         weight, bias = self._read()
@@ -87,7 +100,7 @@ class Dense(Seeded, Value):
             "activation": self.activation,
             "weight": weight,
             "bias": bias,
-            "untouched": self._untouched and not self._in_vae,
+            "drawn_from": self._drawn_from,
             "pass": self._pass,
             "seed": self.seed,
             "weight_grad": self.weight_grad,
@@ -98,10 +111,10 @@ class Dense(Seeded, Value):
         state = dict(state)
         self._n_in, self._n_out = state.pop("sizes")
         self._activation = state.pop("activation")
-        weight, bias = state.pop("weight"), state.pop("bias")
-        self._stand_alone(weight.dtype)
-        self._write(weight, bias)
-        self._untouched = state.pop("untouched")
+        self._weight, self._bias = np.array(state.pop("weight")), np.array(state.pop("bias"))
+        self._dtype = self._weight.dtype
+        self._drawn_from = state.pop("drawn_from")
+        self._place = None
         kept = state.pop("pass")
         self._pass = None if kept is None else (np.array(kept[0]), np.array(kept[1]))
         self.weight_grad = own(state.pop("weight_grad"))
@@ -127,7 +140,7 @@ class Dense(Seeded, Value):
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters: float32 or float64."""
-        return self._place.arena.values.dtype
+        return self._dtype
 
     @property
     def n_parameters(self) -> int:
@@ -137,12 +150,12 @@ class Dense(Seeded, Value):
     @property
     def in_vae(self) -> bool:
         """Whether the layer belongs to a VAE, which then holds its parameters."""
-        return self._in_vae
+        return self._place is not None
 
     @property
     def weight(self) -> NDArray[Any]:
         """The weights, shape (O, I): a read-only copy. Assign an array to change them."""
-        weight = self._read()[0]
+        weight = self._read()[0].copy()
         weight.flags.writeable = False
         return weight
 
@@ -150,12 +163,11 @@ class Dense(Seeded, Value):
     def weight(self, value: ArrayLike) -> None:
         weight = checks.parameter(value, "weight", (self.n_out, self.n_in), self.dtype)
         self._write(weight, None)
-        self._untouched = False
 
     @property
     def bias(self) -> NDArray[Any]:
         """The biases, shape (O,): a read-only copy. Assign an array to change them."""
-        bias = self._read()[1]
+        bias = self._read()[1].copy()
         bias.flags.writeable = False
         return bias
 
@@ -163,7 +175,6 @@ class Dense(Seeded, Value):
     def bias(self, value: ArrayLike) -> None:
         bias = checks.parameter(value, "bias", (self.n_out,), self.dtype)
         self._write(None, bias)
-        self._untouched = False
 
     def initialise(self, seed: int, number: int = 0) -> None:
         """Draw the weights anew (see the class) and set the biases to 0.
@@ -175,30 +186,35 @@ class Dense(Seeded, Value):
         number : int
             Number of the layer: layers of the same seed differ by it.
         """
-        weight = np.empty((self.n_out, self.n_in), self.dtype)
-        kernels.normal(weight, seed, kernels.STREAM_WEIGHTS, number)
-        # 1 / I throughout trains faster at first, but ends 0.8 nats worse on MNIST (10 epochs).
-        linear = self.activation == "identity"
-        weight *= math.sqrt(1 / self.n_in if linear else 2 / (self.n_in + self.n_out))
-        self._write(weight, np.zeros(self.n_out, self.dtype))
-        self._untouched = True
+        drawn_from = checks.seed(seed), checks.count(number, "number")
+        if self._place is None:
+            self._drawn_from, self._weight = drawn_from, None
+            self._bias = np.zeros(self.n_out, self.dtype)
+        else:
+            self._write(self._draw(*drawn_from), np.zeros(self.n_out, self.dtype))
 
-    def initialise_if_untouched(self, seed: int, number: int) -> None:
+    def initialise_if_unassigned(self, seed: int, number: int) -> None:
         """Like `initialise`, unless somebody assigned weights or biases."""
-        if self._untouched:
+        if self._drawn_from is not None:
             self.initialise(seed, number)
 
-    def move_to(self, place: Place) -> None:
-        """Move the parameters into a VAE's arena, where they live from now on."""
+    def join(self, network: Network, layer: int, first: int) -> None:
+        """Hand the parameters over to a VAE's network, where they live from now on.
+
+        They are those of outputs `first` onwards of one of its layers. Weights that are still to be
+        drawn are drawn in the network's dtype.
+        """
+        self._dtype = network.dtype
         weight, bias = self._read()
-        self._place = place
-        self._in_vae = True
-        self._write(weight.astype(self.dtype), bias.astype(self.dtype))
+        self._place = network, layer, first
+        self._drawn_from = self._weight = None
+        self._write(weight.astype(self.dtype, copy=False), bias.astype(self.dtype, copy=False))
 
     def read_from(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Copies of this layer's weights (O, I) and biases (O,) in an array like its arena's."""
-        place = self._place
-        return kernels.read_dense(place.arena.table, values, place.layer, place.first, self.n_out)
+        """Copies of this layer's weights (O, I) and biases (O,) in an array like its network's."""
+        assert self._place is not None
+        network, layer, first = self._place
+        return kernels.read_dense(network.table, values, layer, first, self.n_out)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Return the layer's outputs and keep what `backward` needs.
@@ -264,13 +280,34 @@ class Dense(Seeded, Value):
     def __repr__(self) -> str:
         return f"Dense({self.n_in}, {self.n_out}, {self.activation!r})"
 
+    def _draw(self, seed: int, number: int) -> NDArray[Any]:
+        """Initial weights, see the class."""
+        weight = np.empty((self.n_out, self.n_in), self.dtype)
+        kernels.normal(weight, seed, kernels.STREAM_WEIGHTS, number)
+        # 1 / I throughout trains faster at first, but ends 0.8 nats worse on MNIST (10 epochs).
+        linear = self.activation == "identity"
+        weight *= math.sqrt(1 / self.n_in if linear else 2 / (self.n_in + self.n_out))
+        return weight
+
     def _read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        place = self._place
-        return place.arena.read(place.layer, place.first, self.n_out)
+        """Weights and biases that nobody changes in place."""
+        if self._place is not None:
+            network, layer, first = self._place
+            return network.read_dense(layer, first, self.n_out)
+        if self._weight is None:
+            assert self._drawn_from is not None
+            self._weight = self._draw(*self._drawn_from)
+        return self._weight, self._bias
 
     def _write(self, weight: NDArray[Any] | None, bias: NDArray[Any] | None) -> None:
-        place = self._place
-        place.arena.write(place.layer, weight, bias, place.first)
+        if self._place is not None:
+            network, layer, first = self._place
+            network.write_dense(layer, weight, bias, first)
+            return
+        self._weight = self._read()[0] if weight is None else weight.copy()
+        if bias is not None:
+            self._bias = bias.copy()
+        self._drawn_from = None
 
 
 @public
@@ -332,7 +369,7 @@ class MLP(Value):
                 f"layer {len(self._layers)} must have {self._layers[-1].n_out} inputs, "
                 f"the outputs of the layer before; got {layer!r}"
             )
-        layer.initialise_if_untouched(layer.seed, len(self._layers))
+        layer.initialise_if_unassigned(layer.seed, len(self._layers))
         self._layers.append(layer)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:

@@ -98,6 +98,11 @@ class Network(Value):
         """Store weights and biases of a layer's outputs from `first`; None leaves a part."""
         self.arena.write(layer, weight, bias, first)
 
+    def overwrite(self, values: np.ndarray) -> None:
+        """Replace all parameters by those of an array laid out like them."""
+        with self.arena.gate.writing:
+            np.copyto(self.parameters, values)
+
     def new_arena(self) -> np.ndarray:
         """Return a zeroed arena of the parameters' layout, for moments or gradients."""
         return k.new_arena(self.table, self.dtype)

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fastvae.model.layers import Dense
-    from fastvae.model.structure import Model
-
-PRINTED_ACTIVATIONS = {
-    "identity": "Identity",
-    "relu": "ReLU",
-    "leaky_relu": "LeakyReLU",
-    "tanh": "Tanh",
-    "sigmoid": "Sigmoid",
-    "softplus": "Softplus",
-}
+from fastvae.files.seed_format import PRINTED_ACTIVATIONS
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.sampler import Sampler
 
 
 def dense_summary(layer: Dense) -> str:
@@ -35,12 +25,12 @@ def dense_summary(layer: Dense) -> str:
     return "\n".join(lines)
 
 
-def vae_summary(vae: Model) -> str:
+def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP) -> str:
     """The summary of a whole model."""
-    encoder, sampler, decoder = vae.encoder, vae.sampler, vae.decoder
+    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
     parts = [
         "-" * 20 + " VARIATIONAL AUTOENCODER (VAE) " + "-" * 20,
-        f"TOTAL PARAMETERS = {vae.n_parameters}",
+        f"TOTAL PARAMETERS = {sum(layer.n_parameters for layer in layers)}",
         _part("ENCODER", _numbered(encoder)),
         _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
         _part("DECODER", _numbered(decoder)),

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
-
-_Class = TypeVar("_Class", bound=type)
-
-
-def public(cls: _Class) -> _Class:
-    """Let a class be known as `fastvae.NAME`, so that pickles outlive a move of its file."""
-    cls.__module__ = "fastvae"
-    return cls
 
 
 class Value:

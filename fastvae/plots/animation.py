@@ -16,13 +16,14 @@ from fastvae.checks.foreign import as_array
 from fastvae.files.writing import write_file
 from fastvae.plots.drawing import as_floats, check_suffix, tile_images
 from fastvae.plots.latents import interpolate
-from fastvae.training.callbacks import Callback, Figures
+from fastvae.training.callbacks import Callback
+from fastvae.training.history import Figures
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from fastvae.model.vae import VAE
-    from fastvae.training.loop import History
+    from fastvae.training.history import History
 
 __all__ = ["TrainingFilm", "latent_walk", "prior_walk", "save_gif"]
 

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from fastvae.checks.foreign import as_array, as_labels, is_one_row
-from fastvae.model.structure import taken
+from fastvae.data.rows import Rows, taken
 from fastvae.plots.drawing import (
     DPI,
     FONT_SIZE,
@@ -37,7 +37,6 @@ from fastvae.training.evaluation import ACTIVE_VARIANCE
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-    from fastvae.model.structure import Rows
     from fastvae.model.vae import VAE
 
 

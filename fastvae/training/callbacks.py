@@ -3,45 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from fastvae.training.history import Figures, History
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-    from fastvae.model.vae import VAE
-    from fastvae.training.loop import History
-
-Figures = Mapping[str, float]
 
 
 class Callback:
     """What `fit` calls while it trains; override what you need.
 
-    A plain function is taken as `on_epoch_end`. An exception raised in a callback ends the
-    training and leaves consistent weights.
+    `vae` is the `fastvae.VAE` itself. A plain function is taken as `on_epoch_end`. An exception
+    raised in a callback ends the training and leaves consistent weights.
     """
 
-    def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
+    def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Before the first update."""
 
-    def on_batch(self, vae: VAE, epoch: int, n_done: int) -> None:
+    def on_batch(self, vae: Any, epoch: int, n_done: int) -> None:
         """After each run of updates (well under a second): rows of this epoch done so far."""
 
-    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+    def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
         """After each epoch, counted from 1; `figures` has the keys of the history."""
 
-    def on_train_end(self, vae: VAE, history: History) -> None:
+    def on_train_end(self, vae: Any, history: History) -> None:
         """After the last epoch, or when an exception ends the training."""
 
 
 class EpochFunction(Callback):
     """A callback that calls `function(vae, epoch, figures)` after each epoch."""
 
-    def __init__(self, function: Callable[[VAE, int, Figures], object]) -> None:
+    def __init__(self, function: Callable[[Any, int, Figures], object]) -> None:
         self.function = function
 
-    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+    def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
         """Call the function."""
         self.function(vae, epoch, figures)
 
@@ -52,11 +49,11 @@ class PrintEpochs(Callback):
     def __init__(self) -> None:
         self.n_epochs = 0
 
-    def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
+    def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Remember how many epochs there will be."""
         self.n_epochs = n_epochs
 
-    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+    def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
         """Print the epoch's line."""
         self.write(epoch_line(epoch, self.n_epochs, vae.n_latent, figures))
 
@@ -72,26 +69,26 @@ class ProgressBar(PrintEpochs):
         super().__init__()
         self.bar: tqdm[None] | None = None
 
-    def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
+    def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Open the bar."""
         from tqdm import tqdm
 
         super().on_train_begin(vae, n_epochs, n_rows)
         self.bar = tqdm(total=n_rows, unit=" samples", unit_scale=True, leave=False)
 
-    def on_batch(self, vae: VAE, epoch: int, n_done: int) -> None:
+    def on_batch(self, vae: Any, epoch: int, n_done: int) -> None:
         """Move the bar."""
         if self.bar is not None:
             self.bar.set_description(f"epoch {epoch}/{self.n_epochs}", refresh=False)
             self.bar.update(n_done - self.bar.n)
 
-    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+    def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
         """Print the epoch's line and start the bar anew."""
         super().on_epoch_end(vae, epoch, figures)
         if self.bar is not None:
             self.bar.reset()
 
-    def on_train_end(self, vae: VAE, history: History) -> None:
+    def on_train_end(self, vae: Any, history: History) -> None:
         """Take the bar away."""
         if self.bar is not None:
             self.bar.close()

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-
-if TYPE_CHECKING:
-    from fastvae.model.structure import Rows
-    from fastvae.model.vae import VAE
+from fastvae.checks.naming import public
+from fastvae.data.rows import Rows
+from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
 _CHUNK_ROWS = 4096
+
+
+@public
+class Elbo(NamedTuple):
+    """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of one value per row."""
+
+    elbo: Any
+    reconstruction: Any
+    kl: Any
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,21 @@ class Evaluation:
     n_latent: int
 
 
+def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
+    """The evidence lower bound of its two parts."""
+    return Elbo(-(reconstruction + kl), reconstruction, kl)
+
+
+def mean_elbo(reconstruction: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
+    """The bound and its parts, averaged over rows."""
+    return elbo_of(float(reconstruction.mean()), float(kl.mean()))
+
+
+def loss_of(vae: Trainable, elbo: Elbo) -> float:
+    """What training minimises."""
+    return vae.reconstruction_weight * elbo.reconstruction + vae.beta * elbo.kl
+
+
 def latent_variance(
     mean_sum: NDArray[np.float64], square_sum: NDArray[np.float64], n_rows: float
 ) -> NDArray[np.float64]:
@@ -66,7 +89,7 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def evaluate(vae: VAE, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
     """Evaluate a model on rows.
 
     Parameters
@@ -91,8 +114,7 @@ def evaluate(vae: VAE, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluat
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    per_row = vae.network.evaluate(rows, n_samples, seed)
-    reconstruction, kl = float(per_row[0].mean()), float(per_row[1].mean())
+    elbo = mean_elbo(*vae.network.evaluate(rows, n_samples, seed))
     squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
@@ -106,10 +128,8 @@ def evaluate(vae: VAE, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluat
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
-        loss=vae.reconstruction_weight * reconstruction + vae.beta * kl,
-        elbo=-(reconstruction + kl),
-        reconstruction=reconstruction,
-        kl=kl,
+        loss=loss_of(vae, elbo),
+        **elbo._asdict(),
         mean_squared_error=squared_error / rows.size,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-from fastvae.model.value import public
+from fastvae.checks.naming import public
 
 _LEAST_EPS = float(np.finfo(np.float32).tiny)
 

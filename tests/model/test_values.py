@@ -292,7 +292,7 @@ def test_processes_of_every_kind(method, tmp_path):
     program.write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, str(program), method],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))},
         capture_output=True,
         text=True,
         timeout=300,
