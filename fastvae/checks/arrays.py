@@ -129,11 +129,10 @@ def layer_input(
             f"{name} must have shape ({n_columns},) or (n, {n_columns}); got {array.shape}"
         )
     given = array.reshape(-1, n_columns)
-    array = np.array(given, dtype=target, order="C")
-    if not pixels or given.dtype != UINT8:
-        return array
-    scales.warn_if_binary(given, name)
-    return array / target.type(255)
+    if pixels and given.dtype == UINT8:
+        scales.warn_if_binary(given, name)
+        given = scales.as_floats(given, target)
+    return np.array(given, dtype=target, order="C")
 
 
 def _in_range(

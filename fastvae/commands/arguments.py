@@ -90,7 +90,7 @@ def add_threads(parser: Group) -> None:
 def add_seed(parser: Group, what: str) -> None:
     """Add --seed, with what it decides."""
     parser.add_argument(
-        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: 0)"
+        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: %(default)s)"
     )
 
 
@@ -103,7 +103,7 @@ def add_picture_options(
         "--output",
         metavar="FILE",
         default=output,
-        help=f"picture to write, {kinds} (default: {output})",
+        help=f"picture to write, {kinds} (default: %(default)s)",
     )
     if images:
         parser.add_argument(

@@ -84,7 +84,7 @@ def _installation() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
-        "CPU": f"{_cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
+        "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
         "instruction set": kernels.isa(),
         "threads": str(kernels.get_num_threads()),
         "threading layer": kernels.threading_layer(),
@@ -93,7 +93,8 @@ def _installation() -> dict[str, str]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as far as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -9,17 +9,17 @@ it has), ``test.json`` (the final evaluation) and the pictures ``reconstructions
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvae.checks import plain
 from fastvae.files.storage import RUN_MODEL
-from fastvae.files.writing import write_file
+from fastvae.files.writing import is_writable, write_file
 from fastvae.training.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class Run(Callback):
         is_new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
+            if not is_writable(folder):
+                raise PermissionError(os.strerror(errno.EACCES))
         except OSError as error:
             raise _unwritable(folder, error) from error
         return cls(folder, is_new)

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from fastvae import checks
 from fastvae.checks.foreign import as_array
-from fastvae.checks.scales import warn_if_binary
+from fastvae.checks.naming import public
+from fastvae.checks.scales import as_floats, warn_if_binary
 from fastvae.data.arrays import from_array, read_array_file
 from fastvae.data.download import fetch
 from fastvae.data.idx import read_labelled
@@ -38,6 +40,7 @@ class _Rows(NamedTuple):
     test_labels: npt.NDArray[np.int64] | None
 
 
+@public
 class Dataset:
     """Training and test rows with their labels.
 
@@ -88,8 +91,6 @@ class Dataset:
         Where a size or the seed is not an integer.
     """
 
-    __module__ = "fastvae"  # pickles outlive a move of this file
-
     def __init__(
         self,
         name: str | os.PathLike[str] | npt.ArrayLike = "mnist",
@@ -104,9 +105,7 @@ class Dataset:
         train_size = None if train_size is None else _positive("train_size", train_size)
         test_size = None if test_size is None else _positive("test_size", test_size)
         self.batch_size = _positive("batch_size", batch_size)
-        self.seed = operator.index(seed)
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be in 0 ... 2^64 - 1; got {seed}")
+        self.seed = checks.seed(seed)
         if isinstance(name, str) and name == SYNTHETIC:
             rows = _synthetic(train_size, test_size, self.seed)
         else:
@@ -171,10 +170,7 @@ class Dataset:
 
 
 def _pair(data: Array, labels: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64]) -> Pair:
-    inputs = np.asarray(data[rows]).astype(np.float32)
-    if data.dtype == np.uint8:
-        inputs /= np.float32(255)
-    return inputs, None if labels is None else labels[rows]
+    return as_floats(np.asarray(data[rows])), None if labels is None else labels[rows]
 
 
 def _load(

@@ -133,6 +133,17 @@ def create_file(path: Path, content: bytes, like: os.stat_result | None = None) 
             os.fsync(descriptor)
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether this user may make files in a folder."""
+    effective = os.access in os.supports_effective_ids  # not on every system
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+
+
+def check_parent(path: Path) -> None:
+    """Raise an OSError unless there is a folder that a file of this name can be written in."""
+    _check_parent(path, _end_of_links(path))
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Make the system's errors name `path`, not the temporary file, or no file at all."""
@@ -168,11 +179,10 @@ def _end_of_links(path: Path) -> Path:
 
 def _check_parent(path: Path, target: Path) -> None:
     """Raise an OSError unless the folder of `target`, which `path` leads to, can be written."""
-    parent = target.absolute().parent
+    parent = target.parent
     if not parent.is_dir():
         raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
-    effective = os.access in os.supports_effective_ids  # not on every system
-    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
+    if not is_writable(parent):
         raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
 
 

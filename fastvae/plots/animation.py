@@ -13,8 +13,9 @@ from PIL import Image
 
 from fastvae import kernels
 from fastvae.checks.foreign import as_array
+from fastvae.checks.scales import as_floats
 from fastvae.files.writing import write_file
-from fastvae.plots.drawing import as_floats, check_suffix, tile_images
+from fastvae.plots.drawing import check_suffix, tile_images
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures

@@ -138,13 +138,6 @@ def check_suffix(path: str | Path, known: Sequence[str]) -> Path:
     return path
 
 
-def as_floats(rows: np.ndarray) -> np.ndarray:
-    """Rows as the model sees them: uint8 pixels divided by 255, other types as float32."""
-    if rows.dtype == np.uint8:
-        return rows.astype(np.float32) / np.float32(255)
-    return rows.astype(np.float32, copy=False)
-
-
 def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width of an image of `n_features` pixels; see `tile_images`."""
     if image_shape is None:

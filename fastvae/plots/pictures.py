@@ -14,13 +14,13 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from fastvae.checks.foreign import as_array, as_labels, is_one_row
+from fastvae.checks.scales import as_floats
 from fastvae.data.rows import Rows, taken
 from fastvae.plots.drawing import (
     DPI,
     FONT_SIZE,
     INK,
     PALETTE,
-    as_floats,
     draw_image,
     draw_rows,
     label_axes,
