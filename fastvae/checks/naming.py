@@ -1,7 +1,5 @@
 """The name that a public class goes by, wherever its file lies."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 _Class = TypeVar("_Class", bound=type)

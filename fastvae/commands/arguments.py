@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, TypeAlias
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction["Parser"]
-    Group = argparse._ActionsContainer
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Group = argparse._ActionsContainer
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist", "synthetic_digits")
 USAGE_ERROR = 2

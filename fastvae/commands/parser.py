@@ -6,10 +6,9 @@ would make ``fastvae --help`` wait for numba; the tests compare the two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastvae import __version__
 from fastvae.commands.arguments import (
+    Commands,
     Parser,
     add_command,
     add_data_dir,
@@ -24,9 +23,6 @@ from fastvae.commands.arguments import (
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.training import defaults as training_defaults
-
-if TYPE_CHECKING:
-    from fastvae.commands.arguments import Commands
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -236,7 +232,8 @@ def _add_evaluate(commands: Commands) -> None:
         metavar="K",
         type=count,
         default=1,
-        help="draws of the latents that the reconstruction loss is averaged over (default: %(default)s)",
+        help="draws of the latents that the reconstruction loss is averaged over "
+        "(default: %(default)s)",
     )
     add_threads(parser)
     add_seed(parser, "the draws")

@@ -15,17 +15,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from fastvae.checks import plain
 from fastvae.files.storage import RUN_MODEL
 from fastvae.files.writing import is_writable, write_file
+from fastvae.model.vae import VAE
 from fastvae.training.callbacks import Callback
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fastvae.model.vae import VAE
 
 ROOT = Path("runs")
 HISTORY = "history.csv"

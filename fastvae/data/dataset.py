@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae import checks
-from fastvae.checks.foreign import as_array
-from fastvae.checks.naming import public
-from fastvae.checks.scales import as_floats, warn_if_binary
+from fastvae.checks import as_array, as_floats, public
+from fastvae.checks.scales import warn_if_binary
 from fastvae.data.arrays import from_array, read_array_file
 from fastvae.data.download import fetch
 from fastvae.data.idx import read_labelled

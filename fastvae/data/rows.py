@@ -1,7 +1,5 @@
 """What stands for rows of data: arrays of any library, and data sets."""
 
-from __future__ import annotations
-
 from typing import Literal, TypeAlias
 
 from numpy.typing import ArrayLike

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks.foreign import is_one_row
-from fastvae.checks.naming import public
+from fastvae.checks import is_one_row, public
 from fastvae.model.network import Network
 from fastvae.model.value import Seeded, Value, own
 

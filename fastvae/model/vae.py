@@ -19,12 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks import plain, scales
-from fastvae.checks.foreign import is_one_row
-from fastvae.checks.naming import public
+from fastvae.checks import is_one_row, plain, public, scales
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.files import seed_format, storage
-from fastvae.files.storage import SavedLayer, SavedModel
 from fastvae.model import assembly, defaults
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
@@ -33,11 +30,9 @@ from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
 from fastvae.model.value import Seeded, Value
 from fastvae.training import defaults as training_defaults
-from fastvae.training import loop
+from fastvae.training import loop, optimizers, schedules
 from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
-from fastvae.training.optimizers import Optimizer
-from fastvae.training.schedules import Schedule
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -372,8 +367,8 @@ class VAE(Seeded, Value):
         *,
         epochs: int,
         batch_size: int = training_defaults.BATCH_SIZE,
-        learning_rate: float | Schedule = training_defaults.LEARNING_RATE,
-        optimizer: str | Optimizer = training_defaults.OPTIMIZER,
+        learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
+        optimizer: str | optimizers.Optimizer = training_defaults.OPTIMIZER,
         validation: Rows | None = None,
         clip_norm: float | None = None,
         callbacks: Sequence[Any] = (),
@@ -663,10 +658,10 @@ class VAE(Seeded, Value):
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
             values = self.network.parameters.copy()
         layers = {
-            name: SavedLayer(*layer.read_from(values), layer.activation)
+            name: storage.SavedLayer(*layer.read_from(values), layer.activation)
             for name, layer in self.named_layers().items()
         }
-        model = SavedModel(layers, dtype=self.dtype.name, **settings)
+        model = storage.SavedModel(layers, dtype=self.dtype.name, **settings)
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 

@@ -6,25 +6,19 @@ import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from fastvae import kernels
-from fastvae.checks.foreign import as_array
-from fastvae.checks.scales import as_floats
+from fastvae.checks import as_array, as_floats
 from fastvae.files.writing import write_file
+from fastvae.model.vae import VAE
 from fastvae.plots.drawing import check_suffix, tile_images
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
-from fastvae.training.history import Figures
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastvae.model.vae import VAE
-    from fastvae.training.history import History
+from fastvae.training.history import Figures, History
 
 __all__ = ["TrainingFilm", "latent_walk", "prior_walk", "save_gif"]
 

@@ -10,18 +10,16 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from fastvae.checks.foreign import as_array
+from fastvae.checks import as_array
 from fastvae.files.writing import write_file
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
 
 # Ten colours that stay distinct under colour vision deficiencies (Petroff 2021, arXiv:2107.02270).
 PALETTE = (

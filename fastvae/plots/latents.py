@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import ArrayLike
 
-from fastvae.checks.foreign import as_array
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from fastvae.checks import as_array
 
 
 def interpolate(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
-from fastvae.checks.foreign import as_array, as_labels, is_one_row
-from fastvae.checks.scales import as_floats
+from fastvae.checks import as_array, as_floats, as_labels, is_one_row
 from fastvae.data.rows import Rows, taken
+from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
     DPI,
     FONT_SIZE,
@@ -33,11 +33,6 @@ from fastvae.plots.drawing import (
 )
 from fastvae.plots.latents import interpolate, principal_components
 from fastvae.training.evaluation import ACTIVE_VARIANCE
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastvae.model.vae import VAE
 
 
 def reconstructions(

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastvae.training.history import Figures, History
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
 
 
 class Callback:
@@ -67,7 +64,7 @@ class ProgressBar(PrintEpochs):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bar: tqdm[None] | None = None
+        self.bar: Any = None
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Open the bar."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks.naming import public
+from fastvae.checks import public
 from fastvae.data.rows import Rows
 from fastvae.training.trainable import Trainable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from fastvae.checks.naming import public
+from fastvae.checks import public
 
 Figures = Mapping[str, float]
 """What one epoch gave, by the keys of the history."""

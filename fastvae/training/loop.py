@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import numpy as np
@@ -21,25 +20,18 @@ from fastvae.training import optimizers, schedules, totals
 from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
 from fastvae.training.history import History
 from fastvae.training.settings import Settings
-from fastvae.training.trainable import Network, Trainable
+from fastvae.training.trainable import Trainable
 
 
-@dataclass
 class _Run:
     """One call of `fit`, checked: what each epoch needs."""
 
-    vae: Trainable
-    rows: NDArray[Any]
-    settings: Settings
-    n_updates: int = 0
-    network: Network = field(init=False)
-    moments: tuple[NDArray[Any], NDArray[Any]] = field(init=False)
-    skip_zeros: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.network = self.vae.network
+    def __init__(self, vae: Trainable, rows: NDArray[Any], settings: Settings) -> None:
+        self.vae, self.rows, self.settings = vae, rows, settings
+        self.network = vae.network
+        self.n_updates = 0
         self.moments = self.network.new_arena(), self.network.new_arena()
-        self.skip_zeros = self.network.pays_to_skip(self.rows)
+        self.skip_zeros = self.network.pays_to_skip(rows)
         self._good_values = self.network.new_arena()
         self.remember()
 
@@ -73,13 +65,13 @@ class _Run:
         if kind is not None and not _all_finite(self.network.parameters):
             self.go_back()
 
-    def train_epoch(self, epoch: int) -> totals.Totals | None:
+    def train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
         """Pass once over the rows in a new order.
 
         Returns
         -------
-        Totals or None
-            None where a callback has stopped the training within it.
+        ndarray or None
+            The epoch's totals; None where a callback has stopped the training within it.
 
         Raises
         ------
@@ -94,14 +86,14 @@ class _Run:
         for first in range(0, self.steps_per_epoch, run_length):
             n_steps = min(run_length, self.steps_per_epoch - first)
             n_finished = self._train_steps(order, first, n_steps, sums)
-            self._check_finite(epoch, first + n_finished, totals.read(sums).loss)
+            self._check_finite(epoch, first + n_finished, totals.scalars(sums)[0])
             n_done = min((first + n_steps) * self.batch_size, n_rows)
             for listener in self.settings.listeners:
                 listener.on_batch(vae, epoch, n_done)
             if vae.stop_training and n_done < n_rows:
                 return None
         vae.epochs += 1
-        return totals.read(sums)
+        return sums
 
     def _check_finite(self, epoch: int, step: int, loss: float) -> None:
         """Go back and raise a FloatingPointError unless loss, weights and moments are finite.
@@ -194,11 +186,11 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
             if vae.stop_training:
                 break
             start = time.perf_counter()
-            finished = run.train_epoch(epoch)
+            sums = run.train_epoch(epoch)
             seconds = time.perf_counter() - start
-            if finished is None:
+            if sums is None:
                 break
-            figures = _training_figures(finished, seconds) | _validation_figures(vae, held_out)
+            figures = _training_figures(sums, seconds) | _validation_figures(vae, held_out)
             val_loss = figures.get("val_loss", 0.0)
             if not np.isfinite(val_loss):
                 run.fail(epoch, run.steps_per_epoch, f"the validation loss became {val_loss}")
@@ -209,15 +201,15 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
     return history
 
 
-def _training_figures(sums: totals.Totals, seconds: float) -> dict[str, float]:
+def _training_figures(sums: NDArray[np.float64], seconds: float) -> dict[str, float]:
     """The figures of an epoch: means over its rows."""
-    n_rows = sums.n_rows
+    loss, reconstruction, kl, n_rows = totals.scalars(sums)
     return {
-        "loss": sums.loss / n_rows,
-        "elbo": -(sums.reconstruction + sums.kl) / n_rows,
-        "reconstruction": sums.reconstruction / n_rows,
-        "kl": sums.kl / n_rows,
-        "active_units": active_units(latent_variance(sums.mean, sums.mean_square, n_rows)),
+        "loss": loss / n_rows,
+        "elbo": -(reconstruction + kl) / n_rows,
+        "reconstruction": reconstruction / n_rows,
+        "kl": kl / n_rows,
+        "active_units": active_units(latent_variance(*totals.latent_sums(sums), n_rows)),
         "seconds": seconds,
         "samples_per_second": n_rows / seconds,
     }

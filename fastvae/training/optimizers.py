@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -9,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks.naming import public
+from fastvae.checks import public
 
 _LEAST_EPS = float(np.finfo(np.float32).tiny)
 
 
 class _Settings:
-    """Settings that are given by name: a first argument may be meant as the learning rate."""
+    """Settings that are given by name: a first argument may be meant as the learning rate.
+
+    `eps` is added where something is divided by; the others are shares of what was, in [0, 1).
+    """
 
     def __new__(cls, *values: Any, **named: Any) -> Any:
         known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
@@ -26,6 +30,18 @@ class _Settings:
                 "The learning rate is an argument of fit: fit(..., learning_rate=1e-3)"
             )
         return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            minimum, below = (_LEAST_EPS, math.inf) if name == "eps" else (0.0, 1.0)
+            checks.number(value, name, minimum, below)
+
+    @property
+    def hyper(self) -> NDArray[np.float64]:
+        """The settings as the kernels take them, shape (4,)."""
+        hyper = np.zeros(4)
+        hyper[: len(vars(self))] = list(vars(self).values())
+        return hyper
 
 
 @public
@@ -46,14 +62,6 @@ class SGD(_Settings):
     momentum: float = 0.0
 
     name: ClassVar[str] = "sgd"
-
-    def __post_init__(self) -> None:
-        checks.number(self.momentum, "momentum", below=1.0)
-
-    @property
-    def hyper(self) -> NDArray[np.float64]:
-        """The settings as the kernels take them, shape (4,)."""
-        return np.array([self.momentum, 0.0, 0.0, 0.0])
 
 
 @public
@@ -79,15 +87,6 @@ class RMSprop(_Settings):
 
     name: ClassVar[str] = "rmsprop"
 
-    def __post_init__(self) -> None:
-        checks.number(self.decay, "decay", below=1.0)
-        checks.number(self.eps, "eps", minimum=_LEAST_EPS)
-
-    @property
-    def hyper(self) -> NDArray[np.float64]:
-        """The settings as the kernels take them, shape (4,)."""
-        return np.array([self.decay, self.eps, 0.0, 0.0])
-
 
 @public
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +111,6 @@ class Adam(_Settings):
     eps: float = 1e-8
 
     name: ClassVar[str] = "adam"
-
-    def __post_init__(self) -> None:
-        checks.number(self.beta1, "beta1", below=1.0)
-        checks.number(self.beta2, "beta2", below=1.0)
-        checks.number(self.eps, "eps", minimum=_LEAST_EPS)
-
-    @property
-    def hyper(self) -> NDArray[np.float64]:
-        """The settings as the kernels take them, shape (4,)."""
-        return np.array([self.beta1, self.beta2, self.eps, 0.0])
 
 
 Optimizer = SGD | RMSprop | Adam

@@ -10,8 +10,6 @@ from fastvae import checks
 from fastvae.training import optimizers, schedules
 from fastvae.training.callbacks import Callback
 from fastvae.training.callbacks import resolve as resolve_callbacks
-from fastvae.training.optimizers import Optimizer
-from fastvae.training.schedules import Schedule
 
 
 @dataclass(frozen=True, init=False)
@@ -24,8 +22,8 @@ class Settings:
 
     epochs: int
     batch_size: int
-    schedule: Schedule
-    optimizer: Optimizer
+    schedule: schedules.Schedule
+    optimizer: optimizers.Optimizer
     clip_norm: float
     listeners: Sequence[Callback]
     verbose: bool
@@ -36,8 +34,8 @@ class Settings:
         *,
         epochs: int,
         batch_size: int,
-        learning_rate: float | Schedule,
-        optimizer: str | Optimizer,
+        learning_rate: float | schedules.Schedule,
+        optimizer: str | optimizers.Optimizer,
         clip_norm: float | None,
         callbacks: Sequence[Any],
         verbose: bool,

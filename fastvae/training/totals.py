@@ -4,25 +4,10 @@ They lie in one array of shape (4 + 2 Z,): loss, reconstruction, KL and number o
 for each latent the sum of the posterior means, then for each the sum of their squares.
 """
 
-from __future__ import annotations
-
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 _N_SCALARS = 4
-
-
-class Totals(NamedTuple):
-    """Sums over the rows of an epoch."""
-
-    loss: float
-    reconstruction: float
-    kl: float
-    n_rows: float
-    mean: NDArray[np.float64]
-    mean_square: NDArray[np.float64]
 
 
 def new(n_latent: int) -> NDArray[np.float64]:
@@ -30,8 +15,13 @@ def new(n_latent: int) -> NDArray[np.float64]:
     return np.zeros(_N_SCALARS + 2 * n_latent)
 
 
-def read(totals: NDArray[np.float64]) -> Totals:
-    """The totals by their names."""
+def scalars(totals: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """Loss, reconstruction, KL and number of rows."""
     loss, reconstruction, kl, n_rows = map(float, totals[:_N_SCALARS])
+    return loss, reconstruction, kl, n_rows
+
+
+def latent_sums(totals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The sums of the posterior means, and of their squares, each of shape (Z,)."""
     mean, mean_square = np.split(totals[_N_SCALARS:], 2)
-    return Totals(loss, reconstruction, kl, n_rows, mean, mean_square)
+    return mean, mean_square
