@@ -30,7 +30,7 @@ def load_model(args: Namespace) -> VAE:
         If there is no such model.
     """
     if args.model is None:
-        args.model = _default_model(args)
+        args.model = str(runs.latest_model() or args.shipped)
         print(f"model: {args.model}")
     else:
         args.model = str(storage.locate(args.model))
@@ -88,8 +88,3 @@ def _mnist_or_synthetic(data_dir: str | None) -> str:
         )
         return "synthetic_digits"
     return "mnist"
-
-
-def _default_model(args: Namespace) -> str:
-    latest = runs.latest_model()
-    return args.shipped if latest is None else str(latest)

@@ -43,16 +43,19 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"fastvae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_train(commands)
-    _add_evaluate(commands)
-    _add_sample(commands)
-    _add_reconstruct(commands)
-    _add_interpolate(commands)
-    _add_manifold(commands)
-    _add_latent(commands)
-    _add_info(commands)
-    _add_data(commands)
-    _add_warmup(commands)
+    for add in (
+        _add_train,
+        _add_evaluate,
+        _add_sample,
+        _add_reconstruct,
+        _add_interpolate,
+        _add_manifold,
+        _add_latent,
+        _add_info,
+        _add_data,
+        _add_warmup,
+    ):
+        add(commands)
     return parser
 
 
@@ -126,14 +129,14 @@ def _add_train(commands: Commands) -> None:
         "--beta",
         metavar="WEIGHT",
         type=float,
-        default=model_defaults.BETA,
+        default=1.0,
         help="weight of the KL divergence in the loss (default: %(default)g)",
     )
     model.add_argument(
         "--reconstruction-weight",
         metavar="WEIGHT",
         type=float,
-        default=model_defaults.RECONSTRUCTION_WEIGHT,
+        default=1.0,
         help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
         "(default: %(default)g)",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,12 @@ def _learning_rate(args: Namespace) -> schedules.Schedule:
         raise ValueError(
             f"--final-learning-rate belongs to --schedule cosine; got --schedule {args.schedule}"
         )
-    schedule: schedules.Schedule
-    if args.schedule == "cosine":
-        schedule = schedules.Cosine(args.learning_rate, args.final_learning_rate or 0.0)
-    elif args.schedule == "step":
-        schedule = schedules.Step(args.learning_rate)
-    else:
-        schedule = schedules.Constant(args.learning_rate)
+    kinds: dict[str, Callable[[float], schedules.Schedule]] = {
+        "constant": schedules.Constant,
+        "cosine": lambda rate: schedules.Cosine(rate, args.final_learning_rate or 0.0),
+        "step": schedules.Step,
+    }
+    schedule = kinds[args.schedule](args.learning_rate)
     if args.warmup_steps is not None:
         schedule = schedules.Warmup(schedule, args.warmup_steps)
     return schedule

@@ -106,20 +106,17 @@ class Dense(Seeded, Value):
             "bias_grad": self.bias_grad,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
         self._n_in, self._n_out = state.pop("sizes")
         self._activation = state.pop("activation")
-        self._weight, self._bias = np.array(state.pop("weight")), np.array(state.pop("bias"))
-        self._dtype = self._weight.dtype
+        self._weight, self._bias = own((state.pop("weight"), state.pop("bias")))
+        self._dtype = self._bias.dtype
         self._drawn_from = state.pop("drawn_from")
         self._place = None
-        kept = state.pop("pass")
-        self._pass = None if kept is None else (np.array(kept[0]), np.array(kept[1]))
+        self._pass = own(state.pop("pass"))
         self.weight_grad = own(state.pop("weight_grad"))
         self.bias_grad = own(state.pop("bias_grad"))
-        for name, value in state.items():
-            setattr(self, name, value)
 
     @property
     def n_in(self) -> int:
@@ -336,10 +333,9 @@ class MLP(Value):
     def __getstate__(self) -> dict[str, Any]:
         return self.others() | {"layers": self.layers}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
         self._layers = list(state.pop("layers"))
-        vars(self).update(state)
 
     @property
     def layers(self) -> tuple[Dense, ...]:

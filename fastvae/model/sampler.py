@@ -66,17 +66,12 @@ class Sampler(Seeded, Value):
             "sample": self.sample,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
         self._mean, self._log_var = state.pop("mean"), state.pop("log_var")
         self._draws = DrawCounter(state.pop("draws"))
-        self._pass = None
-        if (kept := state.pop("pass")) is not None:
-            mean, log_var, noise = map(np.array, kept)
-            self._pass = mean, log_var, noise
+        self._pass = own(state.pop("pass"))
         self.sample = own(state.pop("sample"))
-        for name, value in state.items():
-            setattr(self, name, value)
 
     @property
     def mean(self) -> Dense:

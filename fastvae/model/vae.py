@@ -137,10 +137,10 @@ class VAE(Seeded, Value):
         decoder: MLP | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
-        beta: float = defaults.BETA,
-        reconstruction_weight: float = defaults.RECONSTRUCTION_WEIGHT,
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
-        seed: int = defaults.SEED,
+        seed: int = 0,
     ) -> None:
         self._likelihood = checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
         self.beta = beta
@@ -191,8 +191,8 @@ class VAE(Seeded, Value):
             }
         )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
         settings = {name: state.pop(name) for name in (*_BUILDING_SETTINGS, "dtype")}
         VAE.__init__(self, **settings)
         self._card = state.pop("card")  # may have been changed in place; `save` checks it
@@ -200,8 +200,6 @@ class VAE(Seeded, Value):
         joined = state.pop("parts")
         if joined is not None:
             self._join(*joined)
-        for name, value in state.items():
-            setattr(self, name, value)
 
     @classmethod
     def from_sizes(
@@ -213,10 +211,10 @@ class VAE(Seeded, Value):
         output_activation: str | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
-        beta: float = defaults.BETA,
-        reconstruction_weight: float = defaults.RECONSTRUCTION_WEIGHT,
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
-        seed: int = defaults.SEED,
+        seed: int = 0,
     ) -> Self:
         """Build a VAE from its sizes; the decoder mirrors the encoder.
 

@@ -29,25 +29,14 @@ class _Run:
     def __init__(self, vae: Trainable, rows: NDArray[Any], settings: Settings) -> None:
         self.vae, self.rows, self.settings = vae, rows, settings
         self.network = vae.network
+        self.batch_size = min(settings.batch_size, len(rows))
+        self.steps_per_epoch = -(-len(rows) // self.batch_size)
+        self.total = settings.epochs * self.steps_per_epoch
         self.n_updates = 0
         self.moments = self.network.new_arena(), self.network.new_arena()
         self.skip_zeros = self.network.pays_to_skip(rows)
         self._good_values = self.network.new_arena()
         self.remember()
-
-    @property
-    def batch_size(self) -> int:
-        """Rows per update: no more than there are."""
-        return min(self.settings.batch_size, len(self.rows))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    @property
-    def total(self) -> int:
-        """Number of updates of the whole run."""
-        return self.settings.epochs * self.steps_per_epoch
 
     def remember(self) -> None:
         """Keep the weights and the numbers of updates and epochs, for `go_back`."""
