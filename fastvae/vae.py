@@ -1,7 +1,5 @@
 """The variational autoencoder; it lives in `fastvae.model.vae`."""
 
-from fastvae.model.sampler import Sampler
-from fastvae.model.vae import VAE, Losses
-from fastvae.training.evaluation import Elbo
+from fastvae.model.vae import VAE, Elbo, Losses, Sampler
 
 __all__ = ["VAE", "Elbo", "Losses", "Sampler"]

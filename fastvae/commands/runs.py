@@ -147,8 +147,7 @@ class Run(Callback):
         """
         from fastvae import plots
 
-        drawn = plots.reconstructions(vae, images)
-        plots.save_figure(drawn, self.folder / "reconstructions.png")
+        plots.save_figure(plots.reconstructions(vae, images), self.folder / "reconstructions.png")
         plots.save_figure(plots.samples(vae, seed=seed), self.folder / "samples.png")
         plots.save_figure(plots.losses(history), self.folder / "loss.png")
 
@@ -191,5 +190,4 @@ def _next_free(dataset_name: str) -> Path:
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
-    reason = error.strerror or str(error)
-    return type(error)(f"output folder {folder} cannot be written: {reason}")
+    return type(error)(f"output folder {folder} cannot be written: {error.strerror or error}")

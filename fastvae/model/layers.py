@@ -157,8 +157,8 @@ class Dense(Seeded, Value):
 
     @weight.setter
     def weight(self, value: ArrayLike) -> None:
-        weight = checks.parameter(value, "weight", (self.n_out, self.n_in), self.dtype)
-        self._write(weight, None)
+        shape = self.n_out, self.n_in
+        self._write(checks.parameter(value, "weight", shape, self.dtype), None)
 
     @property
     def bias(self) -> NDArray[Any]:
@@ -169,8 +169,7 @@ class Dense(Seeded, Value):
 
     @bias.setter
     def bias(self, value: ArrayLike) -> None:
-        bias = checks.parameter(value, "bias", (self.n_out,), self.dtype)
-        self._write(None, bias)
+        self._write(None, checks.parameter(value, "bias", (self.n_out,), self.dtype))
 
     def initialise(self, seed: int, number: int = 0) -> None:
         """Draw the weights anew (see the class) and set the biases to 0.
@@ -232,8 +231,7 @@ class Dense(Seeded, Value):
         rows = checks.layer_input(x, "x", self.n_in, self.dtype)
         y = np.empty((len(rows), self.n_out), self.dtype)
         weight, bias = self._read()
-        activation = kernels.ACTIVATIONS[self.activation]
-        kernels.dense_forward(y, rows, weight, bias, activation)
+        kernels.dense_forward(y, rows, weight, bias, kernels.ACTIVATIONS[self.activation])
         self._pass = rows, y
         return y[0].copy() if is_one_row(x) else y.copy()
 

@@ -622,11 +622,7 @@ class VAE(Seeded, Value):
         loss, reconstruction, kl, arena = self.network.gradients(
             rows, drawn, self.reconstruction_weight, self.beta
         )
-        gradients = {}
-        for name, layer in self.named_layers().items():
-            weight, bias = layer.read_from(arena)
-            gradients[f"{name}.weight"], gradients[f"{name}.bias"] = weight, bias
-        return Losses(loss, reconstruction, kl), gradients
+        return Losses(loss, reconstruction, kl), storage.named_arrays(self._layers_in(arena))
 
     def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
@@ -655,11 +651,7 @@ class VAE(Seeded, Value):
         with self.network.arena.gate.reading:
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
             values = self.network.parameters.copy()
-        layers = {
-            name: storage.SavedLayer(*layer.read_from(values), layer.activation)
-            for name, layer in self.named_layers().items()
-        }
-        model = storage.SavedModel(layers, dtype=self.dtype.name, **settings)
+        model = storage.SavedModel(self._layers_in(values), dtype=self.dtype.name, **settings)
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
@@ -730,6 +722,13 @@ class VAE(Seeded, Value):
         sizes = [self.n_features, *(layer.n_out for layer in self.encoder), self.n_latent]
         sizes += [layer.n_out for layer in self.decoder]
         return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
+
+    def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
+        """The layers by name, with the weights and biases that an array like the network's holds."""
+        return {
+            name: storage.SavedLayer(*layer.read_from(values), layer.activation)
+            for name, layer in self.named_layers().items()
+        }
 
     def _filled(self) -> tuple[MLP, Sampler, MLP, Network]:
         if self._parts is None:

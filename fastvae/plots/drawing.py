@@ -180,14 +180,11 @@ def draw_image(
     need at the left and at the bottom of new axes.
     """
     if ax is None:
-        height, width = image.shape
-        ax = _new_image_axes(height, width, *margins)
+        ax = _new_image_axes(*image.shape, *margins)
     shades = colormaps["gray"].with_extremes(bad=_GAP)
     ax.imshow(image, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     return ax
 
 

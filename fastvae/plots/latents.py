@@ -48,8 +48,7 @@ def interpolate(
         weight_start = np.where(on_circle, np.sin((1.0 - t) * angle) / safe, weight_start)
         weight_end = np.where(on_circle, np.sin(t * angle) / safe, weight_end)
     path = weight_start * start + weight_end * end
-    dtype = np.result_type(start, np.float32)
-    return np.asarray(path, dtype=dtype)
+    return np.asarray(path, dtype=np.result_type(start, np.float32))
 
 
 def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,9 @@ def new(n_latent: int) -> NDArray[np.float64]:
     return np.zeros(_N_SCALARS + 2 * n_latent)
 
 
-def scalars(totals: NDArray[np.float64]) -> tuple[float, float, float, float]:
+def scalars(totals: NDArray[np.float64]) -> list[float]:
     """Loss, reconstruction, KL and number of rows."""
-    loss, reconstruction, kl, n_rows = map(float, totals[:_N_SCALARS])
-    return loss, reconstruction, kl, n_rows
+    return [float(total) for total in totals[:_N_SCALARS]]
 
 
 def latent_sums(totals: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
