@@ -187,9 +187,9 @@ def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) ->
         found = read(path)
     except ValueError as error:
         raise OSError(f"what was written cannot be read back: {error}") from error
-    arrays = named_arrays(found.layers)
+    read_back = named_arrays(found.layers)
     same = found.settings() == model.settings() and all(
-        arrays[name].tobytes() == array.tobytes()
+        read_back[name].tobytes() == array.tobytes()
         for name, array in named_arrays(model.layers).items()
     )
     if not same:

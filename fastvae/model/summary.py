@@ -45,6 +45,6 @@ def _numbered(layers: Iterable[Dense]) -> list[tuple[str, Dense]]:
 
 def _part(name: str, layers: list[tuple[str, Dense]]) -> str:
     """One of the three parts: a headline and its layers' blocks."""
-    headline = "\n".join(["#" * 15, f"#   {name}   #", "#" * 15])
+    headline = f"{'#' * 15}\n#   {name}   #\n{'#' * 15}"
     blocks = [f" *** {title} Layer: ***\n{dense_summary(layer)}" for title, layer in layers]
     return "\n\n".join([headline, *blocks])

@@ -180,7 +180,7 @@ def draw_image(
     need at the left and at the bottom of new axes.
     """
     if ax is None:
-        ax = _new_image_axes(*image.shape, *margins)
+        ax = _new_image_axes(image.shape[0], image.shape[1], *margins)
     shades = colormaps["gray"].with_extremes(bad=_GAP)
     ax.imshow(image, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="nearest")
     ax.set(xticks=[], yticks=[])
