@@ -1,4 +1,4 @@
-"""A network: its parameters in one arena, its layer table, and the passes over rows.
+"""A network: its parameters in one array, its layer table, and the passes over rows.
 
 What a VAE is made of, without names, files or checks (callers validate). Rows are samples; all
 passes work in chunks of rows, so that a million rows need no million rows of workspace.
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastvae import kernels as k
-from fastvae.model.arena import Arena
+from fastvae.model.guards import Gate
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
@@ -40,6 +40,15 @@ class Network(Value):
     likelihood : str
         A name of `kernels.LIKELIHOODS`.
     dtype : float32 or float64
+
+    Attributes
+    ----------
+    table : ndarray of int64
+        The layer table, see `kernels.layer_table`.
+    parameters : ndarray, one-dimensional
+        All weights and biases, as the kernels lay them out; zeros at first.
+    gate : Gate
+        Passes over rows read through it; who changes `parameters` writes through it.
     """
 
     def __init__(
@@ -53,8 +62,9 @@ class Network(Value):
         self.layers = tuple(layers)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.arena = Arena(layers, dtype)
-        self.table = self.arena.table
+        self.table = k.layer_table(layers, dtype)
+        self.parameters = k.new_arena(self.table, dtype)
+        self.gate = Gate()
         self.n_features = int(self.table[0, k.N_IN])
         self.n_latent = int(self.table[n_encoder, k.N_OUT]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
@@ -81,26 +91,23 @@ class Network(Value):
 
     # --- parameters ---------------------------------------------------------------------
 
-    @property
-    def parameters(self) -> np.ndarray:
-        """All weights and biases, as the kernels lay them out, one-dimensional."""
-        return self.arena.values
-
     def read_dense(
         self, layer: int, first: int = 0, n_out: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`."""
-        return self.arena.read(layer, first, n_out)
+        with self.gate.reading:
+            return k.read_dense(self.table, self.parameters, layer, first, n_out)
 
     def write_dense(
         self, layer: int, weight: np.ndarray | None, bias: np.ndarray | None, first: int = 0
     ) -> None:
         """Store weights and biases of a layer's outputs from `first`; None leaves a part."""
-        self.arena.write(layer, weight, bias, first)
+        with self.gate.writing:
+            k.write_dense(self.table, self.parameters, layer, weight, bias, first)
 
     def overwrite(self, values: np.ndarray) -> None:
         """Replace all parameters by those of an array laid out like them."""
-        with self.arena.gate.writing:
+        with self.gate.writing:
             np.copyto(self.parameters, values)
 
     def new_arena(self) -> np.ndarray:
@@ -143,7 +150,7 @@ class Network(Value):
             work.whole[k.STREAM] = k.STREAM_EVALUATION
             order = np.arange(len(X))
             values = self.parameters
-            with self.arena.gate.reading:
+            with self.gate.reading:
                 for chunk, first in enumerate(range(0, len(X), work.n_rows)):
                     n = min(work.n_rows, len(X) - first)
                     work.whole[k.ELEMENT] = first * self.n_latent
@@ -213,7 +220,7 @@ class Network(Value):
             program = getattr(work.program, name)
             n_chunks = -(-len(data) // work.n_rows)
             run_length = self.steps_per_call(work.n_rows)
-            with self.arena.gate.reading:
+            with self.gate.reading:
                 for first in range(0, n_chunks, run_length):
                     n_steps = min(run_length, n_chunks - first)
                     work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
@@ -267,7 +274,7 @@ class Network(Value):
         work.whole[k.DRAWS] = True
         work.whole[k.SKIP] = skip_zeros
         try:
-            with self.arena.gate.writing:
+            with self.gate.writing:
                 work.train(
                     self.parameters, moments, gradient, order, first_step, n_steps, batch_size,
                     optimizer, hyper, learning_rates, update, draws, float(reconstruction_weight),
@@ -294,7 +301,7 @@ class Network(Value):
         work.matrix(k.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
         totals = np.zeros(4 + 2 * self.n_latent)
-        with self.arena.gate.reading:
+        with self.gate.reading:
             work.train(
                 self.parameters, (gradient, gradient), gradient, np.arange(n), 0, 1, n, -1,
                 np.zeros(4), np.zeros(1), 0, np.zeros(1, np.int64), float(reconstruction_weight),

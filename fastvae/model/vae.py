@@ -648,7 +648,7 @@ class VAE(Seeded, Value):
         """
         if format == "safetensors" and os.fspath(path).endswith(os.sep):
             raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
-        with self.network.arena.gate.reading:
+        with self.network.gate.reading:
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
             values = self.network.parameters.copy()
         model = storage.SavedModel(self._layers_in(values), dtype=self.dtype.name, **settings)
@@ -724,7 +724,7 @@ class VAE(Seeded, Value):
         return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
-        """The layers by name, with the weights and biases that an array like the network's holds."""
+        """The layers by name, with the parameters that an array like the network's holds."""
         return {
             name: storage.SavedLayer(*layer.read_from(values), layer.activation)
             for name, layer in self.named_layers().items()

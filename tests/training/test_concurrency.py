@@ -389,7 +389,7 @@ from fastvae.model.guards import DrawCounter
 vae, counter, inside, leave = VAE.from_sizes(5, (4,), 2), DrawCounter(3), [], threading.Event()
 
 def hold():
-    with vae.network.arena.gate.writing, vae.in_fit, counter._lock:
+    with vae.network.gate.writing, vae.in_fit, counter._lock:
         inside.append(True)
         leave.wait()
 
@@ -401,7 +401,7 @@ child = os.fork()
 if child == 0:
     vae.encode([[0.0] * 5])
     assert counter.take() == 3
-    with vae.in_fit, vae.network.arena.gate.writing:
+    with vae.in_fit, vae.network.gate.writing:
         os._exit(0)
 deadline = time.monotonic() + 60
 while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
