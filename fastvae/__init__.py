@@ -60,16 +60,6 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = {
-    "animation",
-    "callbacks",
-    "data",
-    "evaluation",
-    "kernels",
-    "optimizers",
-    "plots",
-    "schedules",
-}
 _HOMES = {
     "Adam": "training.optimizers",
     "Dataset": "data",
@@ -102,12 +92,12 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"fastvae.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(f"fastvae.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
+    if name in __all__:
+        return importlib.import_module(f"fastvae.{name}")
     raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
 
 

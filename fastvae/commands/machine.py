@@ -56,8 +56,7 @@ def data(args: Namespace) -> None:
         if files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
         else:
-            folders = sorted({str(path.parent) for path in files.values()})
-            table[name] = ", ".join(folders)
+            table[name] = ", ".join(sorted({str(path.parent) for path in files.values()}))
     _print_table(table)
     print(
         "\nTo use your own copy, put the four files into FOLDER/NAME and pass --data-dir FOLDER, "

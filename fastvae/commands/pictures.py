@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import Dataset, animation, kernels, plots
+from fastvae import Dataset, kernels, plots
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
 from fastvae.files.writing import check_parent
+from fastvae.plots import animation
 from fastvae.plots.drawing import check_suffix
 
 _PICTURES = (".png", ".pdf")

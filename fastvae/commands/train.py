@@ -12,11 +12,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastvae import VAE, Dataset, __version__, kernels, schedules
+from fastvae import VAE, Dataset, __version__, kernels
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.runs import Run, check_free
+from fastvae.training import schedules
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import Evaluation, evaluate
 from fastvae.training.history import History
@@ -138,8 +139,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
 def _settings(args: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Everything that the run depends on, and the versions it ran with."""
     left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads")
-    settings = {name: value for name, value in vars(args).items() if name not in left_out}
-    return settings | {
+    return {name: value for name, value in vars(args).items() if name not in left_out} | {
         "dataset": dataset.name,
         "fastvae": __version__,
         "python": platform.python_version(),

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae import checks
-from fastvae.checks import as_array, as_floats, public
 from fastvae.checks.scales import warn_if_binary
 from fastvae.data.arrays import from_array, read_array_file
 from fastvae.data.download import fetch
@@ -39,7 +38,7 @@ class _Rows(NamedTuple):
     test_labels: npt.NDArray[np.int64] | None
 
 
-@public
+@checks.public
 class Dataset:
     """Training and test rows with their labels.
 
@@ -169,7 +168,7 @@ class Dataset:
 
 
 def _pair(data: Array, labels: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64]) -> Pair:
-    return as_floats(np.asarray(data[rows])), None if labels is None else labels[rows]
+    return checks.as_floats(np.asarray(data[rows])), None if labels is None else labels[rows]
 
 
 def _load(
@@ -196,7 +195,7 @@ def _load(
             )
         return _Rows(str(path), *read_array_file(path))
     try:
-        return _Rows("array", *from_array(as_array(name, "array")))
+        return _Rows("array", *from_array(checks.as_array(name, "array")))
     except TypeError as error:
         raise ValueError(str(error)) from error
 

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks import is_one_row, public
 from fastvae.model.network import Network
 from fastvae.model.value import Seeded, Value, own
 
 
-@public
+@checks.public
 class Dense(Seeded, Value):
     """A fully connected layer: y = activation(x W^T + b).
 
@@ -93,7 +92,7 @@ class Dense(Seeded, Value):
         self.initialise(self.seed)
 
     def __getstate__(self) -> dict[str, Any]:
-        weight, bias = self._read()
+        weight, bias = self.read()
         return self.others() | {
             "sizes": (self.n_in, self.n_out),
             "activation": self.activation,
@@ -151,19 +150,18 @@ class Dense(Seeded, Value):
     @property
     def weight(self) -> NDArray[Any]:
         """The weights, shape (O, I): a read-only copy. Assign an array to change them."""
-        weight = self._read()[0].copy()
+        weight = self.read()[0].copy()
         weight.flags.writeable = False
         return weight
 
     @weight.setter
     def weight(self, value: ArrayLike) -> None:
-        shape = self.n_out, self.n_in
-        self._write(checks.parameter(value, "weight", shape, self.dtype), None)
+        self._write(checks.parameter(value, "weight", (self.n_out, self.n_in), self.dtype), None)
 
     @property
     def bias(self) -> NDArray[Any]:
         """The biases, shape (O,): a read-only copy. Assign an array to change them."""
-        bias = self._read()[1].copy()
+        bias = self.read()[1].copy()
         bias.flags.writeable = False
         return bias
 
@@ -200,16 +198,26 @@ class Dense(Seeded, Value):
         drawn are drawn in the network's dtype.
         """
         self._dtype = network.dtype
-        weight, bias = self._read()
+        weight, bias = self.read()
         self._place = network, layer, first
         self._drawn_from = self._weight = None
         self._write(weight.astype(self.dtype, copy=False), bias.astype(self.dtype, copy=False))
 
-    def read_from(self, values: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Copies of this layer's weights (O, I) and biases (O,) in an array like its network's."""
-        assert self._place is not None
-        network, layer, first = self._place
-        return kernels.read_dense(network.table, values, layer, first, self.n_out)
+    def read(self, values: NDArray[Any] | None = None) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Weights (O, I) and biases (O,), for use as they are: nobody may write to them.
+
+        Parameters
+        ----------
+        values : ndarray, optional
+            In a VAE, an array laid out like its network's parameters, to read in their place.
+        """
+        if self._place is not None:
+            network, layer, first = self._place
+            return network.read_dense(layer, first, self.n_out, values)
+        if self._weight is None:
+            assert self._drawn_from is not None
+            self._weight = self._draw(*self._drawn_from)
+        return self._weight, self._bias
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Return the layer's outputs and keep what `backward` needs.
@@ -230,10 +238,10 @@ class Dense(Seeded, Value):
         """
         rows = checks.layer_input(x, "x", self.n_in, self.dtype)
         y = np.empty((len(rows), self.n_out), self.dtype)
-        weight, bias = self._read()
+        weight, bias = self.read()
         kernels.dense_forward(y, rows, weight, bias, kernels.ACTIVATIONS[self.activation])
         self._pass = rows, y
-        return y[0].copy() if is_one_row(x) else y.copy()
+        return y[0].copy() if checks.is_one_row(x) else y.copy()
 
     def backward(self, dy: ArrayLike) -> NDArray[Any]:
         """Return dL/dx and set `weight_grad` and `bias_grad`, summed over the rows.
@@ -267,9 +275,9 @@ class Dense(Seeded, Value):
         bias_grad = np.empty(self.n_out, self.dtype)
         kernels.dense_backward_weight(weight_grad, delta, x)
         kernels.dense_backward_bias(bias_grad, delta)
-        kernels.dense_backward_input(dx, delta, self._read()[0])
+        kernels.dense_backward_input(dx, delta, self.read()[0])
         self.weight_grad, self.bias_grad = weight_grad, bias_grad
-        return dx[0] if is_one_row(dy) else dx
+        return dx[0] if checks.is_one_row(dy) else dx
 
     def __repr__(self) -> str:
         return f"Dense({self.n_in}, {self.n_out}, {self.activation!r})"
@@ -283,28 +291,18 @@ class Dense(Seeded, Value):
         weight *= math.sqrt(1 / self.n_in if linear else 2 / (self.n_in + self.n_out))
         return weight
 
-    def _read(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Weights and biases that nobody changes in place."""
-        if self._place is not None:
-            network, layer, first = self._place
-            return network.read_dense(layer, first, self.n_out)
-        if self._weight is None:
-            assert self._drawn_from is not None
-            self._weight = self._draw(*self._drawn_from)
-        return self._weight, self._bias
-
     def _write(self, weight: NDArray[Any] | None, bias: NDArray[Any] | None) -> None:
         if self._place is not None:
             network, layer, first = self._place
             network.write_dense(layer, weight, bias, first)
             return
-        self._weight = self._read()[0] if weight is None else weight.copy()
+        self._weight = self.read()[0] if weight is None else weight.copy()
         if bias is not None:
             self._bias = bias.copy()
         self._drawn_from = None
 
 
-@public
+@checks.public
 class MLP(Value):
     """Dense layers in a row.
 

@@ -92,11 +92,19 @@ class Network(Value):
     # --- parameters ---------------------------------------------------------------------
 
     def read_dense(
-        self, layer: int, first: int = 0, n_out: int | None = None
+        self,
+        layer: int,
+        first: int = 0,
+        n_out: int | None = None,
+        values: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`."""
+        """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`.
+
+        Those of `values`, an array laid out like the parameters, if it is given.
+        """
         with self.gate.reading:
-            return k.read_dense(self.table, self.parameters, layer, first, n_out)
+            values = self.parameters if values is None else values
+            return k.read_dense(self.table, values, layer, first, n_out)
 
     def write_dense(
         self, layer: int, weight: np.ndarray | None, bias: np.ndarray | None, first: int = 0

@@ -13,30 +13,32 @@ def dense_summary(layer: Dense) -> str:
     """The block that describes one layer."""
     title = f"DENSE {layer.n_in} -> {layer.n_out} [{PRINTED_ACTIVATIONS[layer.activation]}]"
     rule = "-" * (len(title) + 1)
-    lines = [
-        rule,
-        title,
-        rule,
-        f"Total parameters: {layer.n_parameters}",
-        f"---> WEIGHTS: ({layer.n_out}, {layer.n_in})",
-        f"---> BIASES: ({layer.n_out},)",
-        rule,
-    ]
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            rule,
+            title,
+            rule,
+            f"Total parameters: {layer.n_parameters}",
+            f"---> WEIGHTS: ({layer.n_out}, {layer.n_in})",
+            f"---> BIASES: ({layer.n_out},)",
+            rule,
+        ]
+    )
 
 
 def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP) -> str:
     """The summary of a whole model."""
     layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
-    parts = [
-        "-" * 20 + " VARIATIONAL AUTOENCODER (VAE) " + "-" * 20,
-        f"TOTAL PARAMETERS = {sum(layer.n_parameters for layer in layers)}",
-        _part("ENCODER", _numbered(encoder)),
-        _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
-        _part("DECODER", _numbered(decoder)),
-        "-" * 70,
-    ]
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        [
+            "-" * 20 + " VARIATIONAL AUTOENCODER (VAE) " + "-" * 20,
+            f"TOTAL PARAMETERS = {sum(layer.n_parameters for layer in layers)}",
+            _part("ENCODER", _numbered(encoder)),
+            _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
+            _part("DECODER", _numbered(decoder)),
+            "-" * 70,
+        ]
+    )
 
 
 def _numbered(layers: Iterable[Dense]) -> list[tuple[str, Dense]]:

@@ -726,7 +726,7 @@ class VAE(Seeded, Value):
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""
         return {
-            name: storage.SavedLayer(*layer.read_from(values), layer.activation)
+            name: storage.SavedLayer(*layer.read(values), layer.activation)
             for name, layer in self.named_layers().items()
         }
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks import public
 from fastvae.data.rows import Rows
 from fastvae.training.trainable import Trainable
 
@@ -17,7 +16,7 @@ ACTIVE_VARIANCE = 0.01
 _CHUNK_ROWS = 4096
 
 
-@public
+@checks.public
 class Elbo(NamedTuple):
     """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of one value per row."""
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
-from fastvae.checks import public
 
 _LEAST_EPS = float(np.finfo(np.float32).tiny)
 
@@ -44,7 +43,7 @@ class _Settings:
         return hyper
 
 
-@public
+@checks.public
 @dataclass(frozen=True, kw_only=True)
 class SGD(_Settings):
     """Stochastic gradient descent: v = momentum * v + g; p -= rate * v.
@@ -64,7 +63,7 @@ class SGD(_Settings):
     name: ClassVar[str] = "sgd"
 
 
-@public
+@checks.public
 @dataclass(frozen=True, kw_only=True)
 class RMSprop(_Settings):
     """RMSprop: s = decay * s + (1 - decay) * g^2; p -= rate * g / (sqrt(s) + eps).
@@ -88,7 +87,7 @@ class RMSprop(_Settings):
     name: ClassVar[str] = "rmsprop"
 
 
-@public
+@checks.public
 @dataclass(frozen=True, kw_only=True)
 class Adam(_Settings):
     """Adam, with bias-corrected moments.
