@@ -10,6 +10,11 @@ VERSION = re.search(
     r'^__version__ = "(.+)"$', (ROOT / "fastvae" / "__init__.py").read_text(), re.MULTILINE
 ).group(1)
 
+ROOMS = ["fastvae"]
+ROOMS += [
+    f"fastvae.{room}"
+    for room in ("checks", "data", "files", "training", "model", "plots", "commands")
+]
 KERNELS = ["fastvae.kernels"]
 KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine", "arrays")]
 
@@ -29,11 +34,11 @@ setup(
     python_requires=">=3.10",
     # `kernels` stands at the top of the repository and is imported as fastvae.kernels: the
     # top-level name belongs to another package.
-    packages=["fastvae", "fastvae.commands", "fastvae.data", *KERNELS],
+    packages=[*ROOMS, *KERNELS],
     package_dir={
         package: package.removeprefix("fastvae.").replace(".", "/") for package in KERNELS
     },
-    package_data={"fastvae": ["py.typed", "pretrained/*.safetensors"]},
+    package_data={"fastvae": ["py.typed"], "fastvae.files": ["pretrained/*.safetensors"]},
     # Both ends of these ranges were run: the lowest on Python 3.10, the highest on 3.11.
     install_requires=[
         "numpy>=1.26,<2.5",

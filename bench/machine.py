@@ -56,10 +56,11 @@ def facts() -> dict[str, Any]:
     import numpy as np
 
     from fastvae import __version__, kernels
+    from fastvae.commands.machine import cpu_name
 
     blas = np.show_config(mode="dicts").get("Build Dependencies", {}).get("blas", {})
     return {
-        "cpu": _cpu_name(),
+        "cpu": cpu_name(),
         "cpus": cpus(),
         "threads": kernels.get_num_threads(),
         "instruction_set": kernels.isa(),
@@ -125,16 +126,6 @@ def _git(*arguments: str) -> str:
     except OSError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:

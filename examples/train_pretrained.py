@@ -1,4 +1,4 @@
-"""Train the models that fastvae ships, and write them to fastvae/pretrained/.
+"""Train the models that fastvae ships, and write them to fastvae/files/pretrained/.
 
     python examples/train_pretrained.py NAME        train on all training rows, write the file
     python examples/train_pretrained.py --choose    compare learning rates on held-out rows
@@ -20,7 +20,7 @@ from fastvae import VAE, Dataset
 from fastvae.evaluation import evaluate
 from fastvae.schedules import Cosine
 
-FOLDER = Path(fastvae.__file__).resolve().parent / "pretrained"
+FOLDER = Path(fastvae.__file__).resolve().parent / "files" / "pretrained"
 HELD_OUT = 5000
 CANDIDATES = (1e-3, 2e-3, 4e-3)
 CHOOSING_EPOCHS = 60

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
         schedules,
     )
     from fastvae.data import Dataset
+    from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
-    from fastvae.nn import MLP, Dense
-    from fastvae.optimizers import SGD, Adam, RMSprop
-    from fastvae.storage import pretrained
-    from fastvae.training import History
-    from fastvae.vae import VAE, Elbo, Losses, Sampler
+    from fastvae.model.layers import MLP, Dense
+    from fastvae.model.sampler import Sampler
+    from fastvae.model.vae import VAE, Losses
+    from fastvae.training.evaluation import Elbo
+    from fastvae.training.history import History
+    from fastvae.training.optimizers import SGD, Adam, RMSprop
 
 __version__ = "0.1.0"
 
@@ -58,30 +60,20 @@ __all__ = [
     "warmup",
 ]
 
-_MODULES = {
-    "animation",
-    "callbacks",
-    "data",
-    "evaluation",
-    "kernels",
-    "optimizers",
-    "plots",
-    "schedules",
-}
 _HOMES = {
-    "Adam": "optimizers",
+    "Adam": "training.optimizers",
     "Dataset": "data",
-    "Dense": "nn",
-    "Elbo": "vae",
-    "History": "training",
-    "Losses": "vae",
-    "MLP": "nn",
-    "RMSprop": "optimizers",
-    "SGD": "optimizers",
-    "Sampler": "sampler",
-    "VAE": "vae",
+    "Dense": "model.layers",
+    "Elbo": "training.evaluation",
+    "History": "training.history",
+    "Losses": "model.vae",
+    "MLP": "model.layers",
+    "RMSprop": "training.optimizers",
+    "SGD": "training.optimizers",
+    "Sampler": "model.sampler",
+    "VAE": "model.vae",
     "get_num_threads": "kernels",
-    "pretrained": "storage",
+    "pretrained": "files.storage",
     "set_num_threads": "kernels",
     "warmup": "kernels",
 }
@@ -92,7 +84,7 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 
     See `VAE.load`.
     """
-    from fastvae.vae import VAE
+    from fastvae.model.vae import VAE
 
     vae = VAE()
     vae.load(name_or_path)
@@ -100,12 +92,12 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"fastvae.{name}")
     if name in _HOMES:
         value = getattr(importlib.import_module(f"fastvae.{_HOMES[name]}"), name)
         globals()[name] = value
         return value
+    if name in __all__:
+        return importlib.import_module(f"fastvae.{name}")
     raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
 
 

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from fastvae import VAE, kernels
+from fastvae import VAE, History, kernels
 from fastvae.callbacks import Callback, Figures
-from fastvae.training import History
 
 
 def pixel_rows(n_rows: int, n_features: int, seed: int = 0) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastvae import checks
+from fastvae.checks import arrays
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -109,7 +110,7 @@ def test_bad_rows(values, error, message):
 
 
 def test_a_bad_value_is_found_in_every_chunk(monkeypatch):
-    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)
+    monkeypatch.setattr(arrays, "_CHUNK_ELEMENTS", 8)
     for position in range(7):
         X = np.zeros((7, 4), np.float32)
         X[position, 3] = np.nan
@@ -118,7 +119,7 @@ def test_a_bad_value_is_found_in_every_chunk(monkeypatch):
 
 
 def test_the_range_is_that_of_all_rows(monkeypatch):
-    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)
+    monkeypatch.setattr(arrays, "_CHUNK_ELEMENTS", 8)
     X = np.zeros((7, 4))
     X[3, 1], X[5, 2], X[6, 0] = 3, -2, 16
     with pytest.raises(ValueError, match=r"from -2 to 16, the first outside in row 3, column 1 "):
@@ -129,7 +130,7 @@ def test_the_range_is_that_of_all_rows(monkeypatch):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_what_rounding_puts_outside_the_interval_is_clipped(dtype, monkeypatch):
-    monkeypatch.setattr(checks, "_CHUNK_ELEMENTS", 8)
+    monkeypatch.setattr(arrays, "_CHUNK_ELEMENTS", 8)
     eps = np.finfo(dtype).eps
     X = np.full((5, 4), 0.5, dtype)
     X[3, 2], X[4, 0], X[1, 1] = 1 + 4 * eps, -4 * eps, 1 + eps

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from model_checks import SMALL_ROWS, small_vae
 
-from fastvae import Dataset, Dense, animation, checks, foreign, plots
+from fastvae import Dataset, Dense, animation, checks, plots
+from fastvae.checks import foreign
 
 F32 = np.dtype(np.float32)
 TABLE = np.array([[0.0, 1.0], [0.5, 0.25], [1.0, 0.0]])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import VAE, Dataset, Dense, evaluation, kernels, plots, scales
+from fastvae import VAE, Dataset, Dense, evaluation, kernels, plots
+from fastvae.checks import scales
 
 X = pixel_rows(23, 37)
 BITS = (X > 127).astype(np.uint8)

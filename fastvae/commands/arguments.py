@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, TypeAlias
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction["Parser"]
-    Group = argparse._ActionsContainer
+Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
+Group = argparse._ActionsContainer
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist", "synthetic_digits")
 USAGE_ERROR = 2
@@ -90,7 +89,7 @@ def add_threads(parser: Group) -> None:
 def add_seed(parser: Group, what: str) -> None:
     """Add --seed, with what it decides."""
     parser.add_argument(
-        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: 0)"
+        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: %(default)s)"
     )
 
 
@@ -103,7 +102,7 @@ def add_picture_options(
         "--output",
         metavar="FILE",
         default=output,
-        help=f"picture to write, {kinds} (default: {output})",
+        help=f"picture to write, {kinds} (default: %(default)s)",
     )
     if images:
         parser.add_argument(

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastvae
-from fastvae import VAE, Dataset, runs, storage
+from fastvae import VAE, Dataset
+from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
 from fastvae.data import DataUnavailable, fetch
+from fastvae.files import storage
 
 # Together they bound the wait for a download that nobody asked for by name.
 _ANSWER_SECONDS = 2.0
@@ -28,7 +30,7 @@ def load_model(args: Namespace) -> VAE:
         If there is no such model.
     """
     if args.model is None:
-        args.model = _default_model(args)
+        args.model = str(runs.latest_model() or args.shipped)
         print(f"model: {args.model}")
     else:
         args.model = str(storage.locate(args.model))
@@ -86,8 +88,3 @@ def _mnist_or_synthetic(data_dir: str | None) -> str:
         )
         return "synthetic_digits"
     return "mnist"
-
-
-def _default_model(args: Namespace) -> str:
-    latest = runs.latest_model()
-    return args.shipped if latest is None else str(latest)

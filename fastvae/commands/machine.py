@@ -56,8 +56,7 @@ def data(args: Namespace) -> None:
         if files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
         else:
-            folders = sorted({str(path.parent) for path in files.values()})
-            table[name] = ", ".join(folders)
+            table[name] = ", ".join(sorted({str(path.parent) for path in files.values()}))
     _print_table(table)
     print(
         "\nTo use your own copy, put the four files into FOLDER/NAME and pass --data-dir FOLDER, "
@@ -84,7 +83,7 @@ def _installation() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
-        "CPU": f"{_cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
+        "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
         "instruction set": kernels.isa(),
         "threads": str(kernels.get_num_threads()),
         "threading layer": kernels.threading_layer(),
@@ -93,7 +92,8 @@ def _installation() -> dict[str, str]:
     }
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as far as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -6,7 +6,7 @@ from argparse import Namespace
 
 import fastvae
 from fastvae.commands.inputs import load_model_and_data, rows_to_show
-from fastvae.evaluation import evaluate as evaluate_model
+from fastvae.training.evaluation import evaluate as evaluate_model
 
 
 def evaluate(args: Namespace) -> None:

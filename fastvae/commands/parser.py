@@ -6,10 +6,9 @@ would make ``fastvae --help`` wait for numba; the tests compare the two.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from fastvae import __version__
 from fastvae.commands.arguments import (
+    Commands,
     Parser,
     add_command,
     add_data_dir,
@@ -22,9 +21,8 @@ from fastvae.commands.arguments import (
     index,
     steps,
 )
-
-if TYPE_CHECKING:
-    from fastvae.commands.arguments import Commands
+from fastvae.model import defaults as model_defaults
+from fastvae.training import defaults as training_defaults
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -45,16 +43,19 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"fastvae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_train(commands)
-    _add_evaluate(commands)
-    _add_sample(commands)
-    _add_reconstruct(commands)
-    _add_interpolate(commands)
-    _add_manifold(commands)
-    _add_latent(commands)
-    _add_info(commands)
-    _add_data(commands)
-    _add_warmup(commands)
+    for add in (
+        _add_train,
+        _add_evaluate,
+        _add_sample,
+        _add_reconstruct,
+        _add_interpolate,
+        _add_manifold,
+        _add_latent,
+        _add_info,
+        _add_data,
+        _add_warmup,
+    ):
+        add(commands)
     return parser
 
 
@@ -92,22 +93,22 @@ def _add_train(commands: Commands) -> None:
         metavar="UNITS",
         nargs="+",
         type=count,
-        default=[256],
+        default=list(model_defaults.HIDDEN),
         help="units of the encoder's hidden layers, from the input on; the decoder mirrors them "
-        "(default: 256)",
+        f"(default: {' '.join(map(str, model_defaults.HIDDEN))})",
     )
     model.add_argument(
         "--latent",
         metavar="UNITS",
         type=count,
-        default=32,
-        help="units of the latent space (default: 32)",
+        default=model_defaults.N_LATENT,
+        help="units of the latent space (default: %(default)s)",
     )
     model.add_argument(
         "--activation",
         choices=ACTIVATIONS,
-        default="relu",
-        help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: relu)",
+        default=model_defaults.ACTIVATION,
+        help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
         metavar="NAME",
     )
     model.add_argument(
@@ -120,16 +121,16 @@ def _add_train(commands: Commands) -> None:
     model.add_argument(
         "--likelihood",
         choices=LIKELIHOODS,
-        default="bernoulli",
+        default=model_defaults.LIKELIHOOD,
         metavar="NAME",
-        help="bernoulli (values in [0, 1]) or gaussian (squared error) (default: bernoulli)",
+        help="bernoulli (values in [0, 1]) or gaussian (squared error) (default: %(default)s)",
     )
     model.add_argument(
         "--beta",
         metavar="WEIGHT",
         type=float,
         default=1.0,
-        help="weight of the KL divergence in the loss (default: 1)",
+        help="weight of the KL divergence in the loss (default: %(default)g)",
     )
     model.add_argument(
         "--reconstruction-weight",
@@ -137,7 +138,7 @@ def _add_train(commands: Commands) -> None:
         type=float,
         default=1.0,
         help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
-        "(default: 1)",
+        "(default: %(default)g)",
     )
 
     training = parser.add_argument_group("training")
@@ -153,23 +154,23 @@ def _add_train(commands: Commands) -> None:
         "--batch-size",
         metavar="ROWS",
         type=count,
-        default=128,
-        help="rows of an update (default: 128)",
+        default=training_defaults.BATCH_SIZE,
+        help="rows of an update (default: %(default)s)",
     )
     training.add_argument(
         "--optimizer",
         choices=OPTIMIZERS,
-        default="adam",
+        default=training_defaults.OPTIMIZER,
         metavar="NAME",
-        help=f"{', '.join(OPTIMIZERS)} (default: adam)",
+        help=f"{', '.join(OPTIMIZERS)} (default: %(default)s)",
     )
     training.add_argument(
         "--learning-rate",
         metavar="RATE",
         type=float,
-        default=1e-3,
+        default=training_defaults.LEARNING_RATE,
         help="step size of the optimizer, at the start where a schedule changes it "
-        "(default: 0.001)",
+        "(default: %(default)s)",
     )
     training.add_argument(
         "--schedule",
@@ -177,7 +178,7 @@ def _add_train(commands: Commands) -> None:
         default="constant",
         metavar="NAME",
         help="of the learning rate: constant, cosine (falls to --final-learning-rate), step "
-        "(times 0.1 at a half and at three quarters of the run) (default: constant)",
+        "(times 0.1 at a half and at three quarters of the run) (default: %(default)s)",
     )
     training.add_argument(
         "--final-learning-rate",
@@ -234,7 +235,8 @@ def _add_evaluate(commands: Commands) -> None:
         metavar="K",
         type=count,
         default=1,
-        help="draws of the latents that the reconstruction loss is averaged over (default: 1)",
+        help="draws of the latents that the reconstruction loss is averaged over "
+        "(default: %(default)s)",
     )
     add_threads(parser)
     add_seed(parser, "the draws")
@@ -251,7 +253,7 @@ def _add_sample(commands: Commands) -> None:
     )
     add_model(parser)
     parser.add_argument(
-        "-n", metavar="N", type=count, default=100, help="how many samples (default: 100)"
+        "-n", metavar="N", type=count, default=100, help="how many samples (default: %(default)s)"
     )
     add_picture_options(parser, "samples.png", animated=True)
     add_seed(parser, "the latents")
@@ -268,7 +270,7 @@ def _add_reconstruct(commands: Commands) -> None:
     add_model(parser)
     add_data_options(parser)
     parser.add_argument(
-        "-n", metavar="N", type=count, default=20, help="how many images (default: 20)"
+        "-n", metavar="N", type=count, default=20, help="how many images (default: %(default)s)"
     )
     add_picture_options(parser, "reconstructions.png")
     add_seed(parser, "the choice of the images")
@@ -305,14 +307,18 @@ def _add_interpolate(commands: Commands) -> None:
         help="--from and --to are row numbers of the test set, from 0 on, in place of labels",
     )
     parser.add_argument(
-        "-n", metavar="N", type=count, default=1, help="how many pairs of images (default: 1)"
+        "-n",
+        metavar="N",
+        type=count,
+        default=1,
+        help="how many pairs of images (default: %(default)s)",
     )
     parser.add_argument(
         "--steps",
         metavar="N",
         type=steps,
         default=11,
-        help="images of the way, both ends included (default: 11)",
+        help="images of the way, both ends included (default: %(default)s)",
     )
     parser.add_argument(
         "--spherical",
@@ -334,7 +340,7 @@ def _add_manifold(commands: Commands) -> None:
     )
     add_model(parser, shipped="mnist_two_dimensional")
     parser.add_argument(
-        "-n", metavar="N", type=count, default=20, help="images a side (default: 20)"
+        "-n", metavar="N", type=count, default=20, help="images a side (default: %(default)s)"
     )
     add_picture_options(parser, "manifold.png")
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import Dataset, animation, kernels, plots
+from fastvae import Dataset, kernels, plots
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
-from fastvae.drawing import check_suffix
+from fastvae.files.writing import check_parent
+from fastvae.plots import animation
+from fastvae.plots.drawing import check_suffix
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
@@ -91,8 +93,7 @@ def latent(args: Namespace) -> None:
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:
     """The file to write; what is wrong with it shows before anything is computed."""
     path = check_suffix(args.output, known)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {path.parent}")
+    check_parent(path)
     return path
 
 

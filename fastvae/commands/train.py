@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import platform
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-from fastvae import VAE, Dataset, __version__, kernels, schedules
-from fastvae.callbacks import Callback
+from fastvae import VAE, Dataset, __version__, kernels
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.evaluation import Evaluation, evaluate
-from fastvae.runs import Run, check_free
-from fastvae.training import History
+from fastvae.commands.runs import Run, check_free
+from fastvae.training import schedules
+from fastvae.training.callbacks import Callback
+from fastvae.training.evaluation import Evaluation, evaluate
+from fastvae.training.history import History
 
 _N_RECONSTRUCTIONS = 20
 
@@ -43,7 +45,7 @@ def train(args: Namespace) -> int:
     run = Run.create(Path(dataset.name).stem, args.output)
     listeners: list[Callback] = [run]
     if args.animation:
-        from fastvae.animation import TrainingFilm
+        from fastvae.plots.animation import TrainingFilm
 
         listeners.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
     try:
@@ -96,13 +98,12 @@ def _learning_rate(args: Namespace) -> schedules.Schedule:
         raise ValueError(
             f"--final-learning-rate belongs to --schedule cosine; got --schedule {args.schedule}"
         )
-    schedule: schedules.Schedule
-    if args.schedule == "cosine":
-        schedule = schedules.Cosine(args.learning_rate, args.final_learning_rate or 0.0)
-    elif args.schedule == "step":
-        schedule = schedules.Step(args.learning_rate)
-    else:
-        schedule = schedules.Constant(args.learning_rate)
+    kinds: dict[str, Callable[[float], schedules.Schedule]] = {
+        "constant": schedules.Constant,
+        "cosine": lambda rate: schedules.Cosine(rate, args.final_learning_rate or 0.0),
+        "step": schedules.Step,
+    }
+    schedule = kinds[args.schedule](args.learning_rate)
     if args.warmup_steps is not None:
         schedule = schedules.Warmup(schedule, args.warmup_steps)
     return schedule
@@ -138,8 +139,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
 def _settings(args: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Everything that the run depends on, and the versions it ran with."""
     left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads")
-    settings = {name: value for name, value in vars(args).items() if name not in left_out}
-    return settings | {
+    return {name: value for name, value in vars(args).items() if name not in left_out} | {
         "dataset": dataset.name,
         "fastvae": __version__,
         "python": platform.python_version(),

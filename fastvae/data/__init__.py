@@ -1,10 +1,10 @@
 """Data sets: published ones by name, the user's own files and arrays, and synthetic digits."""
 
-from .dataset import NAMES, Dataset
-from .download import fetch
-from .idx import IDXError
-from .sources import DataUnavailable, MislabelledData, cache_folder, locate
-from .synthetic import FACTORS, SyntheticDigits, synthetic_digits
+from fastvae.data.dataset import NAMES, Dataset
+from fastvae.data.download import fetch
+from fastvae.data.idx import IDXError
+from fastvae.data.sources import DataUnavailable, MislabelledData, cache_folder, locate
+from fastvae.data.synthetic import FACTORS, SyntheticDigits, synthetic_digits
 
 __all__ = [
     "FACTORS",

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..foreign import as_array
-from ..kernels import STREAM_DATASET, permutation, uniform
-from ..scales import warn_if_binary
-from .arrays import from_array, read_array_file
-from .download import fetch
-from .idx import read_labelled
-from .sources import SOURCES, DataUnavailable, advice, locate
-from .synthetic import TEST_FIRST, synthetic_digits
+from fastvae import checks
+from fastvae.checks.scales import warn_if_binary
+from fastvae.data.arrays import from_array, read_array_file
+from fastvae.data.download import fetch
+from fastvae.data.idx import read_labelled
+from fastvae.data.sources import SOURCES, DataUnavailable, advice, locate
+from fastvae.data.synthetic import TEST_FIRST, synthetic_digits
+from fastvae.kernels import STREAM_DATASET, permutation, uniform
 
 Array = npt.NDArray[Any]
 Pair = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]
@@ -38,6 +38,7 @@ class _Rows(NamedTuple):
     test_labels: npt.NDArray[np.int64] | None
 
 
+@checks.public
 class Dataset:
     """Training and test rows with their labels.
 
@@ -88,8 +89,6 @@ class Dataset:
         Where a size or the seed is not an integer.
     """
 
-    __module__ = "fastvae"  # pickles outlive a move of this file
-
     def __init__(
         self,
         name: str | os.PathLike[str] | npt.ArrayLike = "mnist",
@@ -104,9 +103,7 @@ class Dataset:
         train_size = None if train_size is None else _positive("train_size", train_size)
         test_size = None if test_size is None else _positive("test_size", test_size)
         self.batch_size = _positive("batch_size", batch_size)
-        self.seed = operator.index(seed)
-        if not 0 <= self.seed < 2**64:
-            raise ValueError(f"seed must be in 0 ... 2^64 - 1; got {seed}")
+        self.seed = checks.seed(seed)
         if isinstance(name, str) and name == SYNTHETIC:
             rows = _synthetic(train_size, test_size, self.seed)
         else:
@@ -171,10 +168,7 @@ class Dataset:
 
 
 def _pair(data: Array, labels: npt.NDArray[np.int64] | None, rows: npt.NDArray[np.int64]) -> Pair:
-    inputs = np.asarray(data[rows]).astype(np.float32)
-    if data.dtype == np.uint8:
-        inputs /= np.float32(255)
-    return inputs, None if labels is None else labels[rows]
+    return checks.as_floats(np.asarray(data[rows])), None if labels is None else labels[rows]
 
 
 def _load(
@@ -201,7 +195,7 @@ def _load(
             )
         return _Rows(str(path), *read_array_file(path))
     try:
-        return _Rows("array", *from_array(as_array(name, "array")))
+        return _Rows("array", *from_array(checks.as_array(name, "array")))
     except TypeError as error:
         raise ValueError(str(error)) from error
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .sources import (
+from fastvae.data.sources import (
     FILES,
     SOURCES,
     DataUnavailable,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from .strokes import PEN_CORNER, PEN_DOWN
+from fastvae.data.strokes import PEN_CORNER, PEN_DOWN
 
 _DIGITS: tuple[tuple[tuple[int, str], ...], ...] = (
     (  # 0: closed, with crossing ends, overlapping

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..kernels import STREAM_DIGITS, normal, uniform
-from . import skeletons
-from .strokes import POINTS_PER_SPAN, draw_strokes
+from fastvae import checks
+from fastvae.data import skeletons
+from fastvae.data.strokes import POINTS_PER_SPAN, draw_strokes
+from fastvae.kernels import STREAM_DIGITS, normal, uniform
 
 SIDE = 28
 """Height and width of an image, pixels."""
@@ -107,11 +108,9 @@ def synthetic_digits(n: int, seed: int = 0, *, first: int = 0) -> SyntheticDigit
     TypeError
         Where one of them is not an integer.
     """
-    n, seed, first = operator.index(n), operator.index(seed), operator.index(first)
+    n, first, seed = operator.index(n), operator.index(first), checks.seed(seed)
     if n < 0 or first < 0:
         raise ValueError(f"n and first must not be negative; got n={n}, first={first}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in 0 ... 2^64 - 1; got {seed}")
     images = np.empty((n, SIDE * SIDE), np.uint8)
     labels = np.empty(n, np.int64)
     factors = np.empty(n, _FACTOR_TYPE)

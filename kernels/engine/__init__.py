@@ -7,32 +7,21 @@ stands here.
 from __future__ import annotations
 
 from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
-from .loss_tasks import (
-    KL_TOTAL,
-    LOSS_TOTAL,
-    MEANS_TOTAL,
-    RECONSTRUCTION_TOTAL,
-    ROWS_TOTAL,
-    new_totals,
-)
+from .loss_tasks import new_totals, read_totals
 from .records import KL, RECONSTRUCTION
 from .workspace import Training, Workspace
 
 __all__ = [
     "INPUT",
     "KL",
-    "KL_TOTAL",
-    "LOSS_TOTAL",
-    "MEANS_TOTAL",
     "NOISE",
     "RECONSTRUCTION",
-    "RECONSTRUCTION_TOTAL",
-    "ROWS_TOTAL",
     "Training",
     "Workspace",
     "layer_table",
     "new_arena",
     "new_totals",
     "read_dense",
+    "read_totals",
     "write_dense",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..machine.compilation import device_function
@@ -16,9 +18,28 @@ LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
 the last on the sums of the posterior means, then those of their squares."""
 
 
+class Totals(NamedTuple):
+    """Sums over the rows of an epoch, read from `Memory.totals`."""
+
+    loss: float
+    reconstruction: float
+    kl: float
+    n_rows: float
+    means: np.ndarray
+    """Of each latent's posterior mean."""
+    squares: np.ndarray
+    """Of their squares."""
+
+
 def new_totals(n_latent: int) -> np.ndarray:
     """Return the totals of an epoch, zeroed."""
     return np.zeros(MEANS_TOTAL + 2 * n_latent)
+
+
+def read_totals(totals: np.ndarray) -> Totals:
+    """Return the totals of an epoch by name."""
+    loss, reconstruction, kl, n_rows = map(float, totals[:MEANS_TOTAL])
+    return Totals(loss, reconstruction, kl, n_rows, *np.split(totals[MEANS_TOTAL:], 2))
 
 
 @device_function

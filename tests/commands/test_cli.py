@@ -18,11 +18,12 @@ import pytest
 from PIL import Image
 
 import fastvae
-from fastvae import VAE, kernels, optimizers
-from fastvae.cli import main
+from fastvae import VAE, kernels
 from fastvae.commands import arguments, inputs, parser
+from fastvae.commands.cli import main
 from fastvae.commands.interrupt import interruptible
 from fastvae.data import NAMES, DataUnavailable
+from fastvae.training import optimizers
 
 # A model and a training that take milliseconds.
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch-size", "32"]
@@ -517,7 +518,7 @@ def test_names_in_the_help_are_those_that_exist():
 
 def test_version_and_help_wait_for_nothing_heavy():
     code = (
-        "import sys; from fastvae.cli import main\n"
+        "import sys; from fastvae.commands.cli import main\n"
         "assert main(['--version']) == 0 and main(['train', '--help']) == 0\n"
         "heavy = {'numba', 'numpy', 'matplotlib'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
@@ -534,7 +535,7 @@ def test_python_m_fastvae():
 
 def test_matplotlib_waits_for_pictures(images):
     code = (
-        "import sys; from fastvae.cli import main\n"
+        "import sys; from fastvae.commands.cli import main\n"
         f"assert main({['train', '--dataset', images, *SMALL, '--no-pictures']!r}) == 0\n"
         "assert 'matplotlib' not in sys.modules\n"
     )

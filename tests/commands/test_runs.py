@@ -10,8 +10,9 @@ import os
 import numpy as np
 import pytest
 
-from fastvae import VAE, runs
-from fastvae.runs import Run
+from fastvae import VAE
+from fastvae.commands import runs
+from fastvae.commands.runs import Run
 
 FIGURES = {"loss": 3.5, "elbo": -3.25, "active_units": 1}
 

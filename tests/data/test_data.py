@@ -257,7 +257,7 @@ def test_unknown_name_lists_the_known() -> None:
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
         ({"train_size": 24}, "train_size must be at most 23, all rows of .*own.npz; got 24"),
         ({"test_size": 6}, "test_size must be at most 5, all rows of .*own.npz; got 6"),
-        ({"seed": -1}, r"seed must be in 0 ... 2\^64 - 1; got -1"),
+        ({"seed": -1}, "seed must be an integer between .*; got -1"),
     ],
 )
 def test_bad_options(archive: Path, options: dict[str, Any], message: str) -> None:

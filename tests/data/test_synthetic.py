@@ -207,7 +207,7 @@ def test_factors_shape_the_images() -> None:
 def test_wrong_arguments() -> None:
     with pytest.raises(ValueError, match="n and first must not be negative; got n=-1, first=0"):
         synthetic_digits(-1)
-    with pytest.raises(ValueError, match=r"seed must be in 0 ... 2\^64 - 1; got -3"):
+    with pytest.raises(ValueError, match="seed must be an integer between .*; got -3"):
         synthetic_digits(1, seed=-3)
     with pytest.raises(TypeError):
         synthetic_digits(1.5)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from fastvae import kernels
 from fastvae.kernels import engine
 from fastvae.kernels.engine import steps
-from fastvae.network import Network
+from fastvae.model.network import Network
 
 OPTIMIZERS = {
     "sgd": [0.9, 0.0, 0.0, 0.0],

@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastvae import plain
+from fastvae.checks import plain
 
 
 class Colour(enum.IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from safetensors import safe_open
 
 import fastvae
-from fastvae import VAE, Dataset
+from fastvae import VAE, Dataset, kernels
 from fastvae.evaluation import evaluate
-from fastvae.storage import PRETRAINED
+from fastvae.files.storage import PRETRAINED
 
 NAMES = ["mnist_two_dimensional", "mnist_variational_autoencoder", "synthetic_digits"]
 BAR = 100.3
@@ -93,3 +94,16 @@ def test_a_name_is_no_path_into_the_package(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no pretrained model"):
         fastvae.load(name)
+
+
+def test_the_name_stays_a_function():
+    """Whatever is imported: no module of that name can hide it."""
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("fastvae.pretrained")
+    assert callable(fastvae.pretrained)
+
+
+def test_loading_draws_no_weights(monkeypatch):
+    monkeypatch.setattr(kernels, "normal", None)
+    vae = fastvae.load("mnist_two_dimensional")
+    assert vae.encoder.layers[0].weight.any()

@@ -23,7 +23,8 @@ from model_checks import (
 from safetensors.numpy import load_file, save_file
 
 import fastvae
-from fastvae import VAE, checks, seed_format, storage, writing
+from fastvae import VAE, checks
+from fastvae.files import seed_format, storage, writing
 
 X = SMALL_ROWS
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from fastvae.writing import create_file, write_file, write_folder
+from fastvae.files.writing import create_file, write_file, write_folder
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[2]
@@ -168,7 +168,7 @@ def test_standard_output_is_continued(tmp_path, name, to_file):
     link.symlink_to("/proc/self/fd/1")
     name = str(link) if name == "link" else name
     program = (
-        "from fastvae.writing import write_file\n"
+        "from fastvae.files.writing import write_file\n"
         "print('before', flush=True)\n"
         f"write_file({name!r}, b'content\\n')\n"
         "print('after')\n"
@@ -340,7 +340,7 @@ def test_writers_and_readers_side_by_side(tmp_path):
 
 def test_processes_side_by_side(tmp_path):
     program = (
-        "import sys; from fastvae.writing import write_file\n"
+        "import sys; from fastvae.files.writing import write_file\n"
         "for _ in range(20): write_file(sys.argv[1], sys.argv[2].encode() * 10**5)\n"
     )
     path = tmp_path / "file"

@@ -293,3 +293,28 @@ def test_layers_of_a_vae_are_fixed():
         MLP(vae.decoder.layers)
     with pytest.raises(ValueError, match="can be used once, in one VAE"):
         VAE(vae.encoder, vae.sampler, vae.decoder)
+
+
+def test_looking_at_weights_is_not_assigning_them():
+    """They are drawn when they are asked for, and anew from the layer's position in a network."""
+    looked_at, other = Dense(6, 5, seed=3), Dense(6, 5, seed=3)
+    first = looked_at.weight
+    np.testing.assert_array_equal(looked_at.weight, first)
+    mlps = [MLP([Dense(4, 6), layer]) for layer in (looked_at, other)]
+    np.testing.assert_array_equal(mlps[0].layers[1].weight, mlps[1].layers[1].weight)
+    assert not np.array_equal(looked_at.weight, first)
+
+
+def test_assigning_biases_keeps_the_weights_that_were_shown():
+    layer = Dense(6, 5, seed=3)
+    layer.bias = np.ones(5)
+    np.testing.assert_array_equal(layer.weight, Dense(6, 5, seed=3).weight)
+    MLP([Dense(4, 6), layer])
+    np.testing.assert_array_equal(layer.weight, Dense(6, 5, seed=3).weight)
+
+
+def test_an_assigned_array_may_change_afterwards():
+    layer, weight = Dense(3, 2), np.ones((2, 3), np.float32)
+    layer.weight = weight
+    weight[:] = 7
+    np.testing.assert_array_equal(layer.weight, np.ones((2, 3)))

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import MLP, VAE, Dataset, Dense, Sampler, evaluation, kernels
+from fastvae import MLP, VAE, Dataset, Dense, Sampler, kernels
+from fastvae.training import evaluation
 
 X = pixel_rows(21, 37)
 
@@ -329,7 +330,7 @@ def test_import_is_light():
     code = "import sys, fastvae; fastvae.VAE; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = done.stdout.split()
-    assert "fastvae.vae" in loaded
+    assert "fastvae.model.vae" in loaded
     assert not {"matplotlib", "tqdm", "pooch", "torch", "jax"} & set(loaded)
 
 

@@ -197,7 +197,7 @@ def test_private_attributes_of_subclasses_travel(way, tmp_path):
 
 @pytest.mark.parametrize("value", [VAE(), Dense(3, 2), MLP(), Sampler(3, 2)], ids=type)
 def test_the_private_attributes_of_a_class_are_listed(value):
-    """So that its state never carries one as it is, a lock or an arena."""
+    """So that its state never carries one as it is, a lock or a network."""
     assert {name for name in vars(value) if name.startswith("_")} == type(value)._OWN
 
 
@@ -292,7 +292,7 @@ def test_processes_of_every_kind(method, tmp_path):
     program.write_text(PROGRAM)
     done = subprocess.run(
         [sys.executable, str(program), method],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2]))},
         capture_output=True,
         text=True,
         timeout=300,

@@ -14,7 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fastvae import animation, drawing, latents, plots
+from fastvae import animation, plots
+from fastvae.checks import scales
+from fastvae.plots import latents
 
 
 class LinearModel:
@@ -27,7 +29,7 @@ class LinearModel:
         self.directions = self.directions.reshape(n_latent, n_features)
 
     def encode(self, X):
-        mean = drawing.as_floats(np.asarray(X))[:, : self.n_latent]
+        mean = scales.as_floats(np.asarray(X))[:, : self.n_latent]
         return mean, np.zeros_like(mean)
 
     def decode(self, Z):

@@ -18,9 +18,10 @@ import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 from numba.np.ufunc import parallel
 
-from fastvae import MLP, VAE, Dense, Sampler, guards, kernels
+from fastvae import MLP, VAE, Dense, Sampler, kernels
 from fastvae.callbacks import Callback
-from fastvae.guards import DrawCounter, Exclusive, Gate
+from fastvae.model import guards
+from fastvae.model.guards import DrawCounter, Exclusive, Gate
 
 ROWS = pixel_rows(1500, 37)
 SIZES = [1, 2, 700, 3, 1100, 5, 513, 64]
@@ -383,12 +384,12 @@ def test_the_number_of_threads_is_known_without_numbas_lock(monkeypatch):
 FORK = """
 import os, threading, time
 from fastvae import VAE
-from fastvae.guards import DrawCounter
+from fastvae.model.guards import DrawCounter
 
 vae, counter, inside, leave = VAE.from_sizes(5, (4,), 2), DrawCounter(3), [], threading.Event()
 
 def hold():
-    with vae.network.arena.gate.writing, vae.in_fit, counter._lock:
+    with vae.network.gate.writing, vae.in_fit, counter._lock:
         inside.append(True)
         leave.wait()
 
@@ -400,7 +401,7 @@ child = os.fork()
 if child == 0:
     vae.encode([[0.0] * 5])
     assert counter.take() == 3
-    with vae.in_fit, vae.network.arena.gate.writing:
+    with vae.in_fit, vae.network.gate.writing:
         os._exit(0)
 deadline = time.monotonic() + 60
 while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:

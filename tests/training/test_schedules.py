@@ -9,8 +9,9 @@ import re
 import numpy as np
 import pytest
 
-from fastvae import SGD, Adam, RMSprop, optimizers, schedules
+from fastvae import SGD, Adam, RMSprop
 from fastvae.schedules import Constant, Cosine, Step, Warmup
+from fastvae.training import optimizers, schedules
 
 
 def test_constant():

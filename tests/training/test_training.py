@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -19,8 +20,10 @@ from model_checks import (
     training_noise,
 )
 
-from fastvae import SGD, VAE, Adam, Dataset, RMSprop, kernels, training
+from fastvae import SGD, VAE, Adam, Dataset, RMSprop, kernels
 from fastvae.schedules import Cosine
+from fastvae.training import loop
+from fastvae.training.settings import Settings
 
 X = pixel_rows(23, 37)
 
@@ -446,11 +449,11 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence():
 
 def test_large_finite_weights_are_no_divergence():
     """Their sum overflows, they do not."""
-    assert training._all_finite(np.full(100, 3e38, np.float32))
+    assert loop._all_finite(np.full(100, 3e38, np.float32))
     for bad in (np.nan, np.inf, -np.inf):
         values = np.ones(100, np.float32)
         values[37] = bad
-        assert not training._all_finite(values)
+        assert not loop._all_finite(values)
 
 
 BAD = [
@@ -514,3 +517,25 @@ def test_weights_of_the_loss_may_change_while_training():
     assert history["loss"][0] == pytest.approx(expected, rel=1e-6)
     with pytest.raises(ValueError, match="beta must be"):
         plain.beta = -1
+
+
+def test_settings_check_themselves_and_stay():
+    given = {
+        "epochs": np.int64(2),
+        "batch_size": 3,
+        "learning_rate": 0.1,
+        "optimizer": "sgd",
+        "clip_norm": None,
+        "callbacks": (),
+        "verbose": False,
+        "n_threads": None,
+    }
+    settings = Settings(**given)
+    assert type(settings.epochs) is int
+    assert settings.optimizer == SGD()
+    assert settings.schedule(0, 1) == 0.1
+    assert settings.clip_norm == 0.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings.epochs = 3
+    with pytest.raises(ValueError, match="clip_norm must be"):
+        Settings(**given | {"clip_norm": 0.0})

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as to_safetensors
 
-from fastvae import checks, kernels, plain
-from fastvae.writing import write_file
+from fastvae import checks, kernels
+from fastvae.checks import plain
+from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
 RUN_MODEL = "model.safetensors"
@@ -173,7 +174,7 @@ def checked(model: SavedModel) -> SavedModel:
     TypeError, ValueError
         If a reader would refuse it.
     """
-    for name, array in _arrays(model).items():
+    for name, array in named_arrays(model.layers).items():
         if not np.isfinite(array).all():
             found = "NaN" if np.isnan(array).any() else "infinity"
             raise ValueError(f"{name} holds {found}: a model that is not finite is not saved")
@@ -186,12 +187,21 @@ def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) ->
         found = read(path)
     except ValueError as error:
         raise OSError(f"what was written cannot be read back: {error}") from error
-    arrays = _arrays(found)
+    read_back = named_arrays(found.layers)
     same = found.settings() == model.settings() and all(
-        arrays[name].tobytes() == array.tobytes() for name, array in _arrays(model).items()
+        read_back[name].tobytes() == array.tobytes()
+        for name, array in named_arrays(model.layers).items()
     )
     if not same:
         raise OSError("what was written reads back otherwise: the disk or the memory is at fault")
+
+
+def named_arrays(layers: dict[str, SavedLayer]) -> dict[str, NDArray[Any]]:
+    """Weights and biases by the names that files and gradients use."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, layer in layers.items():
+        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = layer.weight, layer.bias
+    return arrays
 
 
 def to_json(settings: dict[str, Any]) -> str:
@@ -238,19 +248,11 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
     )
 
 
-def _arrays(model: SavedModel) -> dict[str, NDArray[Any]]:
-    """Weights and biases by their names in the file."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, layer in model.layers.items():
-        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = layer.weight, layer.bias
-    return arrays
-
-
 def _content(model: SavedModel) -> bytes:
     """The bytes of a model's file."""
     holder = "the header of a safetensors file"
     try:
-        content = to_safetensors(_arrays(model), {"fastvae": to_json(model.settings())})
+        content = to_safetensors(named_arrays(model.layers), {"fastvae": to_json(model.settings())})
     except SafetensorError as error:
         if "header too large" not in str(error):
             raise

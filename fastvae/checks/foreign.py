@@ -169,7 +169,7 @@ def _checked(array: NDArray[Any], values: Any, name: str) -> NDArray[Any]:
                 hint = " (use np.stack)" if isinstance(value, (list, tuple, np.ndarray)) else ""
                 raise TypeError(
                     f"{name} must be an array of real numbers (uint8, integers or floats); got "
-                    f"dtype object: {cell(values, index)} holds {_brief(value)}{hint}"
+                    f"dtype object: {cell(values, index)} holds {reprlib.repr(value)}{hint}"
                 )
     try:
         return array.astype(np.float64)
@@ -339,11 +339,7 @@ def _is_default(index: Any) -> bool:
 
 def _shown(label: Any) -> str:
     """A row's or column's name as it would be written in Python."""
-    return _brief(label.item() if isinstance(label, np.generic) else label)
-
-
-def _brief(value: Any) -> str:
-    return reprlib.repr(value)
+    return reprlib.repr(label.item() if isinstance(label, np.generic) else label)
 
 
 def _counted(count: int, what: str) -> str:

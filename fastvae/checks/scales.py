@@ -1,6 +1,6 @@
-"""Rows whose scale says that they are meant otherwise than they will be read.
+"""How values are read, and rows whose scale says that they are meant otherwise.
 
-uint8 is read as value / 255: rows of 0 and 1, or of 0 to 16, come out black. The Gaussian
+uint8 is read as pixels, value / 255: rows of 0 and 1, or of 0 to 16, come out black. The Gaussian
 likelihood sums squared errors over the columns: one of large values outweighs all others. Rows
 are looked at in chunks, and never copied as a whole.
 """
@@ -13,16 +13,22 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from fastvae import foreign
+from fastvae.checks import foreign
 
 DARK = 64
 LARGE_SCALE = 30.0
 LARGE_RATIO = 100.0
 _SAMPLE_ROWS = 4096
 _CHUNK_ELEMENTS = 1 << 20
-_PACKAGE = os.path.dirname(__file__) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+def as_floats(rows: NDArray[Any], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Rows as a model sees them: uint8 pixels divided by 255, other types as they are."""
+    floats = rows.astype(dtype, copy=False)
+    return floats / floats.dtype.type(255) if rows.dtype == np.uint8 else floats
 
 
 def check_pixels(rows: NDArray[np.uint8], name: str) -> None:

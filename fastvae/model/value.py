@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastvae import checks
-
-_Class = TypeVar("_Class", bound=type)
-
-
-def public(cls: _Class) -> _Class:
-    """Let a class be known as `fastvae.NAME`, so that pickles outlive a move of its file."""
-    cls.__module__ = "fastvae"
-    return cls
 
 
 class Value:
     """Base of what is one value wherever it goes: copies, shallow ones too, share nothing with it.
 
-    Subclasses define in `__getstate__` and `__setstate__` what their state is; `others` are the
-    attributes that somebody else put on them, a subclass for instance, which travel too.
+    Subclasses define in `__getstate__` what their state is, and `_restore` their own part of it;
+    `others` are the attributes that somebody else put on them, a subclass for instance, which
+    travel too.
     """
 
     _OWN: ClassVar[frozenset[str]] = frozenset()
@@ -31,6 +23,16 @@ class Value:
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        self._restore(state)
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
+        raise NotImplementedError
 
     def others(self) -> dict[str, Any]:
         """The public attributes, and private ones that are not the class's own."""
@@ -50,6 +52,8 @@ class Seeded:
         self._seed = checks.seed(value)
 
 
-def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
-    """A writeable copy of an array, which joblib may have mapped read-only from a file."""
-    return None if array is None else np.array(array)
+def own(arrays: Any) -> Any:
+    """Writeable copies of an array, of several, or of none; joblib may map them read-only."""
+    if isinstance(arrays, tuple):
+        return tuple(map(np.array, arrays))
+    return None if arrays is None else np.array(arrays)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
-from fastvae.storage import (
+from fastvae.files.storage import (
     MAX_HEADER,
     SavedLayer,
     SavedModel,
@@ -33,13 +33,19 @@ from fastvae.storage import (
     to_json,
     verify,
 )
-from fastvae.summary import PRINTED_ACTIVATIONS
-from fastvae.writing import create_file, write_folder
+from fastvae.files.writing import create_file, write_folder
 
+PRINTED_ACTIVATIONS = {
+    "identity": "Identity",
+    "relu": "ReLU",
+    "leaky_relu": "LeakyReLU",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "softplus": "Softplus",
+}
 _ACTIVATION_NAMES = {printed: name for name, printed in PRINTED_ACTIVATIONS.items()}
 _SAMPLER_FOLDERS = {"sampler_mean": "sampler.mean", "sampler_logvar": "sampler.log_var"}
 _SETTINGS = "fastvae.json"
-_MAX_JSON = {_SETTINGS: MAX_HEADER}
 _MAX_SIZES_JSON = 1 << 20
 
 
@@ -72,13 +78,11 @@ def read(path: Path) -> SavedModel:
             given = layers[name].weight.shape
             if given != (sizes["outputDim"], sizes["inputDim"]):
                 raise ValueError(f"sampler.json says {sizes}, but {name} has weights {given}")
-        if (path / _SETTINGS).exists():
-            settings = _read_json(path, _SETTINGS)
-            check_version(settings)
-            model = apply_settings(layers, settings)
-        else:
-            model = SavedModel(layers, "gaussian", 1.0, 1.0, "float32", seed=0)
-    return model
+        if not (path / _SETTINGS).exists():
+            return SavedModel(layers, "gaussian", 1.0, 1.0, "float32", seed=0)
+        settings = _read_json(path, _SETTINGS)
+        check_version(settings)
+        return apply_settings(layers, settings)
 
 
 def write(path: Path, model: SavedModel) -> None:
@@ -152,7 +156,7 @@ def _read_layer(root: Path, folder: str) -> SavedLayer:
 
 def _read_json(root: Path, name: str) -> dict[str, Any]:
     file = _inside(root, name)
-    if file.stat().st_size > _MAX_JSON.get(name, _MAX_SIZES_JSON):
+    if file.stat().st_size > (MAX_HEADER if name == _SETTINGS else _MAX_SIZES_JSON):
         raise ValueError(f"{name} is too large for a settings file")
     content = json.loads(file.read_text())
     if not isinstance(content, dict):

@@ -55,7 +55,7 @@ def write_file(
             with open(special, "wb") as file:
                 file.write(content)
             return
-        _check_parent(path, target)
+        check_parent(path)
         old = _status(target)
         temporary = _name_beside(target)
         try:
@@ -91,7 +91,7 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
         target = _end_of_links(path)
         if os.path.lexists(target):
             raise _folder_exists(path)
-        _check_parent(path, target)
+        check_parent(path)
         temporary = _name_beside(target)
         try:
             temporary.mkdir()
@@ -133,6 +133,21 @@ def create_file(path: Path, content: bytes, like: os.stat_result | None = None) 
             os.fsync(descriptor)
 
 
+def is_writable(folder: Path) -> bool:
+    """Whether this user may make files in a folder."""
+    effective = os.access in os.supports_effective_ids  # not on every system
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+
+
+def check_parent(path: Path) -> None:
+    """Raise an OSError unless there is a folder that `path`, links followed, can be written in."""
+    parent = _end_of_links(path).parent
+    if not parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
+    if not is_writable(parent):
+        raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
+
+
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
     """Make the system's errors name `path`, not the temporary file, or no file at all."""
@@ -164,16 +179,6 @@ def _end_of_links(path: Path) -> Path:
             return path
         path = path.parent / os.readlink(path)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
-
-
-def _check_parent(path: Path, target: Path) -> None:
-    """Raise an OSError unless the folder of `target`, which `path` leads to, can be written."""
-    parent = target.absolute().parent
-    if not parent.is_dir():
-        raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
-    effective = os.access in os.supports_effective_ids  # not on every system
-    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=effective):
-        raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
 
 
 def _is_in_proc(path: Path) -> bool:

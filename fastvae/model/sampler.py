@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
-from fastvae.foreign import is_one_row
-from fastvae.guards import DrawCounter
-from fastvae.nn import Dense
-from fastvae.value import Seeded, Value, own, public
+from fastvae.model.guards import DrawCounter
+from fastvae.model.layers import Dense
+from fastvae.model.value import Seeded, Value, own
 
 
-@public
+@checks.public
 class Sampler(Seeded, Value):
     """The reparameterised latent: z = mean + exp(log_var / 2) * noise, log_var within [-30, 20].
 
@@ -66,17 +65,12 @@ class Sampler(Seeded, Value):
             "sample": self.sample,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
         self._mean, self._log_var = state.pop("mean"), state.pop("log_var")
         self._draws = DrawCounter(state.pop("draws"))
-        self._pass = None
-        if (kept := state.pop("pass")) is not None:
-            mean, log_var, noise = map(np.array, kept)
-            self._pass = mean, log_var, noise
+        self._pass = own(state.pop("pass"))
         self.sample = own(state.pop("sample"))
-        for name, value in state.items():
-            setattr(self, name, value)
 
     @property
     def mean(self) -> Dense:
@@ -145,13 +139,13 @@ class Sampler(Seeded, Value):
         """
         means = checks.layer_input(mean, "mean", self.n_latent, self.dtype, pixels=False)
         log_vars = checks.layer_input(log_var, "log_var", self.n_latent, self.dtype, pixels=False)
-        if means.shape != log_vars.shape or is_one_row(mean) != is_one_row(log_var):
+        if means.shape != log_vars.shape or checks.is_one_row(mean) != checks.is_one_row(log_var):
             raise ValueError(
                 f"mean and log_var must have one shape; got {np.shape(mean)} and "
                 f"{np.shape(log_var)}"
             )
         self._pass = None
-        return self._draw(means[0] if is_one_row(mean) else means, log_vars)[0]
+        return self._draw(means[0] if checks.is_one_row(mean) else means, log_vars)[0]
 
     def noise(self, n_rows: int) -> NDArray[Any]:
         """The next draw of standard normal noise, shape (n_rows, Z)."""
@@ -192,7 +186,7 @@ class Sampler(Seeded, Value):
         kernels.reparameterise_backward(dmean, dlog_var, given, log_var, noise)
         kernels.kl_divergence_backward(dmean, dlog_var, mean, log_var, kl_weight)
         dx = self.mean.backward(dmean) + self.log_var.backward(dlog_var)
-        return dx[0] if is_one_row(dz) else dx
+        return dx[0] if checks.is_one_row(dz) else dx
 
     def __repr__(self) -> str:
         return f"Sampler({self.n_in}, {self.n_latent})"

@@ -1,16 +1,9 @@
-"""Pictures of a variational autoencoder and of its training, drawn with matplotlib.
-
-Each function takes an optional ``ax`` (or ``figure``), makes a new one where none is given, and
-returns it. Only matplotlib's object interface is used: no display is needed, and neither
-``matplotlib.pyplot`` nor any global setting is touched. Many small images are drawn as one tiled
-image, which is faster than an Axes for each and gives a smaller file.
-"""
+"""The pictures of a model and of its training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,47 +11,28 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
-from fastvae.drawing import (
+from fastvae.checks import as_array, as_floats, as_labels, is_one_row
+from fastvae.data.rows import Rows, taken
+from fastvae.model.vae import VAE
+from fastvae.plots.drawing import (
     DPI,
     FONT_SIZE,
     INK,
     PALETTE,
-    as_floats,
     draw_image,
     draw_rows,
     label_axes,
     new_chart,
-    save_figure,
     set_title,
     shade_limits,
     shape_of_image,
     style_chart,
     tile_images,
 )
-from fastvae.evaluation import ACTIVE_VARIANCE
-from fastvae.foreign import as_array, as_labels, is_one_row
-from fastvae.latents import interpolate, principal_components
-from fastvae.model import taken
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-    from fastvae.model import Rows
-    from fastvae.vae import VAE
-
-__all__ = [
-    "activity",
-    "interpolate",
-    "interpolation",
-    "latent_space",
-    "losses",
-    "manifold",
-    "reconstructions",
-    "samples",
-    "save_figure",
-    "tile_images",
-]
+from fastvae.plots.latents import interpolate, principal_components
+from fastvae.training.evaluation import ACTIVE_VARIANCE
 
 
 def reconstructions(

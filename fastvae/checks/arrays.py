@@ -1,119 +1,23 @@
-"""Checks of what the user gives: each error says what was given and what was expected.
+"""Checks of arrays: rows, parameters, a layer's inputs.
 
-Every public method checks its arguments here before it changes anything. Rows that the kernels'
-gather can read (uint8, float32, float64; any strides, read-only, memory-mapped) pass through
-without a copy; other real numbers are converted once.
+Rows that the kernels' gather can read (uint8, float32, float64; any strides, read-only,
+memory-mapped) pass through without a copy; other real numbers are converted once.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-import operator
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from fastvae import foreign, scales
+from fastvae.checks import foreign, scales
 
 UINT8 = np.dtype(np.uint8)
-PASSED_THROUGH = (UINT8, np.dtype(np.float32), np.dtype(np.float64))
-WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-MAX_SEED = 2**64 - 1
-MAX_COUNT = 2**62 - 1
+_PASSED_THROUGH = (UINT8, np.dtype(np.float32), np.dtype(np.float64))
 _CHUNK_ELEMENTS = 1 << 22
-
-
-def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None) -> int:
-    """Return `value` as an int between `minimum` and `maximum`.
-
-    Raises
-    ------
-    TypeError
-        If it is not an integer (bool and whole floats are not).
-    ValueError
-        If it lies outside the bounds.
-    """
-    wanted = f"an integer of at least {minimum}"
-    if maximum is not None:
-        wanted = f"an integer between {minimum} and {maximum}"
-    try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
-    if number < minimum or (maximum is not None and number > maximum):
-        raise ValueError(f"{name} must be {wanted}; got {number}")
-    return number
-
-
-def seed(value: Any, name: str = "seed") -> int:
-    """Return `value` as a seed of the counter-based generator: an integer in [0, 2**64)."""
-    return integer(value, name, minimum=0, maximum=MAX_SEED)
-
-
-def count(value: Any, name: str) -> int:
-    """Return `value` as a number of epochs or updates that were done: an integer in [0, 2**62)."""
-    return integer(value, name, minimum=0, maximum=MAX_COUNT)
-
-
-def number(
-    value: Any,
-    name: str,
-    minimum: float = 0.0,
-    below: float = math.inf,
-    *,
-    positive: bool = False,
-) -> float:
-    """Return `value` as a finite float in [minimum, below), or above `minimum` if `positive`.
-
-    Raises
-    ------
-    TypeError
-        If it is not a real number.
-    ValueError
-        If it is NaN, infinite or out of bounds.
-    """
-    # 8 digits: a bound that is shown is itself allowed, where 1.17549e-38 would be too small.
-    wanted = f"a finite number {'above' if positive else 'of at least'} {minimum:.8g}"
-    if below < math.inf:
-        wanted += f" and below {below:g}"
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"{name} must be {wanted}; got {value!r}")
-    try:
-        result = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
-    inside = minimum < result < below if positive else minimum <= result < below
-    if not inside or not math.isfinite(result):
-        raise ValueError(f"{name} must be {wanted}; got {value!r}")
-    return result
-
-
-def choice(value: Any, known: Iterable[str], what: str) -> str:
-    """Return `value` if it is one of the `known` names, else raise a ValueError that lists them."""
-    names = list(known)
-    if isinstance(value, str) and value in names:
-        return value
-    message = f"{what} must be one of {', '.join(map(repr, names))}; got {value!r}"
-    close = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
-    if close:
-        message += f" (did you mean {close[0]!r}?)"
-    raise ValueError(message)
-
-
-def dtype(value: DTypeLike) -> np.dtype[Any]:
-    """Return `value` as one of the two working types, float32 or float64."""
-    try:
-        result = np.dtype(value)
-    except TypeError:
-        result = np.dtype(object)
-    if result not in WORKING_DTYPES:
-        raise ValueError(f"dtype must be float32 or float64; got {value!r}")
-    return result
 
 
 def _as_array(values: Any, name: str) -> NDArray[Any]:
@@ -199,7 +103,7 @@ def rows(
         raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
     if array.dtype != UINT8:
         array = _in_range(array, values, name, target, unit_interval)
-    if array.dtype in PASSED_THROUGH and array.flags.aligned:
+    if array.dtype in _PASSED_THROUGH and array.flags.aligned:
         return array
     return array.astype(target)
 
@@ -225,11 +129,10 @@ def layer_input(
             f"{name} must have shape ({n_columns},) or (n, {n_columns}); got {array.shape}"
         )
     given = array.reshape(-1, n_columns)
-    array = np.array(given, dtype=target, order="C")
-    if not pixels or given.dtype != UINT8:
-        return array
-    scales.warn_if_binary(given, name)
-    return array / target.type(255)
+    if pixels and given.dtype == UINT8:
+        scales.warn_if_binary(given, name)
+        given = scales.as_floats(given, target)
+    return np.array(given, dtype=target, order="C")
 
 
 def _in_range(

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastvae import checks, kernels
-from fastvae.arena import Place
-from fastvae.network import Network
-from fastvae.nn import MLP, Dense
-from fastvae.sampler import Sampler
-from fastvae.storage import SavedModel
+from fastvae.files.storage import SavedModel
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.network import Network
+from fastvae.model.sampler import Sampler
 
 
 def from_sizes(
@@ -81,8 +80,11 @@ def join(
     *,
     likelihood: str,
     dtype: np.dtype[Any],
+    seed: int,
 ) -> Network:
-    """Build the network of the parts and move their parameters into its arena.
+    """Build the network of the parts and hand their parameters over to it.
+
+    Weights that nobody assigned are drawn now, layers numbered encoder, mean, log_var, decoder.
 
     Raises
     ------
@@ -96,17 +98,12 @@ def join(
     network = Network(shapes, len(encoder), likelihood, dtype)
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
-    for row, layer in zip(rows, _layers(encoder, sampler, decoder), strict=True):
+    layers = _layers(encoder, sampler, decoder)
+    for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
         first = sampler.n_latent if layer is sampler.log_var else 0
-        layer.move_to(Place(network.arena, row, first))
+        layer.initialise_if_unassigned(seed, number)
+        layer.join(network, row, first)
     return network
-
-
-def initialise(encoder: MLP, sampler: Sampler, decoder: MLP, seed: int) -> None:
-    """Draw the weights that nobody assigned, layers numbered encoder, mean, log_var, decoder."""
-    for number, layer in enumerate(_layers(encoder, sampler, decoder)):
-        layer.initialise_if_untouched(seed, number)
-    sampler.seed = seed
 
 
 def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:

@@ -1,4 +1,4 @@
-"""The training loop behind `VAE.fit`, and the history it returns.
+"""The training loop behind `VAE.fit`.
 
 Callbacks see the model itself, and other threads may read it meanwhile. What they may do: see
 `VAE.fit`.
@@ -7,93 +7,37 @@ Callbacks see the model itself, and other threads may read it meanwhile. What th
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import callbacks as callbacks_module
-from fastvae import checks, kernels, optimizers, schedules
-from fastvae.callbacks import Callback, Figures
-from fastvae.evaluation import active_units, latent_variance
+from fastvae import kernels
+from fastvae.data.rows import Rows
 from fastvae.kernels import engine
-from fastvae.optimizers import Optimizer
-from fastvae.schedules import Schedule
-from fastvae.value import public
-
-if TYPE_CHECKING:
-    from fastvae.network import Network
-    from fastvae.vae import VAE
-
-BIAS_MEAN_RANGE = (0.001, 0.999)
+from fastvae.training import optimizers, schedules
+from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
+from fastvae.training.history import History
+from fastvae.training.settings import Settings
+from fastvae.training.trainable import Trainable
 
 
-@public
-class History(Mapping[str, list[float]]):
-    """What `fit` measured: a mapping of lists with one entry per finished epoch.
-
-    The keys are `loss, elbo, reconstruction, kl` (nats per sample, from the epoch's own passes
-    while the weights changed), `active_units`, `seconds` (the epoch without validation),
-    `samples_per_second` and, with validation rows, `val_loss, val_elbo, val_reconstruction,
-    val_kl` (after the epoch).
-    """
-
-    def __init__(self) -> None:
-        self._figures: dict[str, list[float]] = {}
-
-    def append(self, figures: Figures) -> None:
-        """Add the figures of one epoch."""
-        for name, value in figures.items():
-            self._figures.setdefault(name, []).append(value)
-
-    def __getitem__(self, name: str) -> list[float]:
-        return self._figures[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._figures)
-
-    def __len__(self) -> int:
-        return len(self._figures)
-
-    def __repr__(self) -> str:
-        return f"History({self._figures!r})"
-
-
-@dataclass
 class _Run:
     """One call of `fit`, checked: what each epoch needs."""
 
-    vae: VAE
-    rows: NDArray[Any]
-    n_epochs: int
-    batch_size: int
-    optimizer: Optimizer
-    schedule: Schedule
-    clip_norm: float
-    listeners: Sequence[Callback]
-    n_updates: int = 0
-    network: Network = field(init=False)
-    moments: tuple[NDArray[Any], NDArray[Any]] = field(init=False)
-    skip_zeros: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.network = self.vae.network
+    def __init__(self, vae: Trainable, rows: NDArray[Any], settings: Settings) -> None:
+        self.vae, self.rows, self.settings = vae, rows, settings
+        self.network = vae.network
+        self.batch_size = min(settings.batch_size, len(rows))
+        self.steps_per_epoch = -(-len(rows) // self.batch_size)
+        self.total = settings.epochs * self.steps_per_epoch
+        self.n_updates = 0
         self.moments = self.network.new_arena(), self.network.new_arena()
-        self.skip_zeros = self.network.pays_to_skip(self.rows)
+        self.skip_zeros = self.network.pays_to_skip(rows)
         self._good_values = self.network.new_arena()
         self.remember()
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.rows) // self.batch_size)
-
-    @property
-    def total(self) -> int:
-        """Number of updates of the whole run."""
-        return self.n_epochs * self.steps_per_epoch
 
     def remember(self) -> None:
         """Keep the weights and the numbers of updates and epochs, for `go_back`."""
@@ -103,8 +47,7 @@ class _Run:
     def go_back(self) -> None:
         """Return to the weights and the numbers of the last `remember`."""
         self.vae.updates, self.vae.epochs = self._good_counts
-        with self.network.arena.gate.writing:
-            np.copyto(self.network.parameters, self._good_values)
+        self.network.overwrite(self._good_values)
 
     def go_back_if_spoilt(self, kind: type[BaseException] | None, *_: object) -> None:
         """After an exception, `go_back` from weights that are not finite: Ctrl-C may come before
@@ -117,7 +60,7 @@ class _Run:
 
         Returns
         -------
-        ndarray of shape (4 + 2Z,), or None
+        ndarray or None
             The epoch's totals; None where a callback has stopped the training within it.
 
         Raises
@@ -128,19 +71,19 @@ class _Run:
         vae, n_rows = self.vae, len(self.rows)
         order = np.empty(n_rows, np.int64)
         kernels.permutation(order, vae.seed, kernels.STREAM_ORDER, vae.epochs)
-        totals = engine.new_totals(vae.n_latent)
+        sums = engine.new_totals(vae.n_latent)
         run_length = self.network.steps_per_call(self.batch_size)
         for first in range(0, self.steps_per_epoch, run_length):
             n_steps = min(run_length, self.steps_per_epoch - first)
-            n_finished = self._train_steps(order, first, n_steps, totals)
-            self._check_finite(epoch, first + n_finished, float(totals[0]))
+            n_finished = self._train_steps(order, first, n_steps, sums)
+            self._check_finite(epoch, first + n_finished, engine.read_totals(sums).loss)
             n_done = min((first + n_steps) * self.batch_size, n_rows)
-            for listener in self.listeners:
+            for listener in self.settings.listeners:
                 listener.on_batch(vae, epoch, n_done)
             if vae.stop_training and n_done < n_rows:
                 return None
         vae.epochs += 1
-        return totals
+        return sums
 
     def _check_finite(self, epoch: int, step: int, loss: float) -> None:
         """Go back and raise a FloatingPointError unless loss, weights and moments are finite.
@@ -169,29 +112,29 @@ class _Run:
         )
 
     def _train_steps(
-        self, order: NDArray[np.int64], first: int, n_steps: int, totals: NDArray[np.float64]
+        self, order: NDArray[np.int64], first: int, n_steps: int, sums: NDArray[np.float64]
     ) -> int:
         """Run steps of training; return how many were done, fewer only if the loss is not finite.
 
         The model's count of updates goes up with the weights, inside the kernels: it is right
         wherever an exception comes.
         """
-        vae, before = self.vae, self.vae.updates
+        vae, settings, before = self.vae, self.settings, self.vae.updates
         if vae.network is not self.network:
             raise RuntimeError("the model was replaced while `fit` trained it")
         run = engine.Training(
             first_step=first,
             n_steps=n_steps,
             batch_size=self.batch_size,
-            optimizer=optimizers.code(self.optimizer),
-            hyper=self.optimizer.hyper,
-            learning_rates=schedules.rates(self.schedule, self.n_updates, n_steps, self.total),
+            optimizer=optimizers.code(settings.optimizer),
+            hyper=settings.optimizer.hyper,
+            learning_rates=schedules.rates(settings.schedule, self.n_updates, n_steps, self.total),
             updates_before=self.n_updates,
             draws=vae.update_count,
             reconstruction_weight=vae.reconstruction_weight,
             beta=vae.beta,
-            clip_norm=self.clip_norm,
-            totals=totals,
+            clip_norm=settings.clip_norm,
+            totals=sums,
         )
         self.network.train(
             self.rows,
@@ -206,99 +149,72 @@ class _Run:
         return n_finished
 
 
-def fit(
-    vae: VAE,
-    data: Any,
-    *,
-    epochs: int,
-    batch_size: int,
-    learning_rate: float | Schedule,
-    optimizer: str | Optimizer,
-    validation: Any,
-    clip_norm: float | None,
-    callbacks: Any,
-    verbose: bool,
-    n_threads: int | None,
-) -> History:
+def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments."""
-    n_epochs = checks.integer(epochs, "epochs")
-    batch_size = checks.integer(batch_size, "batch_size")
-    schedule = schedules.resolve(learning_rate)
-    chosen = optimizers.resolve(optimizer)
-    clip = 0.0 if clip_norm is None else checks.number(clip_norm, "clip_norm", positive=True)
-    listeners = callbacks_module.resolve(callbacks, verbose)
     rows = vae.check_rows(data, "data", "training")
     held_out = None
     if validation is not None:
         held_out = vae.check_rows(validation, "validation", "validation")
-    with vae.in_fit, _threads(n_threads):
-        run = _Run(
-            vae, rows, n_epochs, min(batch_size, len(rows)), chosen, schedule, clip, listeners
-        )
-        schedules.rates(schedule, 0, 1, run.total)
-        schedules.rates(schedule, run.total - 1, 1, run.total)
-        _compile(vae, verbose)
+    with vae.in_fit, _threads(settings.n_threads):
+        run = _Run(vae, rows, settings)
+        schedules.rates(settings.schedule, 0, 1, run.total)
+        schedules.rates(settings.schedule, run.total - 1, 1, run.total)
+        _compile(vae, settings.verbose)
         vae.stop_training = False
         vae.history = History()
-        _start_output_bias(vae, rows)
+        vae.start_output_bias(rows)
         return _train(run, held_out, vae.history)
 
 
 def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> History:
     """Train epoch after epoch, and report each."""
-    vae = run.vae
+    vae, n_epochs, listeners = run.vae, run.settings.epochs, run.settings.listeners
     with ExitStack() as ending:
-        for listener in reversed(run.listeners):
+        for listener in reversed(listeners):
             ending.callback(listener.on_train_end, vae, history)
         ending.push(run.go_back_if_spoilt)
-        for listener in run.listeners:
-            listener.on_train_begin(vae, run.n_epochs, len(run.rows))
-        for epoch in range(1, run.n_epochs + 1):
+        for listener in listeners:
+            listener.on_train_begin(vae, n_epochs, len(run.rows))
+        for epoch in range(1, n_epochs + 1):
             if vae.stop_training:
                 break
             start = time.perf_counter()
-            totals = run.train_epoch(epoch)
+            sums = run.train_epoch(epoch)
             seconds = time.perf_counter() - start
-            if totals is None:
+            if sums is None:
                 break
-            figures = _training_figures(totals, seconds) | _validation_figures(vae, held_out)
+            figures = _training_figures(sums, seconds) | _validation_figures(vae, held_out)
             val_loss = figures.get("val_loss", 0.0)
             if not np.isfinite(val_loss):
                 run.fail(epoch, run.steps_per_epoch, f"the validation loss became {val_loss}")
             history.append(figures)
-            for listener in run.listeners:
+            for listener in listeners:
                 listener.on_epoch_end(vae, epoch, figures)
             run.remember()
     return history
 
 
-def _training_figures(totals: NDArray[np.float64], seconds: float) -> dict[str, float]:
-    """The figures of an epoch from its totals: means over its rows."""
-    loss, reconstruction, kl, n_rows = (float(value) for value in totals[:4])
-    mean_sum, square_sum = np.split(totals[4:], 2)
+def _training_figures(sums: NDArray[np.float64], seconds: float) -> dict[str, float]:
+    """The figures of an epoch: means over its rows."""
+    loss, reconstruction, kl, n_rows, means, squares = engine.read_totals(sums)
     return {
         "loss": loss / n_rows,
         "elbo": -(reconstruction + kl) / n_rows,
         "reconstruction": reconstruction / n_rows,
         "kl": kl / n_rows,
-        "active_units": active_units(latent_variance(mean_sum, square_sum, n_rows)),
+        "active_units": active_units(latent_variance(means, squares, n_rows)),
         "seconds": seconds,
         "samples_per_second": n_rows / seconds,
     }
 
 
-def _validation_figures(vae: VAE, held_out: NDArray[Any] | None) -> dict[str, float]:
+def _validation_figures(vae: Trainable, held_out: NDArray[Any] | None) -> dict[str, float]:
     """The figures on the validation rows, none without them."""
     if held_out is None:
         return {}
-    per_row = vae.network.evaluate(held_out, 1, vae.seed)
-    reconstruction, kl = float(per_row[0].mean()), float(per_row[1].mean())
-    return {
-        "val_loss": vae.reconstruction_weight * reconstruction + vae.beta * kl,
-        "val_elbo": -(reconstruction + kl),
-        "val_reconstruction": reconstruction,
-        "val_kl": kl,
-    }
+    elbo = mean_elbo(*vae.network.evaluate(held_out, 1, vae.seed))
+    figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
+    return {"val_loss": loss_of(vae, elbo)} | figures
 
 
 def _all_finite(values: NDArray[Any]) -> bool:
@@ -319,22 +235,10 @@ def _threads(n_threads: int | None) -> Iterator[None]:
         kernels.set_num_threads(before)
 
 
-def _compile(vae: VAE, verbose: bool) -> None:
+def _compile(vae: Trainable, verbose: bool) -> None:
     """Compile the kernels ahead, and say so, where no machine code of them exists yet."""
     if kernels.is_compiled():
         return
     if verbose:
         print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
     kernels.warmup((vae.dtype,))
-
-
-def _start_output_bias(vae: VAE, rows: NDArray[Any]) -> None:
-    """Before a Bernoulli model's first update, set an output bias of 0 to the mean's logit.
-
-    The means are clipped to [0.001, 0.999]. A bias that was set by hand or loaded stays.
-    """
-    output = vae.decoder.layers[-1]
-    if vae.likelihood != "bernoulli" or vae.updates > 0 or output.bias.any():
-        return
-    mean = np.clip(vae.network.column_means(rows), *BIAS_MEAN_RANGE)
-    output.bias = np.log(mean / (1 - mean))

@@ -1,4 +1,4 @@
-"""A network: its parameters in one arena, its layer table, and the passes over rows.
+"""A network: its parameters in one array, its layer table, and the passes over rows.
 
 What a VAE is made of, without names, files or checks (callers validate). Rows are samples; all
 passes work in chunks of rows, so that a million rows need no million rows of workspace.
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from . import kernels
-from .arena import Arena
-from .kernels import engine
-from .value import Value
+from fastvae import kernels
+from fastvae.kernels import engine
+from fastvae.model.guards import Gate
+from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
 _FLOP_PER_CALL = 1e10  # 50 to 100 ms on two cores at 100 to 200 GFLOP/s, half a second at 20
@@ -41,6 +41,15 @@ class Network(Value):
     likelihood : str
         A name of `kernels.LIKELIHOODS`.
     dtype : float32 or float64
+
+    Attributes
+    ----------
+    table : ndarray of int64
+        The layer table, see `kernels.layer_table`.
+    parameters : ndarray, one-dimensional
+        All weights and biases, as the kernels lay them out; zeros at first.
+    gate : Gate
+        Passes over rows read through it; who changes `parameters` writes through it.
     """
 
     def __init__(
@@ -54,8 +63,9 @@ class Network(Value):
         self.layers = tuple(layers)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.arena = Arena(layers, dtype)
-        self.table = self.arena.table
+        self.table = engine.layer_table(layers, dtype)
+        self.parameters = engine.new_arena(self.table, dtype)
+        self.gate = Gate()
         self.n_features = int(self.table["n_in"][0])
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
@@ -85,22 +95,32 @@ class Network(Value):
 
     # --- parameters ---------------------------------------------------------------------
 
-    @property
-    def parameters(self) -> np.ndarray:
-        """All weights and biases, as the kernels lay them out, one-dimensional."""
-        return self.arena.values
-
     def read_dense(
-        self, layer: int, first: int = 0, n_out: int | None = None
+        self,
+        layer: int,
+        first: int = 0,
+        n_out: int | None = None,
+        values: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`."""
-        return self.arena.read(layer, first, n_out)
+        """Copy weights (n_out, n_in) and biases (n_out,) of a layer's outputs from `first`.
+
+        Those of `values`, an array laid out like the parameters, if it is given.
+        """
+        with self.gate.reading:
+            values = self.parameters if values is None else values
+            return engine.read_dense(self.table, values, layer, first, n_out)
 
     def write_dense(
         self, layer: int, weight: np.ndarray | None, bias: np.ndarray | None, first: int = 0
     ) -> None:
         """Store weights and biases of a layer's outputs from `first`; None leaves a part."""
-        self.arena.write(layer, weight, bias, first)
+        with self.gate.writing:
+            engine.write_dense(self.table, self.parameters, layer, weight, bias, first)
+
+    def overwrite(self, values: np.ndarray) -> None:
+        """Replace all parameters by those of an array laid out like them."""
+        with self.gate.writing:
+            np.copyto(self.parameters, values)
 
     def new_arena(self) -> np.ndarray:
         """Return a zeroed arena of the parameters' layout, for moments or gradients."""
@@ -140,7 +160,7 @@ class Network(Value):
             work.set(draws_noise=True, seed=seed, stream=kernels.STREAM_EVALUATION)
             order = np.arange(len(X))
             values = self.parameters
-            with self.arena.gate.reading:
+            with self.gate.reading:
                 for chunk, first in enumerate(range(0, len(X), work.n_rows)):
                     n = min(work.n_rows, len(X) - first)
                     work.set(element=first * self.n_latent)
@@ -208,7 +228,7 @@ class Network(Value):
             program = getattr(work.passes, name)
             n_chunks = -(-len(data) // work.n_rows)
             run_length = self.steps_per_call(work.n_rows)
-            with self.arena.gate.reading:
+            with self.gate.reading:
                 for first in range(0, n_chunks, run_length):
                     n_steps = min(run_length, n_chunks - first)
                     work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
@@ -246,7 +266,7 @@ class Network(Value):
         work.take(X, skip_zeros=skip_zeros)
         work.set(draws_noise=True, seed=seed)
         try:
-            with self.arena.gate.writing:
+            with self.gate.writing:
                 work.train((self.parameters, *moments, gradient), order, run)
         finally:
             work.release()
@@ -274,10 +294,10 @@ class Network(Value):
             reconstruction_weight=reconstruction_weight,
             beta=beta,
         )
-        with self.arena.gate.reading:
+        with self.gate.reading:
             work.train((self.parameters, *[gradient] * 3), np.arange(n), run)
-        loss, reconstruction, kl = (float(total) / n for total in run.totals[:3])
-        return loss, reconstruction, kl, gradient
+        totals = engine.read_totals(run.totals)
+        return totals.loss / n, totals.reconstruction / n, totals.kl / n, gradient
 
     def steps_per_call(self, batch_size: int) -> int:
         """Return a number of steps that keeps one call well under a second."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import ArrayLike
 
-from fastvae.foreign import as_array
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from fastvae.checks import as_array
 
 
 def interpolate(
@@ -52,8 +48,7 @@ def interpolate(
         weight_start = np.where(on_circle, np.sin((1.0 - t) * angle) / safe, weight_start)
         weight_end = np.where(on_circle, np.sin(t * angle) / safe, weight_end)
     path = weight_start * start + weight_end * end
-    dtype = np.result_type(start, np.float32)
-    return np.asarray(path, dtype=dtype)
+    return np.asarray(path, dtype=np.result_type(start, np.float32))
 
 
 def principal_components(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,18 +10,16 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from fastvae.foreign import as_array
-from fastvae.writing import write_file
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from fastvae.checks import as_array
+from fastvae.files.writing import write_file
 
 # Ten colours that stay distinct under colour vision deficiencies (Petroff 2021, arXiv:2107.02270).
 PALETTE = (
@@ -138,13 +136,6 @@ def check_suffix(path: str | Path, known: Sequence[str]) -> Path:
     return path
 
 
-def as_floats(rows: np.ndarray) -> np.ndarray:
-    """Rows as the model sees them: uint8 pixels divided by 255, other types as float32."""
-    if rows.dtype == np.uint8:
-        return rows.astype(np.float32) / np.float32(255)
-    return rows.astype(np.float32, copy=False)
-
-
 def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
     """Height and width of an image of `n_features` pixels; see `tile_images`."""
     if image_shape is None:
@@ -189,14 +180,11 @@ def draw_image(
     need at the left and at the bottom of new axes.
     """
     if ax is None:
-        height, width = image.shape
-        ax = _new_image_axes(height, width, *margins)
+        ax = _new_image_axes(image.shape[0], image.shape[1], *margins)
     shades = colormaps["gray"].with_extremes(bad=_GAP)
     ax.imshow(image, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="nearest")
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
     return ax
 
 

@@ -9,23 +9,21 @@ it has), ``test.json`` (the final evaluation) and the pictures ``reconstructions
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastvae import plain
-from fastvae.callbacks import Callback
-from fastvae.storage import RUN_MODEL
-from fastvae.writing import write_file
+import numpy as np
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from fastvae.vae import VAE
+from fastvae.checks import plain
+from fastvae.files.storage import RUN_MODEL
+from fastvae.files.writing import is_writable, write_file
+from fastvae.model.vae import VAE
+from fastvae.training.callbacks import Callback
 
 ROOT = Path("runs")
 HISTORY = "history.csv"
@@ -83,7 +81,8 @@ class Run(Callback):
         is_new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
+            if not is_writable(folder):
+                raise PermissionError(os.strerror(errno.EACCES))
         except OSError as error:
             raise _unwritable(folder, error) from error
         return cls(folder, is_new)
@@ -148,8 +147,7 @@ class Run(Callback):
         """
         from fastvae import plots
 
-        drawn = plots.reconstructions(vae, images)
-        plots.save_figure(drawn, self.folder / "reconstructions.png")
+        plots.save_figure(plots.reconstructions(vae, images), self.folder / "reconstructions.png")
         plots.save_figure(plots.samples(vae, seed=seed), self.folder / "samples.png")
         plots.save_figure(plots.losses(history), self.folder / "loss.png")
 
@@ -192,5 +190,4 @@ def _next_free(dataset_name: str) -> Path:
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
-    reason = error.strerror or str(error)
-    return type(error)(f"output folder {folder} cannot be written: {reason}")
+    return type(error)(f"output folder {folder} cannot be written: {error.strerror or error}")

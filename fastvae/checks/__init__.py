@@ -1,0 +1,31 @@
+"""Checks of what the user gives: each error says what was given and what was expected.
+
+Every public method checks its arguments here before it changes anything.
+"""
+
+from fastvae.checks.arrays import UINT8, finite, layer_input, parameter, rows
+from fastvae.checks.foreign import as_array, as_labels, is_one_row
+from fastvae.checks.naming import public
+from fastvae.checks.scalars import MAX_COUNT, MAX_SEED, choice, count, dtype, integer, number, seed
+from fastvae.checks.scales import as_floats
+
+__all__ = [
+    "MAX_COUNT",
+    "MAX_SEED",
+    "UINT8",
+    "as_array",
+    "as_floats",
+    "as_labels",
+    "choice",
+    "count",
+    "dtype",
+    "finite",
+    "integer",
+    "is_one_row",
+    "layer_input",
+    "number",
+    "parameter",
+    "public",
+    "rows",
+    "seed",
+]

@@ -1,0 +1,71 @@
+"""The command line: its options, and the way from an error to one line on stderr.
+
+What the commands do stands in `fastvae.commands`; those modules are imported when their command
+runs, so that ``fastvae --help`` waits neither for numba nor for matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from fastvae.commands.interrupt import INTERRUPTED, interruptible
+from fastvae.commands.parser import build_parser
+
+FAILURE = 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments; by default those of the process.
+
+    Returns
+    -------
+    int
+        Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+    """
+    try:
+        args = build_parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    module, function = args.run.split(":")
+    try:
+        with interruptible(lambda: "stopped"), warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            command = importlib.import_module(f"fastvae.commands.{module}")
+            return int(getattr(command, function)(args) or 0)
+    except KeyboardInterrupt as interrupt:
+        print(f"fastvae: {str(interrupt) or 'stopped'}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone. Python would complain once more when it
+        # flushes standard output at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except (ArithmeticError, ValueError, OSError, MemoryError) as error:
+        print(f"fastvae: error: {_message(error)}", file=sys.stderr)
+        return FAILURE
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Write a warning as one line, without the place in the code."""
+    print(f"fastvae: warning: {message}", file=sys.stderr)
+
+
+def _message(error: Exception) -> str:
+    """The error in one line: OSErrors of Python itself without their number."""
+    if isinstance(error, OSError) and error.strerror:
+        text = error.strerror
+        if error.filename is not None:
+            text = f"{error.filename}: {text}"
+    else:
+        text = str(error) or type(error).__name__
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "; ".join(lines).replace(":; ", ": ")

@@ -1,0 +1,1 @@
+"""Models as bytes: the package's own files, the seed's folders, and how anything is written."""

@@ -1,0 +1,52 @@
+"""The printed summary of a model: its layers, their shapes and parameter counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fastvae.files.seed_format import PRINTED_ACTIVATIONS
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.sampler import Sampler
+
+
+def dense_summary(layer: Dense) -> str:
+    """The block that describes one layer."""
+    title = f"DENSE {layer.n_in} -> {layer.n_out} [{PRINTED_ACTIVATIONS[layer.activation]}]"
+    rule = "-" * (len(title) + 1)
+    return "\n".join(
+        [
+            rule,
+            title,
+            rule,
+            f"Total parameters: {layer.n_parameters}",
+            f"---> WEIGHTS: ({layer.n_out}, {layer.n_in})",
+            f"---> BIASES: ({layer.n_out},)",
+            rule,
+        ]
+    )
+
+
+def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP) -> str:
+    """The summary of a whole model."""
+    layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
+    return "\n\n".join(
+        [
+            "-" * 20 + " VARIATIONAL AUTOENCODER (VAE) " + "-" * 20,
+            f"TOTAL PARAMETERS = {sum(layer.n_parameters for layer in layers)}",
+            _part("ENCODER", _numbered(encoder)),
+            _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
+            _part("DECODER", _numbered(decoder)),
+            "-" * 70,
+        ]
+    )
+
+
+def _numbered(layers: Iterable[Dense]) -> list[tuple[str, Dense]]:
+    return [(f"{number}.", layer) for number, layer in enumerate(layers, start=1)]
+
+
+def _part(name: str, layers: list[tuple[str, Dense]]) -> str:
+    """One of the three parts: a headline and its layers' blocks."""
+    headline = f"{'#' * 15}\n#   {name}   #\n{'#' * 15}"
+    blocks = [f" *** {title} Layer: ***\n{dense_summary(layer)}" for title, layer in layers]
+    return "\n\n".join([headline, *blocks])

@@ -1,0 +1,739 @@
+"""The variational autoencoder: what it is made of, its passes, its figures and its files.
+
+Letters: B batch rows, I features, H outputs of the encoder, Z latents. Rows are samples, losses
+are in nats per sample.
+
+References
+----------
+Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from fastvae import checks, kernels
+from fastvae.checks import is_one_row, plain, public, scales
+from fastvae.data.rows import Rows, Use, taken
+from fastvae.files import seed_format, storage
+from fastvae.model import assembly, defaults
+from fastvae.model.guards import DrawCounter, Exclusive
+from fastvae.model.layers import MLP, Dense
+from fastvae.model.network import Network
+from fastvae.model.sampler import Sampler
+from fastvae.model.summary import vae_summary
+from fastvae.model.value import Seeded, Value
+from fastvae.training import defaults as training_defaults
+from fastvae.training import loop, optimizers, schedules
+from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
+from fastvae.training.history import History
+from fastvae.training.settings import Settings
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
+_SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
+_OUTPUT_MEANS = (0.001, 0.999)
+_BUSY = (
+    "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
+    "or copied by another thread; wait until `fit` has returned, or use another model"
+)
+
+
+@public
+class Losses(NamedTuple):
+    """What is minimised, reconstruction_weight * reconstruction + beta * kl, and its parts."""
+
+    loss: float
+    reconstruction: float
+    kl: float
+
+
+@public
+class VAE(Seeded, Value):
+    """A variational autoencoder of dense layers.
+
+    Parameters
+    ----------
+    encoder : MLP, optional
+        From the features to the sampler's inputs.
+    sampler : Sampler, optional
+        Draws the latent.
+    decoder : MLP, optional
+        From the latent to the features. Without the three the VAE is empty: `load` fills it.
+    likelihood : str
+        "bernoulli": p(x | z) with the decoder's outputs as means; the last activation must be
+        sigmoid, and the loss is computed from the logits. "gaussian": the reconstruction loss is
+        ||x - x_hat||^2, without constants.
+    beta, reconstruction_weight : float
+        Minimised is reconstruction_weight * reconstruction + beta * kl. The Gaussian likelihood of
+        variance sigma^2 is reconstruction_weight = 1 / (2 sigma^2).
+    dtype : dtype
+        float32, the working type, or float64, in which gradients are verified.
+    seed : int
+        Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64).
+
+    Attributes
+    ----------
+    seed : int
+        As given.
+    epochs, updates : int
+        How many the model has been trained for.
+    card : dict
+        A free-form model card of plain JSON data, saved with the model.
+    history : History or None
+        What the last `fit` measured, up to where it ended, whatever ended it.
+    stop_training : bool
+        `fit` sets it to False when it begins; a callback that sets it to True ends the training
+        after the present run of updates. An epoch that is cut short so has no entry in the history.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the parts do not fit each other, or an argument is not what it must be.
+
+    Notes
+    -----
+    Weights start as `Dense` says and biases at 0, except for layers whose weights were
+    assigned before; the output bias of a Bernoulli decoder is set to the logit of the training
+    mean before the first update.
+
+    A log-variance counts within [-30, 20]: beyond a bound b the standard deviation stays
+    exp(b / 2), and the KL divergence goes on along its tangent, kl(b) + kl'(b) (log_var - b), whose
+    slope brings log_var back.
+
+    References
+    ----------
+    Kingma & Welling (2014), eq. 10; for beta: Higgins et al. (2017), "beta-VAE", eq. 4.
+    """
+
+    _OWN = frozenset(
+        {
+            "_likelihood",
+            "_beta",
+            "_reconstruction_weight",
+            "_dtype",
+            "_seed",
+            "_epochs",
+            "_update_count",
+            "_card",
+            "_prior_draws",
+            "_in_fit",
+            "_parts",
+        }
+    )
+
+    def __init__(
+        self,
+        encoder: MLP | None = None,
+        sampler: Sampler | None = None,
+        decoder: MLP | None = None,
+        *,
+        likelihood: str = defaults.LIKELIHOOD,
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
+    ) -> None:
+        self._likelihood = checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
+        self.beta = beta
+        self.reconstruction_weight = reconstruction_weight
+        self._dtype = checks.dtype(dtype)
+        self.seed = seed
+        self.epochs = 0
+        self._update_count = np.zeros(1, np.int64)
+        self.card = {}
+        self.stop_training = False
+        self.history: History | None = None
+        self._prior_draws = DrawCounter()
+        self._in_fit = Exclusive(_BUSY)
+        self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
+        if encoder is None and sampler is None and decoder is None:
+            return
+        if (
+            not isinstance(encoder, MLP)
+            or not isinstance(sampler, Sampler)
+            or not isinstance(decoder, MLP)
+        ):
+            given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
+            raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        self._join(encoder, sampler, decoder)
+        sampler.seed = self.seed
+
+    def _join(self, encoder: MLP, sampler: Sampler, decoder: MLP) -> None:
+        network = assembly.join(
+            encoder,
+            sampler,
+            decoder,
+            likelihood=self.likelihood,
+            dtype=self.dtype,
+            seed=self.seed,
+        )
+        self._parts = encoder, sampler, decoder, network
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._in_fit.is_taken_elsewhere:
+            raise RuntimeError(_BUSY)
+        return (
+            self.others()
+            | {name: getattr(self, name) for name in _SAVED_SETTINGS}
+            | {
+                "dtype": self.dtype.name,
+                "prior_draws": self._prior_draws.taken,
+                "parts": None if self._parts is None else self._parts[:3],
+            }
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take the class's own part out of the state."""
+        settings = {name: state.pop(name) for name in (*_BUILDING_SETTINGS, "dtype")}
+        VAE.__init__(self, **settings)
+        self._card = state.pop("card")  # may have been changed in place; `save` checks it
+        self._prior_draws = DrawCounter(state.pop("prior_draws"))
+        joined = state.pop("parts")
+        if joined is not None:
+            self._join(*joined)
+
+    @classmethod
+    def from_sizes(
+        cls,
+        n_features: int = 784,
+        hidden: Sequence[int] = defaults.HIDDEN,
+        n_latent: int = defaults.N_LATENT,
+        activation: str = defaults.ACTIVATION,
+        output_activation: str | None = None,
+        *,
+        likelihood: str = defaults.LIKELIHOOD,
+        beta: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        dtype: DTypeLike = np.float32,
+        seed: int = 0,
+    ) -> Self:
+        """Build a VAE from its sizes; the decoder mirrors the encoder.
+
+        Parameters
+        ----------
+        n_features : int
+            Number of features I.
+        hidden : sequence of int
+            Sizes of the encoder's layers, at least one.
+        n_latent : int
+            Number of latents Z.
+        activation : str
+            Activation of all layers but the sampler's and the last.
+        output_activation : str, optional
+            Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for the
+            Gaussian unless another is asked for.
+        likelihood, beta, reconstruction_weight, dtype, seed
+            See the class.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a size, a name or a number is not what it must be.
+        """
+        encoder, sampler, decoder = assembly.from_sizes(
+            n_features, hidden, n_latent, activation, output_activation, likelihood, dtype
+        )
+        return cls(
+            encoder,
+            sampler,
+            decoder,
+            likelihood=likelihood,
+            beta=beta,
+            reconstruction_weight=reconstruction_weight,
+            dtype=dtype,
+            seed=seed,
+        )
+
+    @property
+    def encoder(self) -> MLP:
+        """The layers from the features to the sampler."""
+        return self._filled()[0]
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler; its `sample` is the latent drawn by the last `feedforward`."""
+        return self._filled()[1]
+
+    @property
+    def decoder(self) -> MLP:
+        """The layers from the latent to the features."""
+        return self._filled()[2]
+
+    @property
+    def network(self) -> Network:
+        """The parameters and the passes over rows, on the kernels; validates nothing."""
+        return self._filled()[3]
+
+    @property
+    def likelihood(self) -> str:
+        """Name of the likelihood: "bernoulli" or "gaussian"."""
+        return self._likelihood
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters and of all results: float32 or float64."""
+        return self._dtype
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL divergence in the loss."""
+        return self._beta
+
+    @beta.setter
+    def beta(self, value: float) -> None:
+        self._beta = checks.number(value, "beta")
+
+    @property
+    def reconstruction_weight(self) -> float:
+        """Weight of the reconstruction in the loss."""
+        return self._reconstruction_weight
+
+    @reconstruction_weight.setter
+    def reconstruction_weight(self, value: float) -> None:
+        self._reconstruction_weight = checks.number(value, "reconstruction_weight")
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs the model has been trained for."""
+        return self._epochs
+
+    @epochs.setter
+    def epochs(self, value: int) -> None:
+        self._epochs = checks.count(value, "epochs")
+
+    @property
+    def updates(self) -> int:
+        """How many updates the model has been trained for, counted by the kernels themselves."""
+        return int(self.update_count[0])
+
+    @updates.setter
+    def updates(self, value: int) -> None:
+        self.update_count[0] = checks.count(value, "updates")
+
+    @property
+    def update_count(self) -> NDArray[np.int64]:
+        """The number of updates where the kernels count it, shape (1,)."""
+        return self._update_count
+
+    @property
+    def in_fit(self) -> Exclusive:
+        """What `fit` is in while it trains the model."""
+        return self._in_fit
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card: plain JSON data, saved with the model. Assigning one copies it."""
+        return self._card
+
+    @card.setter
+    def card(self, value: Mapping[str, Any]) -> None:
+        self._card = plain.mapping(value, "card")
+
+    @property
+    def n_features(self) -> int:
+        """Number of features I."""
+        return self.encoder.layers[0].n_in
+
+    @property
+    def n_latent(self) -> int:
+        """Number of latents Z."""
+        return self.sampler.n_latent
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights and biases."""
+        return sum(layer.n_parameters for layer in self.named_layers().values())
+
+    def named_layers(self) -> dict[str, Dense]:
+        """The layers by the names that gradients and model files use: encoder.0, sampler.mean."""
+        named = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder)}
+        named |= {"sampler.mean": self.sampler.mean, "sampler.log_var": self.sampler.log_var}
+        return named | {f"decoder.{i}": layer for i, layer in enumerate(self.decoder)}
+
+    def fit(
+        self,
+        data: Rows,
+        *,
+        epochs: int,
+        batch_size: int = training_defaults.BATCH_SIZE,
+        learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
+        optimizer: str | optimizers.Optimizer = training_defaults.OPTIMIZER,
+        validation: Rows | None = None,
+        clip_norm: float | None = None,
+        callbacks: Sequence[Any] = (),
+        verbose: bool = True,
+        n_threads: int | None = None,
+    ) -> History:
+        """Train on rows, in a new order each epoch; the last, smaller batch is trained too.
+
+        A second `fit` continues from the weights with fresh moments, orders and noise. The
+        result is bit for bit the same for every number of threads, and whatever array of the same
+        values the rows come in.
+
+        Parameters
+        ----------
+        data : array_like of shape (n, n_features), or Dataset
+            Rows, or a data set whose training rows are taken. uint8 means pixels
+            (value / 255), and is refused where its largest value is 1. Memory-mapped, strided
+            and read-only arrays are read in place. DataFrames (pandas, polars), CPU tensors and
+            masked arrays are taken too, unless a value is missing or masked.
+        epochs : int
+            Number of passes over the rows.
+        batch_size : int
+            Rows per update.
+        learning_rate : float or callable
+            A number, or a schedule: a function of (step, total), see `fastvae.schedules`.
+        optimizer : str or Adam, RMSprop, SGD
+            The optimiser, or its name: "adam", "rmsprop", "sgd".
+        validation : array_like of shape (n, n_features), or Dataset, optional
+            Rows to evaluate after each epoch; of a data set the test rows, or where it has none
+            the training rows.
+        clip_norm : float, optional
+            Largest norm of the gradient of all parameters taken together; longer ones are scaled
+            down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
+            networks", algorithm 1).
+        callbacks : sequence of Callback or function
+            See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
+            epoch.
+        verbose : bool
+            Show a progress bar on a terminal, and a line per epoch.
+        n_threads : int, optional
+            Number of threads for this fit.
+
+        Returns
+        -------
+        History
+            A mapping of lists with one entry per epoch; it is `history` too, also after an
+            exception.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be (errors about one value name its row and
+            column); nothing has changed then.
+        FloatingPointError
+            If the loss (also that of the validation rows), the weights or the optimiser's
+            moments are no longer finite; epoch and step are named. Weights, `updates` and
+            `epochs` are then those of the end of the last good epoch, or of the start.
+        RuntimeError
+            If the model is being trained already.
+        KeyboardInterrupt
+            On Ctrl-C, within a second; the weights are those after the last finished update.
+
+        Warns
+        -----
+        UserWarning
+            If uint8 rows are dark (no value above 63), or the columns of rows for the Gaussian
+            likelihood have huge or very different scales.
+
+        Notes
+        -----
+        A callback sees the model itself, between two runs of updates. It may read it in every way,
+        copy, pickle and save it, train another model, set `stop_training`, raise, and set weights,
+        biases, `beta`, `reconstruction_weight`, `seed`, `updates` and `card`: the next update goes
+        by them. A schedule is asked for its rates before each run of updates. `fit` and `load` on
+        the model that is being trained are RuntimeErrors, and its parts cannot be replaced.
+
+        Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
+        `sample`, `feedforward`, `gradients`, `save`): each call sees the weights as they are
+        between two runs of updates. To `fit`, `load`, copy or pickle it there is a RuntimeError.
+        """
+        settings = Settings(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            clip_norm=clip_norm,
+            callbacks=callbacks,
+            verbose=verbose,
+            n_threads=n_threads,
+        )
+        return loop.fit(self, data, validation, settings)
+
+    def encode(self, X: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
+
+        The log-variance is the one that is used: within [-30, 20].
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not what the model takes.
+        """
+        mean, log_var = self.network.encode(self.check_rows(X))
+        return (mean[0], log_var[0]) if is_one_row(X) else (mean, log_var)
+
+    def decode(self, Z: ArrayLike) -> NDArray[Any]:
+        """Return the means of p(x | z), shape (B, I) or (I,).
+
+        Parameters
+        ----------
+        Z : array_like, shape (B, Z) or (Z,)
+            Latents.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If Z is no finite real array of that shape.
+        """
+        latents = checks.rows(Z, "Z", self.n_latent, self.dtype)
+        means = self.network.decode(np.ascontiguousarray(latents, self.dtype))
+        return means[0] if is_one_row(Z) else means
+
+    def reconstruct(self, X: Rows) -> NDArray[Any]:
+        """Return the decoded posterior means, shape (B, I) or (I,).
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If X is not what the model takes.
+        """
+        means = self.network.reconstruct(self.check_rows(X))
+        return means[0] if is_one_row(X) else means
+
+    def feedforward(self, x: Rows) -> NDArray[Any]:
+        """Draw a latent for each row and decode it; `sampler.sample` is the latent drawn.
+
+        Each call draws new noise; a new model of the same seed draws the same again.
+
+        Parameters
+        ----------
+        x : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
+
+        Returns
+        -------
+        ndarray, shape (B, I) or (I,)
+            Means of p(x | z).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If x is not what the model takes.
+        """
+        z = self.sampler.draw(*self.encode(x))
+        means = self.network.decode(np.atleast_2d(z))
+        return means[0] if z.ndim == 1 else means
+
+    def sample(self, n: int, seed: int | None = None) -> NDArray[Any]:
+        """Return the decoded means of `n` latents drawn from the prior N(0, I), shape (n, I).
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        seed : int, optional
+            With a seed each call returns the same; without, calls continue the model's stream.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If n or seed is not what it must be.
+        """
+        z = np.empty((checks.integer(n, "n"), self.n_latent), self.dtype)
+        if seed is None:
+            kernels.normal(z, self.seed, kernels.STREAM_PRIOR, self._prior_draws.take())
+        else:
+            kernels.normal(z, checks.seed(seed), kernels.STREAM_PRIOR, 0)
+        return self.network.decode(z)
+
+    def elbo(self, X: Rows, n_samples: int = 1, seed: int = 0, per_sample: bool = False) -> Elbo:
+        """Return the evidence lower bound and its parts, in nats.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
+        n_samples : int
+            Latents drawn per row; the reconstruction loss is their mean, the KL needs none.
+        seed : int
+            Seed of these draws.
+        per_sample : bool
+            Return an array of shape (B,) for each figure instead of means over the rows.
+
+        Returns
+        -------
+        Elbo
+            Named tuple (elbo, reconstruction, kl) with elbo = -(reconstruction + kl).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be.
+
+        References
+        ----------
+        Kingma & Welling (2014), eq. 7 and appendix B.
+        """
+        n_samples = checks.integer(n_samples, "n_samples")
+        rows = self.check_rows(X)
+        per_row = self.network.evaluate(rows, n_samples, checks.seed(seed))
+        return elbo_of(*per_row) if per_sample else mean_elbo(*per_row)
+
+    def gradients(
+        self, X: Rows, noise: ArrayLike | None = None
+    ) -> tuple[Losses, dict[str, NDArray[Any]]]:
+        """Return the loss of rows taken as one batch, and its gradients.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            uint8 means pixels (value / 255); of a data set the training rows are taken.
+        noise : array_like, shape (B, Z), optional
+            Standard normal noise of the latents; drawn like that of `feedforward` if missing.
+
+        Returns
+        -------
+        losses : Losses
+            Named tuple (loss, reconstruction, kl), means over the batch in nats.
+        gradients : dict of ndarray
+            Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be.
+        """
+        rows = self.check_rows(X)
+        shape = (len(rows), self.n_latent)
+        if noise is None:
+            drawn = self.sampler.noise(len(rows))
+        else:
+            drawn = checks.parameter(noise, "noise", shape, self.dtype)
+        loss, reconstruction, kl, arena = self.network.gradients(
+            rows, drawn, self.reconstruction_weight, self.beta
+        )
+        return Losses(loss, reconstruction, kl), storage.named_arrays(self._layers_in(arena))
+
+    def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
+        """Save the model, with its card, as one safetensors file or in the seed's format.
+
+        What `load` would refuse is an error, and what was written is read once before it takes
+        an old file's place. A symbolic link is followed; permissions stay.
+
+        Parameters
+        ----------
+        path : path
+            The file to write (an existing one is replaced whole), or a new folder for "seed".
+        format : str
+            "safetensors" or "seed".
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the format is unknown, a weight is not finite, the card was changed to what is no
+            plain JSON data, or it is larger than a file's header can be (100 MB); an old file
+            stays.
+        OSError
+            If the file or folder cannot be written; an old file stays.
+        """
+        if format == "safetensors" and os.fspath(path).endswith(os.sep):
+            raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
+        with self.network.gate.reading:
+            settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
+            values = self.network.parameters.copy()
+        model = storage.SavedModel(self._layers_in(values), dtype=self.dtype.name, **settings)
+        write = {"safetensors": storage.write, "seed": seed_format.write}
+        write[checks.choice(format, write, "format")](Path(path), model)
+
+    def load(self, name_or_path: str | os.PathLike[str]) -> None:
+        """Become the model that a file holds; on failure nothing changes.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+            A model file, a run folder, a folder in the seed's format, or the name of a
+            pretrained model (see `fastvae.pretrained`).
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none; the known names are listed.
+        ValueError
+            If it is truncated, corrupt, mislabelled or no model.
+        RuntimeError
+            While `fit` trains this model: load into another, and assign its layers' weights.
+        """
+        with self._in_fit:
+            path = storage.locate(name_or_path)
+            saved = (seed_format if seed_format.is_seed_folder(path) else storage).read(path)
+            with storage.explaining(path):
+                settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
+                loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
+            loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
+            vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
+
+    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+        """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
+
+        What is read otherwise than it may be meant is refused or warned of, see `scales`.
+        """
+        X, name = taken(X, name, use)
+        unit_interval = self.likelihood == "bernoulli"
+        rows = checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
+        if rows.dtype == checks.UINT8:
+            look = scales.warn_if_binary if use == "pass" else scales.check_pixels
+            look(rows, name)
+        elif use == "training" and not unit_interval:
+            scales.warn_of_scales(rows, X, name)
+        return rows
+
+    def start_output_bias(self, rows: NDArray[Any]) -> None:
+        """Before a Bernoulli model's first update, set an output bias of 0 to the mean's logit.
+
+        The means are clipped to [0.001, 0.999]. A bias that was set by hand or loaded stays.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (B, I)
+            What `check_rows` returned.
+        """
+        output = self.decoder.layers[-1]
+        if self.likelihood != "bernoulli" or self.updates > 0 or output.bias.any():
+            return
+        mean = np.clip(self.network.column_means(rows), *_OUTPUT_MEANS)
+        output.bias = np.log(mean / (1 - mean))
+
+    def __str__(self) -> str:
+        return repr(self) if self._parts is None else vae_summary(*self._parts[:3])
+
+    def __repr__(self) -> str:
+        if self._parts is None:
+            return "VAE()"
+        sizes = [self.n_features, *(layer.n_out for layer in self.encoder), self.n_latent]
+        sizes += [layer.n_out for layer in self.decoder]
+        return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
+
+    def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
+        """The layers by name, with the parameters that an array like the network's holds."""
+        return {
+            name: storage.SavedLayer(*layer.read(values), layer.activation)
+            for name, layer in self.named_layers().items()
+        }
+
+    def _filled(self) -> tuple[MLP, Sampler, MLP, Network]:
+        if self._parts is None:
+            raise ValueError(
+                "this VAE is empty: load a model into it, or build one with VAE.from_sizes(...) "
+                "or VAE(encoder, sampler, decoder)"
+            )
+        return self._parts

@@ -1,0 +1,32 @@
+"""Pictures of a variational autoencoder and of its training, drawn with matplotlib.
+
+Each function takes an optional ``ax`` (or ``figure``), makes a new one where none is given, and
+returns it. Only matplotlib's object interface is used: no display is needed, and neither
+``matplotlib.pyplot`` nor any global setting is touched. Many small images are drawn as one tiled
+image, which is faster than an Axes for each and gives a smaller file.
+"""
+
+from fastvae.plots.drawing import save_figure, tile_images
+from fastvae.plots.latents import interpolate
+from fastvae.plots.pictures import (
+    activity,
+    interpolation,
+    latent_space,
+    losses,
+    manifold,
+    reconstructions,
+    samples,
+)
+
+__all__ = [
+    "activity",
+    "interpolate",
+    "interpolation",
+    "latent_space",
+    "losses",
+    "manifold",
+    "reconstructions",
+    "samples",
+    "save_figure",
+    "tile_images",
+]

@@ -1,0 +1,135 @@
+"""What is reported of a trained model: ELBO, squared error per pixel, active units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import checks, kernels
+from fastvae.data.rows import Rows
+from fastvae.training.trainable import Trainable
+
+ACTIVE_VARIANCE = 0.01
+_CHUNK_ROWS = 4096
+
+
+@checks.public
+class Elbo(NamedTuple):
+    """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of one value per row."""
+
+    elbo: Any
+    reconstruction: Any
+    kl: Any
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of a model on rows it is evaluated on.
+
+    Attributes
+    ----------
+    n_rows : int
+        Number of rows.
+    loss : float
+        reconstruction_weight * reconstruction + beta * kl, nats per sample.
+    elbo, reconstruction, kl : float
+        elbo = -(reconstruction + kl), nats per sample.
+    mean_squared_error : float
+        Mean over rows and features of (x - x_hat)^2, x_hat decoded from the posterior mean.
+    active_units : int
+        Latents whose posterior mean has a variance above 0.01 over the rows.
+    n_latent : int
+        Number of latents.
+    """
+
+    n_rows: int
+    loss: float
+    elbo: float
+    reconstruction: float
+    kl: float
+    mean_squared_error: float
+    active_units: int
+    n_latent: int
+
+
+def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
+    """The evidence lower bound of its two parts."""
+    return Elbo(-(reconstruction + kl), reconstruction, kl)
+
+
+def mean_elbo(reconstruction: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
+    """The bound and its parts, averaged over rows."""
+    return elbo_of(float(reconstruction.mean()), float(kl.mean()))
+
+
+def loss_of(vae: Trainable, elbo: Elbo) -> float:
+    """What training minimises."""
+    return vae.reconstruction_weight * elbo.reconstruction + vae.beta * elbo.kl
+
+
+def latent_variance(
+    mean_sum: NDArray[np.float64], square_sum: NDArray[np.float64], n_rows: float
+) -> NDArray[np.float64]:
+    """Variance over rows of each latent's posterior mean, from its sum and sum of squares."""
+    mean = mean_sum / n_rows
+    return square_sum / n_rows - mean * mean
+
+
+def active_units(variance: NDArray[np.float64]) -> int:
+    """Number of latents whose posterior mean varies: Var_x(E[z | x]) > 0.01.
+
+    References
+    ----------
+    Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", section 5.
+    """
+    return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
+
+
+def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+    """Evaluate a model on rows.
+
+    Parameters
+    ----------
+    vae : VAE
+        The model.
+    X : array_like of shape (n, n_features), or Dataset
+        Rows, or a data set whose training rows are taken. uint8 means pixels (value / 255).
+    n_samples : int
+        Latents drawn per row for the reconstruction loss.
+    seed : int
+        Seed of these draws.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `VAE.elbo` does.
+    """
+    rows = vae.check_rows(X)
+    n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
+    elbo = mean_elbo(*vae.network.evaluate(rows, n_samples, seed))
+    squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = rows[start : start + _CHUNK_ROWS]
+        mean, _ = vae.network.encode(chunk)
+        x = np.empty(chunk.shape, vae.dtype)
+        kernels.gather(x, chunk, np.arange(len(chunk)))
+        squared = np.empty(len(chunk))
+        kernels.gaussian_loss(squared, vae.network.decode(mean), x)
+        squared_error += float(squared.sum())
+        mean_sum += mean.sum(axis=0, dtype=np.float64)
+        square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
+    return Evaluation(
+        n_rows=len(rows),
+        loss=loss_of(vae, elbo),
+        **elbo._asdict(),
+        mean_squared_error=squared_error / rows.size,
+        active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
+        n_latent=vae.n_latent,
+    )

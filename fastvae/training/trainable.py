@@ -1,0 +1,86 @@
+"""What training and evaluation ask of a model and of its network; a `VAE` has it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae.data.rows import Rows, Use
+from fastvae.training.history import History
+
+
+class Network(Protocol):
+    """Parameters in one array, and the passes over rows that were checked."""
+
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """All weights and biases, one-dimensional."""
+
+    @property
+    def train(self) -> Callable[..., None]:
+        """Run steps of training: see `model.network.Network.train`."""
+
+    def overwrite(self, values: NDArray[Any]) -> None:
+        """Replace all parameters, between two passes."""
+
+    def new_arena(self) -> NDArray[Any]:
+        """Zeros laid out like the parameters."""
+
+    def steps_per_call(self, batch_size: int) -> int:
+        """A number of steps that keeps one call well under a second."""
+
+    def pays_to_skip(self, X: NDArray[Any]) -> bool:
+        """Whether leaving zeros out is faster."""
+
+    def encode(self, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and log_var of the posterior, each of shape (n, Z)."""
+
+    def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
+        """Means of the likelihood, shape (n, n_features)."""
+
+    def evaluate(
+        self, X: NDArray[Any], n_samples: int, seed: int
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Reconstruction and KL per row, in nats."""
+
+
+class Trainable(Protocol):
+    """A model; what its attributes mean stands in `VAE`."""
+
+    seed: int
+    epochs: int
+    updates: int
+    beta: float
+    reconstruction_weight: float
+    history: History | None
+    stop_training: bool
+
+    @property
+    def network(self) -> Network:
+        """The parameters and the passes over rows."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters."""
+
+    @property
+    def n_latent(self) -> int:
+        """Number of latents Z."""
+
+    @property
+    def update_count(self) -> NDArray[np.int64]:
+        """The number of updates where the kernels count it, shape (1,)."""
+
+    @property
+    def in_fit(self) -> AbstractContextManager[None]:
+        """What one `fit` at a time is in."""
+
+    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+        """Rows as the network takes them, or an error that says what is wrong with them."""
+
+    def start_output_bias(self, rows: NDArray[Any]) -> None:
+        """Set the output bias by the rows, before the first update."""
