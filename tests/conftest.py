@@ -12,6 +12,9 @@ import pytest
 
 from fastvae.data import locate, synthetic_digits
 
+# Their assertions show values, as those of test modules do.
+pytest.register_assert_rewrite("kernel_checks", "model_checks")
+
 
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
