@@ -7,6 +7,7 @@ import sys
 import types
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def test_lists_that_are_no_rows(values, message):
 
 
 def test_a_list_that_holds_itself_is_refused():
-    values = []
+    values: list[Any] = []
     values.append(values)
     with pytest.raises(ValueError, match="X must be an array of numbers"):
         rows(values)

@@ -50,7 +50,7 @@ def refused(name: str, error: type[Exception], argument: str, values: dict[str, 
 
 def wrong(array: Array) -> Iterator[tuple[type[Exception], Any]]:
     """What is no array, or has a dtype that no kernel takes."""
-    for value in (array.tolist(), None, 1.0, np.ma.array(array), memoryview(array)):
+    for value in (array.tolist(), None, 1.0, np.ma.array(array), array.data):
         yield TypeError, value
     for other in ("f2", "c8", "O", "i4", "?", "M8[s]"):
         yield TypeError, np.zeros(array.shape, other)

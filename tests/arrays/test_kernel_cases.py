@@ -48,9 +48,8 @@ def test_a_case_agrees_with_the_reference(case: Case, dtype: DType) -> None:
 
 
 def test_every_case_is_benchmarked() -> None:
-    benchmarked = [parameters.values for parameters in CASES_AND_BATCHES]
-    assert {case.operation for case, _ in benchmarked} == {case.operation for case in CASES}
-    for case, batch_size in benchmarked:
+    assert {case.operation for case, _ in CASES_AND_BATCHES} == {case.operation for case in CASES}
+    for case, batch_size in CASES_AND_BATCHES:
         assert (batch_size > 0) == case.has_batch
         assert set(case.product) <= {*SEED_SIZES, "B"}
 

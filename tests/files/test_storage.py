@@ -120,7 +120,7 @@ def test_unknown_names_list_the_known(tmp_path, monkeypatch, name):
 
 def test_load_wants_a_name():
     with pytest.raises(TypeError, match="by its name or path; got 3"):
-        fastvae.load(3)
+        fastvae.load(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
