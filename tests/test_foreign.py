@@ -426,6 +426,7 @@ def test_a_stand_in_for_a_library_is_not_taken_for_it(monkeypatch):
         foreign.as_labels(["a", None], "labels")
 
 
+@pytest.mark.slow
 def test_no_foreign_library_is_imported():
     code = """
 import sys, fastvae, numpy as np

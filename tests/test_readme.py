@@ -41,6 +41,7 @@ def commands() -> list[str]:
     return [line for line in words if re.match(r"\s*(\S*/)?fastvae\s", line)]
 
 
+@pytest.mark.slow
 def test_the_python_runs_from_top_to_bottom(tmp_path: Path, mnist_if_there: Path | None) -> None:
     program = "\n".join(fenced("python"))
     assert program.strip()

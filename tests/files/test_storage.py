@@ -200,6 +200,7 @@ def test_a_card_that_was_changed_in_place_is_checked(tmp_path, format, value, er
     assert_refused_save(vae, tmp_path, format, error, message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["safetensors", "seed"])
 def test_a_card_larger_than_a_header_is_refused_and_the_sizes_named(tmp_path, format):
     vae = small_vae()

@@ -90,6 +90,7 @@ def test_threads_give_the_same_figures():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 @needs_two_threads
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_threads_give_the_same_bits_every_time(dtype):

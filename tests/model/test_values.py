@@ -309,6 +309,7 @@ def test_processes_of_every_kind(method, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "optimizers", "evaluation", "animation", "schedules"])
 def test_modules_are_there_after_importing_the_package(name):
     done = subprocess.run(

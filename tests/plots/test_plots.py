@@ -339,6 +339,7 @@ def test_image_pixels_cover_whole_screen_pixels():
     assert box.width / width == pytest.approx(box.height / height)
 
 
+@pytest.mark.slow
 def test_no_global_state_is_touched():
     code = (
         "import sys, matplotlib; before = matplotlib.rcParams.copy()\n"

@@ -337,6 +337,7 @@ def test_every_callback_hears_of_the_end_though_one_fails():
     assert recorder.calls[-1] == ("end", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_call", [1, 7, 1000])
 def test_updates_are_right_wherever_ctrl_c_comes(steps_per_call, monkeypatch):
     """They count what was done to the weights, so that the next fit repeats no noise."""
