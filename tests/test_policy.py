@@ -9,6 +9,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,13 @@ from fastvae import kernels
 from fastvae.kernels import reference
 
 ROOT = Path(__file__).resolve().parents[1]
-KERNELS = sorted((ROOT / "kernels").glob("*.py"))
+KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 LAYERS = sorted(p for p in (ROOT / "fastvae").rglob("*.py") if "kernels" not in p.parts)
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
 FOLDERS = ("fastvae.kernels", "fastvae.data", "fastvae.commands")
+COMPILATION = Path(inspect.getfile(kernels.cache_folder)).resolve()
 JIT_DECORATORS = {"kernel", "parallel_kernel", "device_function"}
+LONGEST_FILE = 400
 
 
 def name_of(path: Path) -> str:
@@ -80,8 +83,8 @@ def is_type_checking(node: ast.AST) -> bool:
 
 def kernel_modules() -> list[Any]:
     """Every module of fastvae.kernels."""
-    found = pkgutil.iter_modules(kernels.__path__)
-    return [importlib.import_module(f"fastvae.kernels.{module.name}") for module in found]
+    found = pkgutil.walk_packages(kernels.__path__, "fastvae.kernels.")
+    return [importlib.import_module(module.name) for module in found]
 
 
 def dispatchers() -> dict[str, Dispatcher]:
@@ -97,7 +100,7 @@ def dispatchers() -> dict[str, Dispatcher]:
 def test_only_the_project_s_decorators_compile() -> None:
     forbidden = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}
     for path in [*KERNELS, *LAYERS]:
-        if path == ROOT / "kernels" / "_jit.py":
+        if path == COMPILATION:
             continue
         for node in ast.walk(tree_of(path)):
             names = {getattr(node, key, None) for key in ("id", "attr", "name")}
@@ -261,6 +264,35 @@ def test_no_pickle() -> None:
         for inner in ast.walk(tree_of(path)):
             if isinstance(inner, ast.keyword) and inner.arg == "allow_pickle":
                 assert ast.unparse(inner.value) == "False", located(path, inner)
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that hold more than a docstring or a comment."""
+    texts = {
+        line
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER}
+    nothing |= {tokenize.INDENT, tokenize.DEDENT}
+    with tokenize.open(path) as file:
+        code = {
+            line
+            for token in tokenize.generate_tokens(file.readline)
+            if token.type not in nothing
+            for line in range(token.start[0], token.end[0] + 1)
+        }
+    return len(code - texts)
+
+
+def test_no_file_is_long() -> None:
+    long = {
+        str(path.relative_to(ROOT)): n_lines
+        for path in [*KERNELS, *LAYERS, *BENCH]
+        if (n_lines := lines_of_code(path)) > LONGEST_FILE
+    }
+    assert not long, long
 
 
 def test_importing_fastvae_compiles_nothing_and_draws_nothing(tmp_path: Path) -> None:
