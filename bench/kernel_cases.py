@@ -1,35 +1,68 @@
-"""The public kernels with the arguments of the seed's model, for kernel and reference alike.
+"""Every public kernel with its arguments for any sizes: what tests and benchmarks call.
 
-Letters: B batch rows, I = 784 inputs, O = 256 outputs, Z = 32 latents.
+Letters: B batch rows, I inputs, O outputs, Z latents, N rows of a data set, T rows to be ordered,
+P parameters of a model; a digit is a size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
+from fastvae.kernels import ACTIVATIONS
 
-I, O, Z = 784, 256, 32  # noqa: E741  the letters of the kernels
-N_PARAMETERS = 427_344
-N_ROWS = 10_000
-ORDER_LENGTH = 60_000
-ADAM = (LEARNING_RATE, BETA1, BETA2, EPS)
+Sizes = Mapping[str, int]
+Shape = tuple[int, ...]
+Draw = Callable[[np.random.Generator, Shape, Sizes], Array]
 
-Arguments = tuple[Any, ...]
+SEED_SIZES = {"I": 784, "O": 256, "Z": 32, "N": 10_000, "T": 60_000, "P": 427_344}
+"""Sizes of the seed's model and of MNIST; the batch is for the caller to choose."""
+
+
+def poisoned(shape: int | Shape, dtype: npt.DTypeLike) -> Array:
+    """An output in which an element that is never written shows: NaN, or -1 for integers."""
+    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -1, dtype)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """An array among a kernel's arguments."""
+
+    axes: str
+    """A letter or digit for each axis."""
+    draw: Draw | None = None
+    """Makes the numbers that are there before the call; None where the kernel reads none."""
+    written: bool = False
+    dtype: type[np.generic] | None = None
+    """None: the dtype that a kernel's arrays share."""
+
+    def array(self, sizes: Sizes, shared: npt.DTypeLike, seed: int) -> Array:
+        """Return the array for these sizes, the same at each call."""
+        shape = tuple(int(axis) if axis.isdigit() else sizes[axis] for axis in self.axes)
+        dtype = self.dtype or shared
+        if self.draw is None:
+            return poisoned(shape, dtype)
+        return self.draw(np.random.Generator(np.random.Philox(seed)), shape, sizes).astype(dtype)
+
+
+Parameters = Mapping[str, Operand | float]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One kernel: its name, its arguments for B rows, its floating-point operations per row."""
+    """One kernel with all its arguments."""
 
     name: str
-    arguments: Callable[[int], Arguments]
-    flops_per_row: int = 0
-    """Of matrix products; 0 for what is bound by memory or by elementary functions."""
+    parameters: Parameters
+    """By the names and in the order of the kernel's parameters."""
+    product: str = ""
+    """The axes of its matrix product; none where memory or elementary functions bound it."""
     label: str = ""
     """What tells it from another case of the same kernel."""
 
@@ -38,99 +71,230 @@ class Case:
         """The name in tables."""
         return f"{self.name} ({self.label})" if self.label else self.name
 
+    @property
+    def operands(self) -> dict[str, Operand]:
+        """The arguments that are arrays."""
+        return {key: value for key, value in self.parameters.items() if isinstance(value, Operand)}
 
-def draw(*shape: int) -> Array:
-    """Standard normal float32 numbers, the same at each call."""
-    return np.random.Generator(np.random.Philox(0)).standard_normal(shape, np.float32)
+    @property
+    def written(self) -> list[str]:
+        """Names of the arrays that the kernel writes."""
+        return [key for key, operand in self.operands.items() if operand.written]
+
+    @property
+    def read(self) -> list[str]:
+        """Names of the arrays that the kernel only reads."""
+        return [key for key, operand in self.operands.items() if not operand.written]
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The arguments that are no arrays."""
+        return {
+            key: value for key, value in self.parameters.items() if not isinstance(value, Operand)
+        }
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether the work grows with the batch."""
+        return any("B" in operand.axes for operand in self.operands.values())
+
+    def arguments(self, sizes: Sizes, dtype: npt.DTypeLike = np.float32) -> dict[str, Any]:
+        """Return new arguments for these sizes, by name and in the kernel's order."""
+        return {
+            key: value.array(sizes, dtype, seed) if isinstance(value, Operand) else value
+            for seed, (key, value) in enumerate(self.parameters.items())
+        }
+
+    def flops(self, sizes: Sizes) -> int:
+        """Return the floating-point operations of the matrix product; 0 without one."""
+        return 2 * prod(sizes[axis] for axis in self.product) if self.product else 0
 
 
-def empty(*shape: int) -> Array:
-    """An array for float32 results."""
-    return np.empty(shape, np.float32)
+def normal(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
+    """Standard normal numbers."""
+    return rng.standard_normal(shape, np.float32)
 
 
-def zeros(*shape: int) -> Array:
-    """An array for float32 results that are added to."""
-    return np.zeros(shape, np.float32)
-
-
-def losses(n_rows: int) -> Array:
-    """An array for one loss per row."""
-    return np.empty(n_rows)
-
-
-def pixels(n_rows: int) -> Array:
-    """Rows as the model sees them: mostly zeros, the rest in (0, 1]."""
-    return mnist_like_rows(n_rows, I).astype(np.float32) / np.float32(255)
-
-
-def _index(n_rows: int) -> Array:
-    return np.random.Generator(np.random.Philox(0)).integers(0, N_ROWS, n_rows)
-
-
-def _vectors() -> tuple[Array, Array]:
-    """Parameters and their gradient."""
-    return draw(N_PARAMETERS), draw(N_PARAMETERS)
-
-
-def _positive() -> Array:
+def positive(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
     """Second moments."""
-    return np.abs(draw(N_PARAMETERS))
+    return np.abs(rng.standard_normal(shape, np.float32))
 
 
-def _activations() -> list[Case]:
-    codes = {"relu": 1, "leaky_relu": 2, "tanh": 3, "sigmoid": 4, "softplus": 5}
-    cases = []
-    for label, code in codes.items():
-        forward = _with_code(lambda b: (empty(b, O), draw(b, O)), code)
-        backward = _with_code(lambda b: (empty(b, O), draw(b, O), np.tanh(draw(b, O))), code)
-        cases.append(Case("activation_forward", forward, label=label))
-        cases.append(Case("activation_backward", backward, label=label))
-    return cases
+def activated(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
+    """Outputs that every activation can have: half of them 0, the others below 1."""
+    return np.maximum(np.tanh(rng.standard_normal(shape, np.float32)), 0)
 
 
-def _with_code(arguments: Callable[[int], Arguments], code: int) -> Callable[[int], Arguments]:
-    return lambda b: (*arguments(b), code)
+def bytes_of_images(_: np.random.Generator, shape: Shape, __: Sizes) -> Array:
+    """Rows of a data set: mostly zeros."""
+    return mnist_like_rows(*shape)
 
 
-PER_BATCH = (
-    Case("dense_forward", lambda b: (empty(b, O), draw(b, I), draw(O, I), draw(O), 1), 2 * I * O),
-    Case("dense_backward_input", lambda b: (empty(b, I), draw(b, O), draw(O, I)), 2 * I * O),
-    Case("dense_backward_weight", lambda b: (empty(O, I), draw(b, O), draw(b, I)), 2 * I * O),
-    Case("dense_backward_bias", lambda b: (empty(O), draw(b, O))),
-    *_activations(),
-    Case("reparameterise", lambda b: (empty(b, Z), draw(b, Z), draw(b, Z), draw(b, Z))),
+def pixels(_: np.random.Generator, shape: Shape, __: Sizes) -> Array:
+    """Rows as the model sees them: mostly zeros, the rest in (0, 1]."""
+    return mnist_like_rows(*shape).astype(np.float32) / np.float32(255)
+
+
+def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
+    """Rows of the data set, in no order and some of them twice."""
+    return rng.integers(0, sizes["N"], shape)
+
+
+def words(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
+    """Words of 32 bits."""
+    return rng.integers(0, 2**32, shape, np.uint32)
+
+
+def _read(axes: str, draw: Draw = normal, dtype: type[np.generic] | None = None) -> Operand:
+    return Operand(axes, draw, dtype=dtype)
+
+
+def _written(axes: str, dtype: type[np.generic] | None = None) -> Operand:
+    return Operand(axes, written=True, dtype=dtype)
+
+
+def _updated(axes: str, draw: Draw = normal) -> Operand:
+    return Operand(axes, draw, written=True)
+
+
+def _forward_and_backward(label: str, code: int) -> list[Case]:
+    forward: Parameters = {"out": _written("BO"), "x": _read("BO"), "activation": code}
+    backward: Parameters = {
+        "dx": _written("BO"),
+        "dy": _read("BO"),
+        "y": _read("BO", activated),
+        "activation": code,
+    }
+    return [
+        Case("activation_forward", forward, label=label),
+        Case("activation_backward", backward, label=label),
+    ]
+
+
+_LOSS = _written("B", np.float64)
+_TARGET = _read("BI", pixels)
+_COUNTER = {"seed": 0, "stream": 1, "step": 2}
+
+CASES = (
+    Case(
+        "dense_forward",
+        {
+            "out": _written("BO"),
+            "x": _read("BI"),
+            "weight": _read("OI"),
+            "bias": _read("O"),
+            "activation": ACTIVATIONS["relu"],
+        },
+        product="BIO",
+    ),
+    Case(
+        "dense_backward_input",
+        {"dx": _written("BI"), "dy": _read("BO"), "weight": _read("OI")},
+        product="BIO",
+    ),
+    Case(
+        "dense_backward_weight",
+        {"dweight": _written("OI"), "dy": _read("BO"), "x": _read("BI")},
+        product="BIO",
+    ),
+    Case("dense_backward_bias", {"dbias": _written("O"), "dy": _read("BO")}),
+    *(
+        case
+        for label, code in ACTIVATIONS.items()
+        if label != "identity"
+        for case in _forward_and_backward(label, code)
+    ),
+    Case(
+        "reparameterise",
+        {"z": _written("BZ"), "mean": _read("BZ"), "log_var": _read("BZ"), "noise": _read("BZ")},
+    ),
     Case(
         "reparameterise_backward",
-        lambda b: (empty(b, Z), empty(b, Z), draw(b, Z), draw(b, Z), draw(b, Z)),
+        {
+            "dmean": _written("BZ"),
+            "dlog_var": _written("BZ"),
+            "dz": _read("BZ"),
+            "log_var": _read("BZ"),
+            "noise": _read("BZ"),
+        },
     ),
-    Case("kl_divergence", lambda b: (losses(b), draw(b, Z), draw(b, Z))),
+    Case("kl_divergence", {"kl": _LOSS, "mean": _read("BZ"), "log_var": _read("BZ")}),
     Case(
         "kl_divergence_backward",
-        lambda b: (zeros(b, Z), zeros(b, Z), draw(b, Z), draw(b, Z), 1 / b),
+        {
+            "dmean": _updated("BZ"),
+            "dlog_var": _updated("BZ"),
+            "mean": _read("BZ"),
+            "log_var": _read("BZ"),
+            "scale": 0.5,
+        },
     ),
-    Case("bernoulli_loss", lambda b: (losses(b), draw(b, I), pixels(b))),
-    Case("bernoulli_loss_backward", lambda b: (empty(b, I), draw(b, I), pixels(b), 1 / b)),
-    Case("gaussian_loss", lambda b: (losses(b), draw(b, I), pixels(b))),
-    Case("gaussian_loss_backward", lambda b: (empty(b, I), draw(b, I), pixels(b), 1 / b)),
-    Case("gather", lambda b: (empty(b, I), mnist_like_rows(N_ROWS, I), _index(b)), label="uint8"),
-    Case("normal", lambda b: (empty(b, Z), 0, 1, 2)),
-    Case("uniform", lambda b: (empty(b, Z), 0, 1, 2)),
-)
-"""Kernels whose work grows with the batch."""
-
-WHOLE = (
-    Case("sgd_update", lambda _: (*_vectors(), draw(N_PARAMETERS), LEARNING_RATE, 0.9)),
-    Case("rmsprop_update", lambda _: (*_vectors(), _positive(), LEARNING_RATE, 0.9, EPS)),
+    Case("bernoulli_loss", {"loss": _LOSS, "logits": _read("BI"), "x": _TARGET}),
+    Case(
+        "bernoulli_loss_backward",
+        {"dlogits": _written("BI"), "logits": _read("BI"), "x": _TARGET, "scale": 0.5},
+    ),
+    Case("gaussian_loss", {"loss": _LOSS, "x_hat": _read("BI"), "x": _TARGET}),
+    Case(
+        "gaussian_loss_backward",
+        {"dx_hat": _written("BI"), "x_hat": _read("BI"), "x": _TARGET, "scale": 0.5},
+    ),
+    Case(
+        "gather",
+        {
+            "out": _written("BI"),
+            "data": _read("NI", bytes_of_images, np.uint8),
+            "index": _read("B", row_numbers, np.int64),
+        },
+        label="uint8",
+    ),
+    Case("normal", {"out": _written("BZ"), **_COUNTER}),
+    Case("uniform", {"out": _written("BZ"), **_COUNTER}),
+    Case(
+        "sgd_update",
+        {
+            "param": _updated("P"),
+            "grad": _read("P"),
+            "velocity": _updated("P"),
+            "learning_rate": LEARNING_RATE,
+            "momentum": 0.9,
+        },
+    ),
+    Case(
+        "rmsprop_update",
+        {
+            "param": _updated("P"),
+            "grad": _read("P"),
+            "square": _updated("P", positive),
+            "learning_rate": LEARNING_RATE,
+            "decay": 0.9,
+            "eps": EPS,
+        },
+    ),
     Case(
         "adam_update",
-        lambda _: (*_vectors(), draw(N_PARAMETERS), _positive(), 10, *ADAM),
+        {
+            "param": _updated("P"),
+            "grad": _read("P"),
+            "moment1": _updated("P"),
+            "moment2": _updated("P", positive),
+            "step": 10,
+            "learning_rate": LEARNING_RATE,
+            "beta1": BETA1,
+            "beta2": BETA2,
+            "eps": EPS,
+        },
     ),
-    Case("permutation", lambda _: (np.empty(ORDER_LENGTH, np.int64), 0, 1, 2)),
+    Case("permutation", {"out": _written("T", np.int64), **_COUNTER}),
     Case(
         "philox4x32",
-        lambda _: (np.arange(4, dtype=np.uint32), np.arange(2, dtype=np.uint32)),
+        {"counter": _read("4", words, np.uint32), "key": _read("2", words, np.uint32)},
         label="one block",
     ),
 )
-"""Kernels that know no batch: all parameters of the seed's model, an order of 60,000 rows."""
+"""At least one for each kernel; several where a code or a dtype chooses what runs."""
+
+
+def case_of(name: str) -> Case:
+    """Return the first case of a kernel."""
+    return next(case for case in CASES if case.name == name)

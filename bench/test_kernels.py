@@ -7,27 +7,30 @@ from typing import Any
 import pytest
 
 from bench.conftest import BATCH_SIZES, Describe
-from bench.kernel_cases import PER_BATCH, WHOLE, Case
+from bench.kernel_cases import CASES, SEED_SIZES, Case
 from fastvae import kernels
 from fastvae.kernels import reference
 
 MODULES = {"fastvae": kernels, "numpy": reference}
+NO_BATCH = 0
+CASES_AND_BATCHES = [
+    (case, batch_size)
+    for case in CASES
+    for batch_size in (BATCH_SIZES if case.has_batch else (NO_BATCH,))
+]
+
+
+def name_of(value: Case | int) -> str:
+    """The name of a parameter in the name of a benchmark."""
+    return value.operation if isinstance(value, Case) else str(value)
 
 
 @pytest.mark.benchmark(warmup=True, warmup_iterations=1, max_time=0.3, min_rounds=5)
 @pytest.mark.parametrize("contestant", MODULES)
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
-@pytest.mark.parametrize("case", PER_BATCH, ids=lambda case: case.operation)
-def test_per_batch(
+@pytest.mark.parametrize(("case", "batch_size"), CASES_AND_BATCHES, ids=name_of)
+def test_kernel(
     benchmark: Any, describe: Describe, case: Case, batch_size: int, contestant: str
 ) -> None:
-    describe(case.operation, batch_size, contestant, case.flops_per_row * batch_size)
-    benchmark(getattr(MODULES[contestant], case.name), *case.arguments(batch_size))
-
-
-@pytest.mark.benchmark(warmup=True, warmup_iterations=1, max_time=0.3, min_rounds=5)
-@pytest.mark.parametrize("contestant", MODULES)
-@pytest.mark.parametrize("case", WHOLE, ids=lambda case: case.operation)
-def test_whole(benchmark: Any, describe: Describe, case: Case, contestant: str) -> None:
-    describe(case.operation, 0, contestant)
-    benchmark(getattr(MODULES[contestant], case.name), *case.arguments(0))
+    sizes = SEED_SIZES | {"B": batch_size}
+    describe(case.operation, batch_size, contestant, case.flops(sizes))
+    benchmark(getattr(MODULES[contestant], case.name), *case.arguments(sizes).values())

@@ -12,17 +12,30 @@ import pytest
 
 from fastvae.data import locate, synthetic_digits
 
+# Their assertions show values, as those of test modules do.
+pytest.register_assert_rewrite("kernel_checks", "model_checks")
+
+
+BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
+
 
 @pytest.fixture(scope="session")
-def mnist_dir() -> Path:
-    """Folder with the four official MNIST files; tests that need it are skipped without it."""
-    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
-    for base in (os.environ.get("FASTVAE_DATA"), beside):
+def mnist_if_there() -> Path | None:
+    """Folder with the four official MNIST files, or None where there are none."""
+    for base in (os.environ.get("FASTVAE_DATA"), BESIDE):
         if base and Path(base).is_dir():
             files = locate("mnist", base)
             if files is not None:
                 return files["train_images"].parent
-    pytest.skip(f"real MNIST found neither in $FASTVAE_DATA nor in {beside}")
+    return None
+
+
+@pytest.fixture(scope="session")
+def mnist_dir(mnist_if_there: Path | None) -> Path:
+    """Folder with the four official MNIST files; tests that need it are skipped without it."""
+    if mnist_if_there is None:
+        pytest.skip(f"real MNIST found neither in $FASTVAE_DATA nor in {BESIDE}")
+    return mnist_if_there
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from bench.kernel_cases import case_of
 from fastvae import kernels
 from fastvae.kernels import reference
 from fastvae.kernels.machine.compilation import FLAGS
@@ -59,22 +60,11 @@ def nans(dtype: npt.DTypeLike) -> Array:
     return np.array(bits + [sign | value for value in bits], word).view(kind)
 
 
-def poisoned(shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """An output in which an element that is never written shows: NaN, or -1 for integers."""
-    return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else -1, dtype)
-
-
-def call(
-    module: ModuleType,
-    name: str,
-    outputs: Sequence[Array],
-    *inputs: Any,
-    order: Sequence[int] | None = None,
-) -> list[Array]:
+def call(module: ModuleType, name: str, outputs: Sequence[Array], *inputs: Any) -> list[Array]:
     """Return what the kernel makes of copies of ``outputs``; its inputs are read-only.
 
-    Kernels run with one and with two threads, and must write the same bits. ``order`` says which
-    of (outputs, inputs) comes where among the arguments, if not in this order.
+    Kernels run with one and with two threads, and must write the same bits. All that is written
+    comes first, whatever the order of the kernel's arguments.
     """
     function = getattr(module, name)
     frozen = [_read_only(value) for value in inputs]
@@ -85,7 +75,7 @@ def call(
         for n_threads in THREADS if module is kernels else [1]:
             kernels.set_num_threads(n_threads)
             written = [output.copy() for output in outputs]
-            assert function(*_arranged([*written, *frozen], order)) is None
+            assert function(*_arranged(name, written, frozen)) is None
             results.append(written)
     finally:
         kernels.set_num_threads(restore)
@@ -97,13 +87,10 @@ def call(
     return results[0]
 
 
-def expected(
-    name: str, outputs: Sequence[Array], *inputs: Any, order: Sequence[int] | None = None
-) -> list[Array]:
+def expected(name: str, outputs: Sequence[Array], *inputs: Any) -> list[Array]:
     """Return what the reference makes of copies of ``outputs``, all in float64."""
     written = [_wide(output) for output in outputs]
-    arguments = [*written, *(_wide(value) for value in inputs)]
-    getattr(reference, name)(*_arranged(arguments, order))
+    getattr(reference, name)(*_arranged(name, written, [_wide(value) for value in inputs]))
     return written
 
 
@@ -147,8 +134,12 @@ def assert_vjp(
     assert abs(analytic - numeric) <= 1e-8 * size, f"analytic {analytic}, numeric {numeric}"
 
 
-def _arranged(arguments: list[Any], order: Sequence[int] | None) -> list[Any]:
-    return arguments if order is None else [arguments[i] for i in order]
+def _arranged(name: str, outputs: Sequence[Array], inputs: Sequence[Any]) -> list[Any]:
+    case = case_of(name)
+    assert len(outputs) == len(case.written)
+    assert len(outputs) + len(inputs) == len(case.parameters)
+    written, rest = iter(outputs), iter(inputs)
+    return [next(written if key in case.written else rest) for key in case.parameters]
 
 
 def _read_only(value: Any) -> Any:

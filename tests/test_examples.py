@@ -39,6 +39,7 @@ def count_images(notebook: nbformat.NotebookNode) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.slow
 def test_the_seed_demo_runs_as_it_stands(mnist_dir, tmp_path):
     environment = os.environ | {"FASTVAE_DATA": str(mnist_dir), "MPLBACKEND": "Agg"}
     command = [sys.executable, "-W", "ignore", str(EXAMPLES / "seed_demo.py")]

@@ -7,6 +7,7 @@ import sys
 import types
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_lists_that_are_no_rows(values, message):
 
 
 def test_a_list_that_holds_itself_is_refused():
-    values = []
+    values: list[Any] = []
     values.append(values)
     with pytest.raises(ValueError, match="X must be an array of numbers"):
         rows(values)
@@ -426,6 +427,7 @@ def test_a_stand_in_for_a_library_is_not_taken_for_it(monkeypatch):
         foreign.as_labels(["a", None], "labels")
 
 
+@pytest.mark.slow
 def test_no_foreign_library_is_imported():
     code = """
 import sys, fastvae, numpy as np

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
+import fastvae
 from fastvae import kernels
 from fastvae.kernels import reference
 
@@ -23,8 +25,40 @@ ROOT = Path(__file__).resolve().parents[1]
 KERNELS = sorted((ROOT / "kernels").rglob("*.py"))
 LAYERS = sorted(p for p in (ROOT / "fastvae").rglob("*.py") if "kernels" not in p.parts)
 BENCH = sorted((ROOT / "bench").rglob("*.py"))
-FOLDERS = ("fastvae.kernels", "fastvae.data", "fastvae.commands")
+COMPILATION = Path(inspect.getfile(kernels.cache_folder)).resolve()
 JIT_DECORATORS = {"kernel", "parallel_kernel", "device_function"}
+LONGEST_FILE = 400
+MOST_PARAMETERS = 8
+
+# Each room, within `fastvae`, and what its modules may import besides each other: rooms that stand
+# above it, with the rooms inside them, or ("room:module"; "room:" for its `__init__`) one
+# module only. "" is the face of the package, what stands in no room, and leads to everything.
+ROOMS: dict[str, tuple[str, ...]] = {
+    "kernels.machine": (),
+    "kernels.maths": ("kernels.machine",),
+    "kernels.engine": ("kernels.machine", "kernels.maths"),
+    "kernels.arrays": ("kernels.machine", "kernels.maths", "kernels.engine"),
+    "kernels": ("kernels.machine", "kernels.maths", "kernels.engine", "kernels.arrays"),
+    "checks": (),
+    "data": ("kernels", "checks"),
+    "files": ("kernels", "checks"),
+    "training": ("kernels", "checks", "data"),
+    "model": ("kernels", "checks", "data", "files", "training"),
+    "plots": (
+        "kernels",
+        "checks",
+        "data:rows",
+        "files:writing",
+        "training:callbacks",
+        "training:evaluation",
+        "training:history",
+        "model:vae",
+    ),
+    "commands": ("",),
+    "": ("",),
+}
+# Modules of the face that only import what stands in the rooms: the documented paths.
+FACES = ("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli")
 
 
 def name_of(path: Path) -> str:
@@ -44,17 +78,15 @@ def located(path: Path, node: ast.AST) -> str:
     return f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
 
 
-def imports(path: Path, *, deferred: bool = True) -> Iterator[tuple[str, str, ast.stmt]]:
+def imports(path: Path) -> Iterator[tuple[str, str, ast.stmt]]:
     """Yield (module, name or "", statement) of each import, with relative ones made absolute.
 
-    Without ``deferred`` only what is imported when the module itself is.
+    Those in functions and for type checkers are imports like all others.
     """
     package = name_of(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    todo: list[ast.AST] = [tree_of(path)]
-    while todo:
-        node = todo.pop()
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield alias.name, "", node
@@ -63,32 +95,19 @@ def imports(path: Path, *, deferred: bool = True) -> Iterator[tuple[str, str, as
             module = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
                 yield module, alias.name, node
-        todo.extend(
-            child
-            for child in ast.iter_child_nodes(node)
-            if deferred or not (is_function(child) or is_type_checking(child))
-        )
-
-
-def is_function(node: ast.AST) -> bool:
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-
-
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def kernel_modules() -> list[Any]:
-    """Every module of fastvae.kernels."""
-    found = pkgutil.walk_packages(kernels.__path__, "fastvae.kernels.")
-    return [importlib.import_module(module.name) for module in found]
 
 
 def dispatchers() -> dict[str, Dispatcher]:
-    """Every function compiled by Numba in fastvae.kernels."""
+    """Every function that Numba compiles in fastvae."""
+    found = pkgutil.walk_packages(fastvae.__path__, "fastvae.")
+    modules = [
+        importlib.import_module(module.name)
+        for module in found
+        if not module.name.endswith("__main__")
+    ]
     return {
         f"{module.__name__}.{name}": value
-        for module in kernel_modules()
+        for module in modules
         for name, value in vars(module).items()
         if isinstance(value, Dispatcher)
     }
@@ -97,7 +116,7 @@ def dispatchers() -> dict[str, Dispatcher]:
 def test_only_the_project_s_decorators_compile() -> None:
     forbidden = {"njit", "jit", "vectorize", "guvectorize", "cfunc", "stencil"}
     for path in [*KERNELS, *LAYERS]:
-        if path == ROOT / "kernels" / "machine" / "compilation.py":
+        if path == COMPILATION:
             continue
         for node in ast.walk(tree_of(path)):
             names = {getattr(node, key, None) for key in ("id", "attr", "name")}
@@ -117,7 +136,7 @@ def test_flags_of_every_compiled_function() -> None:
 def test_compiled_functions_never_raise() -> None:
     """An exception in a parallel region is lost: Python validates, kernels do not."""
     n_compiled = 0
-    for path in KERNELS:
+    for path in [*KERNELS, *LAYERS]:
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.FunctionDef) and JIT_DECORATORS & {
                 ast.unparse(decorator) for decorator in node.decorator_list
@@ -169,11 +188,11 @@ def test_kernels_stand_alone() -> None:
             assert inside or module.partition(".")[0] in allowed, located(path, node)
 
 
-def imported_modules(path: Path, *, deferred: bool) -> dict[str, ast.stmt]:
+def imported_modules(path: Path) -> dict[str, ast.stmt]:
     """The modules of this repository that a module imports."""
     known = {name_of(other) for other in [*KERNELS, *LAYERS]}
     found: dict[str, ast.stmt] = {}
-    for module, name, node in imports(path, deferred=deferred):
+    for module, name, node in imports(path):
         for candidate in (f"{module}.{name}", module):
             if candidate in known:
                 found.setdefault(candidate, node)
@@ -181,43 +200,57 @@ def imported_modules(path: Path, *, deferred: bool) -> dict[str, ast.stmt]:
     return found
 
 
-# What looks at arrays and knows nothing of models: data sets and models share it.
-ARRAYS = ("fastvae.foreign", "fastvae.scales")
+def full_name(room: str) -> str:
+    return f"fastvae.{room}".rstrip(".")
 
 
-def test_data_imports_only_kernels_and_what_looks_at_arrays() -> None:
-    allowed = {"fastvae.data": ("fastvae.data", "fastvae.kernels", *ARRAYS)}
-    allowed |= dict.fromkeys(ARRAYS, ARRAYS)
-    for path in LAYERS:
-        for room, known in allowed.items():
-            if name_of(path).startswith(room):
-                for module, node in imported_modules(path, deferred=True).items():
-                    assert module.startswith(known), f"{located(path, node)}: {module}"
+def room_of(module: str) -> str:
+    """The room that a module of `fastvae` stands in: "" for its face."""
+    inside = [room for room in ROOMS if f"{module}.".startswith(f"{full_name(room)}.")]
+    return max(inside, key=len)
 
 
-# The order of the rooms. Training and evaluation know a VAE by its interface only, so that its
-# methods can hand over to them.
-ORDER = [
-    {"kernels"},
-    {"network"},
-    {"nn"},
-    {"sampler"},
-    {"evaluation"},
-    {"training"},
-    {"vae"},
-    {"runs", "plots"},
-    {"cli"},
-]
+def leads_to(arrow: str, module: str) -> bool:
+    """Whether an entry of `ROOMS` allows to import the module."""
+    room, colon, name = arrow.partition(":")
+    if colon:
+        return module == full_name(f"{room}.{name}")
+    return f"{module}.".startswith(f"{full_name(room)}.")
 
 
-def test_imports_run_one_way() -> None:
-    """Neither directly nor through other modules does a room import a later one, or itself."""
-    level = {f"fastvae.{name}": i for i, names in enumerate(ORDER) for name in names}
+def test_arrows_lead_to_rooms_above() -> None:
+    rooms = list(ROOMS)
+    for i, (room, arrows) in enumerate(ROOMS.items()):
+        for arrow in filter(None, arrows):
+            assert arrow.partition(":")[0] in rooms[:i], f"{room}: {arrow}"
+
+
+def test_every_module_stands_in_a_room() -> None:
+    faces = {"fastvae", "fastvae.__main__", "fastvae.kernels", *map(full_name, FACES)}
+    modules = {name_of(path) for path in [*KERNELS, *LAYERS]}
+    homeless = {module for module in modules - faces if room_of(module) in ("", "kernels")}
+    assert not homeless, sorted(homeless)
+
+
+def test_imports_follow_the_arrows() -> None:
+    """Those in functions and for type checkers, too."""
+    wrong = []
+    for path in [*KERNELS, *LAYERS]:
+        room = room_of(name_of(path))
+        for module, node in imported_modules(path).items():
+            if room_of(module) != room and not any(leads_to(a, module) for a in ROOMS[room]):
+                wrong.append(f"{located(path, node)}: {module}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    """Not even in functions or for type checkers; the package's face, which hands on, excepted."""
     graph = {
-        name_of(path): set(imported_modules(path, deferred=False)) - {"fastvae"}
-        for path in LAYERS
-        if path != ROOT / "fastvae" / "__init__.py"
+        name_of(path): set(imported_modules(path)) - {"fastvae"}
+        for path in [*KERNELS, *LAYERS]
+        if name_of(path) != "fastvae"
     }
+    circles = set()
     for start, first in graph.items():
         reached: set[str] = set()
         todo = list(first)
@@ -225,28 +258,50 @@ def test_imports_run_one_way() -> None:
             module = todo.pop()
             if module not in reached:
                 reached.add(module)
-                todo.extend(graph.get(module, ()))
-        assert start not in reached, f"{start} imports itself through {sorted(reached)}"
-        if start in level:
-            for module in reached & set(level):
-                assert level[module] <= level[start], f"{start} imports {module}"
+                todo.extend(graph[module])
+        if start in reached:
+            circles.add(start)
+    assert not circles, sorted(circles)
 
 
-def room_of(module: str) -> str:
-    """The folder that a module of this repository stands in."""
-    for room in FOLDERS:
-        if module == room or module.startswith(f"{room}."):
-            return room
-    return module.partition(".")[0]
+def test_faces_only_import() -> None:
+    """A docstring, imports, and the names that are offered."""
+    for path in LAYERS:
+        if name_of(path) in map(full_name, FACES):
+            for node in tree_of(path).body[1:]:
+                offers = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+                assert offers or isinstance(node, ast.ImportFrom), located(path, node)
+
+
+def n_parameters(function: ast.FunctionDef) -> int:
+    given = function.args
+    named = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+    return named + (given.vararg is not None) + (given.kwarg is not None)
+
+
+def test_no_inner_kernel_takes_many_arguments() -> None:
+    """What belongs together travels together; public kernels take plain arrays and numbers."""
+    long = [
+        f"{located(path, node)}: {node.name} takes {n_parameters(node)}"
+        for path in KERNELS
+        if room_of(name_of(path)) != "kernels.arrays"
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef) and n_parameters(node) > MOST_PARAMETERS
+    ]
+    assert not long, "\n".join(long)
 
 
 def test_no_private_name_crosses_rooms() -> None:
     for path in [*KERNELS, *LAYERS, *BENCH]:
+        own = name_of(path)
         for module, name, node in imports(path):
             parts = [*module.split("."), name]
             private = any(part.startswith("_") and not part.endswith("__") for part in parts)
-            if private and room_of(module) in (*FOLDERS, "fastvae", "bench"):
-                assert room_of(module) == room_of(name_of(path)), located(path, node)
+            if private and parts[0] in ("fastvae", "bench"):
+                same = parts[0] == own.partition(".")[0]
+                if same and parts[0] == "fastvae":
+                    same = room_of(module) == room_of(own)
+                assert same, located(path, node)
 
 
 def test_no_pickle() -> None:
@@ -260,6 +315,35 @@ def test_no_pickle() -> None:
         for inner in ast.walk(tree_of(path)):
             if isinstance(inner, ast.keyword) and inner.arg == "allow_pickle":
                 assert ast.unparse(inner.value) == "False", located(path, inner)
+
+
+def lines_of_code(path: Path) -> int:
+    """Lines that hold more than a docstring or a comment."""
+    texts = {
+        line
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    nothing = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER}
+    nothing |= {tokenize.INDENT, tokenize.DEDENT}
+    with tokenize.open(path) as file:
+        code = {
+            line
+            for token in tokenize.generate_tokens(file.readline)
+            if token.type not in nothing
+            for line in range(token.start[0], token.end[0] + 1)
+        }
+    return len(code - texts)
+
+
+def test_no_file_is_long() -> None:
+    long = {
+        str(path.relative_to(ROOT)): n_lines
+        for path in [*KERNELS, *LAYERS, *BENCH]
+        if (n_lines := lines_of_code(path)) > LONGEST_FILE
+    }
+    assert not long, long
 
 
 def test_importing_fastvae_compiles_nothing_and_draws_nothing(tmp_path: Path) -> None:

@@ -22,9 +22,9 @@ from kernel_checks import (
     expected,
     generator,
     nans,
-    poisoned,
 )
 
+from bench.kernel_cases import poisoned
 from fastvae import kernels
 from fastvae.kernels.machine.isa import lanes
 

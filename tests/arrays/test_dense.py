@@ -23,9 +23,9 @@ from kernel_checks import (
     eps,
     expected,
     generator,
-    poisoned,
 )
 
+from bench.kernel_cases import poisoned
 from fastvae import kernels
 from fastvae.kernels.machine.isa import ISA, panel_width
 

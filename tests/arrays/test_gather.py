@@ -7,7 +7,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from kernel_checks import Array, DType, call, each_dtype, each_implementation, generator, poisoned
+from kernel_checks import Array, DType, call, each_dtype, each_implementation, generator
+
+from bench.kernel_cases import poisoned
 
 each_source = pytest.mark.parametrize("source", ["uint8", "float32", "float64"])
 

@@ -18,9 +18,9 @@ from kernel_checks import (
     expected,
     generator,
     nans,
-    poisoned,
 )
 
+from bench.kernel_cases import poisoned
 from fastvae import kernels
 from fastvae.kernels.machine.isa import panel_width
 

@@ -19,44 +19,40 @@ from kernel_checks import (
     generator,
 )
 
+from bench.kernel_cases import case_of
 from fastvae.kernels.machine.isa import lanes
 
 LANES = lanes(4)
 
 
 class Optimizer(NamedTuple):
-    """A kernel with its numbers; ``counts_steps`` tells whether it takes the step's number."""
+    """A kernel with its numbers, the step's left out."""
 
     kernel: str
-    n_moments: int
-    counts_steps: bool
     hyper: tuple[float, ...]
 
     def arguments(self, grad: Array, step: int) -> tuple[Array | float, ...]:
         """All arguments that are only read."""
-        return (grad, *((step,) if self.counts_steps else ()), *self.hyper)
+        counts_steps = "step" in case_of(self.kernel).numbers
+        return (grad, *((step,) if counts_steps else ()), *self.hyper)
 
-    @property
-    def order(self) -> list[int]:
-        """The gradient stands second, between parameters and moments."""
-        n_outputs = 1 + self.n_moments
-        rest = range(n_outputs + 1, n_outputs + 1 + self.counts_steps + len(self.hyper))
-        return [0, n_outputs, *range(1, n_outputs), *rest]
+    def start(self, param: Array) -> list[Array]:
+        """Parameters and moments of 0."""
+        return [param, *(np.zeros_like(param) for _ in case_of(self.kernel).written[1:])]
 
 
 OPTIMIZERS = {
-    "sgd": Optimizer("sgd_update", 1, False, (0.05, 0.0)),
-    "momentum": Optimizer("sgd_update", 1, False, (0.05, 0.9)),
-    "rmsprop": Optimizer("rmsprop_update", 1, False, (1e-3, 0.9, 1e-8)),
-    "adam": Optimizer("adam_update", 2, True, (1e-3, 0.9, 0.999, 1e-8)),
+    "sgd": Optimizer("sgd_update", (0.05, 0.0)),
+    "momentum": Optimizer("sgd_update", (0.05, 0.9)),
+    "rmsprop": Optimizer("rmsprop_update", (1e-3, 0.9, 1e-8)),
+    "adam": Optimizer("adam_update", (1e-3, 0.9, 0.999, 1e-8)),
 }
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=list(OPTIMIZERS))
 
 
 def start(n: int, optimizer: Optimizer, dtype: DType) -> list[Array]:
     """Random parameters and moments of 0."""
-    param = generator(n).standard_normal(n).astype(dtype)
-    return [param, *(np.zeros(n, dtype) for _ in range(optimizer.n_moments))]
+    return optimizer.start(generator(n).standard_normal(n).astype(dtype))
 
 
 def bounds(
@@ -95,8 +91,8 @@ def test_five_steps(module: ModuleType, dtype: DType, optimizer: Optimizer, n: i
     for step in range(1, 6):
         grad = (rng.standard_normal(n) * np.exp2(rng.uniform(-12, 2, n))).astype(dtype)
         arguments = optimizer.arguments(grad, step)
-        got = call(module, optimizer.kernel, state, *arguments, order=optimizer.order)
-        wanted = expected(optimizer.kernel, state, *arguments, order=optimizer.order)
+        got = call(module, optimizer.kernel, state, *arguments)
+        wanted = expected(optimizer.kernel, state, *arguments)
         allowed = bounds(optimizer, state, wanted, grad)
         for actual, exact, bound in zip(got, wanted, allowed, strict=True):
             assert_within(actual, exact, eps(dtype) * bound)
@@ -108,10 +104,10 @@ def test_known_values(module: ModuleType) -> None:
     """Two steps by hand, on the gradients 2 and -1, from the parameter 1."""
     cases = {
         # v = 2, then 0.5 * 2 - 1 = 0
-        "sgd_update": (Optimizer("sgd_update", 1, False, (0.1, 0.5)), [0.8, 0.8]),
+        "sgd_update": (Optimizer("sgd_update", (0.1, 0.5)), [0.8, 0.8]),
         # s = 2, then 0.5 * 2 + 0.5 * 1 = 1.5
         "rmsprop_update": (
-            Optimizer("rmsprop_update", 1, False, (0.1, 0.5, 1.0)),
+            Optimizer("rmsprop_update", (0.1, 0.5, 1.0)),
             [
                 1 - 0.1 * 2 / (np.sqrt(2) + 1),
                 1 - 0.1 * 2 / (np.sqrt(2) + 1) + 0.1 / (np.sqrt(1.5) + 1),
@@ -119,15 +115,15 @@ def test_known_values(module: ModuleType) -> None:
         ),
         # m = 1, then 0; v = 1, then 1; corrected: m / 0.5 = 2, v / 0.25 = 4; then m = 0
         "adam_update": (
-            Optimizer("adam_update", 2, True, (0.1, 0.5, 0.75, 1.0)),
+            Optimizer("adam_update", (0.1, 0.5, 0.75, 1.0)),
             [1 - 0.1 * 2 / 3, 1 - 0.1 * 2 / 3],
         ),
     }
     for optimizer, trajectory in cases.values():
-        state = [np.ones(1), *(np.zeros(1) for _ in range(optimizer.n_moments))]
+        state = optimizer.start(np.ones(1))
         for step, (gradient, wanted) in enumerate(zip([2.0, -1.0], trajectory, strict=True), 1):
             arguments = optimizer.arguments(np.array([gradient]), step)
-            state = call(module, optimizer.kernel, state, *arguments, order=optimizer.order)
+            state = call(module, optimizer.kernel, state, *arguments)
             np.testing.assert_allclose(state[0], wanted, rtol=8 * eps(float))
 
 
@@ -137,9 +133,8 @@ def test_first_step_of_adam_has_the_size_of_the_rate(module: ModuleType, dtype: 
     """Bias correction makes the first step ``rate sign(gradient)`` (Kingma and Ba, section 2.1)."""
     grad = np.array([1e-3, -5, 0, 1e3], dtype)
     optimizer = OPTIMIZERS["adam"]
-    state = [np.zeros_like(grad)] * 3
-    arguments = optimizer.arguments(grad, 1)
-    param, *_ = call(module, "adam_update", state, *arguments, order=optimizer.order)
+    state = optimizer.start(np.zeros_like(grad))
+    param, *_ = call(module, optimizer.kernel, state, *optimizer.arguments(grad, 1))
     # eps = 1e-8 changes the first by 1e-5 of itself.
     np.testing.assert_allclose(param, -1e-3 * np.sign(grad), rtol=2e-5)
 
@@ -152,5 +147,5 @@ def test_nan_stays_visible(module: ModuleType, dtype: DType, optimizer: Optimize
     state, grad = start(n, optimizer, dtype), np.ones(n, dtype)
     grad[LANES] = np.nan
     arguments = optimizer.arguments(grad, 1)
-    for written in call(module, optimizer.kernel, state, *arguments, order=optimizer.order):
+    for written in call(module, optimizer.kernel, state, *arguments):
         np.testing.assert_array_equal(np.isnan(written), np.isnan(grad))

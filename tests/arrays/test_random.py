@@ -16,9 +16,9 @@ from kernel_checks import (
     each_dtype,
     each_implementation,
     eps,
-    poisoned,
 )
 
+from bench.kernel_cases import poisoned
 from fastvae import kernels
 from fastvae.kernels import reference
 

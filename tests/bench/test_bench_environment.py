@@ -136,6 +136,7 @@ def test_numpy_in_a_worker_runs_the_kernel_of_the_machine(
     assert kernels() == before
 
 
+@pytest.mark.slow
 def test_processes_and_the_suite_inherit_no_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +213,7 @@ def suite(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_suite_refuses_every_setting() -> None:
     """Its own process has read the environment already."""
     done = suite("--benchmark-enable", OPENBLAS_CORETYPE="Haswell", OMP_NUM_THREADS="1")

@@ -65,6 +65,7 @@ def test_a_worker_works_when_told(tmp_path: Path) -> None:
         Worker("numpy", row_named("encode"), tmp_path / "no_such.npy", 1, False)
 
 
+@pytest.mark.slow
 def test_rounds_alternate_in_worker_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +144,7 @@ def test_no_run_is_replaced(measure: Callable[..., Results], tmp_path: Path) -> 
     assert (tmp_path / "r.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_cold_and_warm_processes_share_a_new_cache_each_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,6 +168,7 @@ def test_cold_and_warm_processes_share_a_new_cache_each_round(
         build_parser().parse_args(command[3:])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="the system does not tell")
 def test_a_rest_sees_what_others_do() -> None:
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:

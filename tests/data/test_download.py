@@ -165,6 +165,7 @@ def test_all_fail(server: Callable[..., Source], tmp_path: Path, refused: str) -
     assert list((tmp_path / "mnist").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_time_limit(server: Callable[..., Source], tmp_path: Path) -> None:
     with pytest.raises(DataUnavailable, match="the time allowed for the download is over"):
         download(server("slow"), tmp_path / "mnist", time_limit=0.1)

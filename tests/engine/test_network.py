@@ -152,7 +152,8 @@ def test_passes_have_the_bits_of_the_plain_kernels(sizes, n_rows):
         if i == network.n_encoder + 1:
             x = np.ascontiguousarray(x[:, : network.n_latent])
         out = np.empty((len(x), n_out), np.float32)
-        kernels.dense_forward(out, x, *network.read_dense(i), kernels.ACTIVATIONS[activation])
+        weight, bias = network.read_dense(i)
+        kernels.dense_forward(out, x, weight, bias, kernels.ACTIVATIONS[activation])
         outputs.append(out)
         x = out
     mean, log_var = network.encode(rows)
@@ -197,7 +198,7 @@ def test_last_layer_gradient_has_the_bits_of_the_plain_kernels(likelihood, n_row
     kernels.kl_divergence_backward(head[0], head[1], mean, log_var, 1.0 / n_rows)
     head_weight, _ = network.read_dense(0)
     dhead = np.empty_like(head_weight)
-    kernels.dense_backward_weight(dhead, np.ascontiguousarray(np.hstack(head)), x)
+    kernels.dense_backward_weight(dhead, np.ascontiguousarray(np.hstack([*head])), x)
     np.testing.assert_array_equal(engine.read_dense(network.table, arena, 0)[0], dhead)
 
 

@@ -69,9 +69,11 @@ class Bench:
         fields = {n: self.places[v] if isinstance(v, str) else v for n, v in fields.items()}
         return new_region(kind, None if layer is None else self.table[layer], **fields)
 
-    def run(self, program: list[Array], sources: Array, out: Array | None = None) -> Array:
+    def run(self, program: list[Array], sources: Array) -> Array:
         """Run on B rows, in reversed order, with each number of threads; return the workspace."""
         order = np.arange(B)[::-1].copy()
+        parameters, moment1, moment2, gradient = self.arenas
+        by_row, by_column = self.lists
         before = [array.copy() for array in (self.work, *self.arenas)]
         results = []
         for n_threads in THREADS:
@@ -79,7 +81,7 @@ class Bench:
                 array[:] = value
             self.step["n_members"], self.step["batch_size"] = n_threads, B
             memory = records.Memory(
-                *self.arenas, self.work, self.work if out is None else out.reshape(-1), *self.lists,
+                parameters, moment1, moment2, gradient, self.work, self.work, by_row, by_column,
                 self.sums, self.partial, np.zeros(0), self.rates, np.zeros(1, np.int64), order,
                 sources,
             )  # fmt: skip
@@ -227,12 +229,12 @@ def test_sparse_rows_and_labels_side_by_side(
         bench.step["skip_zeros"] = skip
         bench.run(program, np.concatenate([sparse, one_hot]))
         outputs.append(bench.matrix("y", B, 70).copy())
-    np.testing.assert_array_equal(*outputs)
-    pixels = np.empty((B, I), dtype)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    pixels: Array = np.empty((B, I), dtype)
     kernels.gather(pixels, dense, np.arange(B)[::-1].copy())
     wanted = np.hstack([pixels, np.eye(10, dtype=dtype)[labels[::-1]]])
     np.testing.assert_array_equal(bench.matrix("x", B, n), wanted)
-    y = np.empty((B, 70), dtype)
+    y: Array = np.empty((B, 70), dtype)
     kernels.dense_forward(y, wanted, weight, bias, kernels.ACTIVATIONS["tanh"])
     np.testing.assert_array_equal(outputs[0], y)
     assert len(kept) == 3  # alive until here
@@ -258,7 +260,7 @@ def test_a_gradient_is_stored_reduced_and_applied(dtype: type) -> None:
         ),
     ]
     bench.run(store, sources)
-    wanted = np.empty((40, I), dtype)
+    wanted: Array = np.empty((40, I), dtype)
     kernels.dense_backward_weight(wanted, dy[::-1].copy(), x[::-1].copy())
     stored, _ = engine.read_dense(bench.table, bench.arenas[3], 0)
     np.testing.assert_array_equal(stored, wanted)

@@ -6,6 +6,7 @@ import enum
 import json
 from collections import OrderedDict, namedtuple
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,7 @@ def test_plain_data_come_back_equal_and_as_a_copy(value):
 
 
 def test_every_list_and_mapping_is_copied():
-    inner = {"list": [1], "mapping": {"a": 1}}
+    inner: dict[str, Any] = {"list": [1], "mapping": {"a": 1}}
     copy = plain.mapping({"inner": inner}, "card")
     inner["list"].append(2)
     inner["mapping"]["b"] = 2
@@ -61,13 +62,13 @@ def test_other_mappings_and_tuples_become_dict_and_list():
 
 
 def cyclic_list():
-    cycle = [1]
+    cycle: list[Any] = [1]
     cycle.append([cycle, cycle])
     return cycle
 
 
 def cyclic_mapping():
-    cycle = {}
+    cycle: dict[str, Any] = {}
     cycle["again"] = [cycle]
     return cycle
 

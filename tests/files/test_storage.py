@@ -121,7 +121,7 @@ def test_unknown_names_list_the_known(tmp_path, monkeypatch, name):
 
 def test_load_wants_a_name():
     with pytest.raises(TypeError, match="by its name or path; got 3"):
-        fastvae.load(3)
+        fastvae.load(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -201,6 +201,7 @@ def test_a_card_that_was_changed_in_place_is_checked(tmp_path, format, value, er
     assert_refused_save(vae, tmp_path, format, error, message)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["safetensors", "seed"])
 def test_a_card_larger_than_a_header_is_refused_and_the_sizes_named(tmp_path, format):
     vae = small_vae()

@@ -159,6 +159,7 @@ def assert_same(loaded: VAE, vae: VAE) -> None:
     assert str(loaded) == str(vae)
 
 
+@pytest.mark.slow
 @examples
 @given(models(), CARDS, names(), FORMATS)
 def test_what_is_saved_is_loaded(vae, card, name, format):

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +124,8 @@ def test_links_that_dangle_or_go_in_circles(tmp_path):
         write_file(tmp_path / "nowhere", b"new")
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
-    for write in (write_file, write_folder):
+    writers: list[Any] = [write_file, write_folder]
+    for write in writers:
         with pytest.raises(OSError, match="one") as error:
             write(tmp_path / "one", b"new")
         assert error.value.errno == errno.ELOOP
@@ -324,11 +327,12 @@ def test_writers_and_readers_side_by_side(tmp_path):
         while not done.is_set():
             seen.add(path.read_bytes())
 
+    def write_often(content: bytes) -> None:
+        for _ in range(25):
+            write_file(path, content)
+
     reader = guarded(read)
-    writers = [
-        guarded(lambda content=content: [write_file(path, content) for _ in range(25)])
-        for content in contents
-    ]
+    writers = [guarded(partial(write_often, content)) for content in contents]
     for writer in writers:
         writer.join()
     done.set()

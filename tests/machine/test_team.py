@@ -150,8 +150,9 @@ def test_a_call_that_fails_releases_everybody():
     sums, words_, sources = np.zeros((2, 1)), np.zeros(1, np.int64), np.zeros(1, records.SOURCE)
     totals = np.zeros(1)
     memory = records.Memory(
-        *[arena] * 6, lists, lists, sums, reals, totals, reals, words_, words_, sources
-    )
+        arena, arena, arena, arena, arena, arena, lists, lists, sums, reals, totals, reals, words_,
+        words_, sources,
+    )  # fmt: skip
     words = team.new_team(2)
     address = address_of(fails, tuple(map(numba.typeof, (words, program, numbers, memory))))
     steps.run_steps(address, words, program, numbers, *memory)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from model_checks import small_vae
@@ -54,15 +56,16 @@ def test_counters(name, value, error):
 
 def test_the_card_is_a_copy_of_plain_data():
     vae = small_vae()
-    given = {"sizes": (1, 2), "nested": {"list": [1]}}
+    given: dict[str, Any] = {"sizes": (1, 2), "nested": {"list": [1]}}
     vae.card = given
     given["nested"]["list"].append(2)
     assert vae.card == {"sizes": [1, 2], "nested": {"list": [1]}}
-    for card, message in [
+    wrong: list[tuple[Any, str]] = [
         ([1], "card must be a mapping"),
         ({"elbo": np.float32(1)}, r"card\['elbo'\] must be plain JSON data .*numpy.float32"),
         ({"elbo": float("nan")}, r"card\['elbo'\] must be finite"),
-    ]:
+    ]
+    for card, message in wrong:
         with pytest.raises((TypeError, ValueError), match=message):
             vae.card = card
     assert vae.card == {"sizes": [1, 2], "nested": {"list": [1]}}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 from numba import config
+from numpy.typing import NDArray
 
 from fastvae import kernels
 
@@ -61,7 +64,7 @@ def train(n_threads, rows, batch_size=13, epochs=2, **settings):
 )
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
 def test_threads_give_the_same_bits(settings, dtype, dense):
-    rows = pixel_rows(101, settings.get("n_features", 37))
+    rows: NDArray[Any] = pixel_rows(101, settings.get("n_features", 37))
     if dense:
         rows = np.random.default_rng(0).random(rows.shape)
     (one, history), (two, other) = (train(n, rows, dtype=dtype, **settings) for n in (1, 2))
@@ -87,6 +90,7 @@ def test_threads_give_the_same_figures():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 @needs_two_threads
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_threads_give_the_same_bits_every_time(dtype):
@@ -106,7 +110,7 @@ def test_golden_run():
     runs = [train(n, rows, batch_size=64, epochs=10)[1]["loss"] for n in threads]
     assert all(losses == runs[0] for losses in runs)
     # Other instruction sets may round the loss's sums differently, but not ten times eps.
-    np.testing.assert_allclose(runs[0], GOLDEN_LOSSES, rtol=10 * np.finfo(np.float32).eps)
+    np.testing.assert_allclose(runs[0], GOLDEN_LOSSES, rtol=10 * float(np.finfo(np.float32).eps))
 
 
 def test_seeds_decide():

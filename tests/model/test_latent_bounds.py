@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -31,7 +33,7 @@ def test_a_deviation_beyond_the_bound_falls_as_one_below_it_does() -> None:
     for start in (19.9, 20.1, 25.0):
         vae = VAE.from_sizes(12, hidden=(8,), n_latent=2, seed=0)
         vae.sampler.log_var.bias = np.full(2, start)
-        settings = {"epochs": 100, "batch_size": 50, "learning_rate": 0.05}
+        settings: dict[str, Any] = {"epochs": 100, "batch_size": 50, "learning_rate": 0.05}
         kl = vae.fit(rows, verbose=False, **settings)["kl"]
         assert kl[0] > 1e7
         assert kl[-1] < 1e4

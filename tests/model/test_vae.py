@@ -6,6 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,7 @@ def test_one_row_gives_one_row():
         np.testing.assert_array_equal(single, whole[3])
     np.testing.assert_array_equal(vae.reconstruct(X[3]), vae.reconstruct(X)[3])
     assert vae.feedforward(X[3]).shape == (37,)
+    assert vae.sampler.sample is not None
     assert vae.sampler.sample.shape == (5,)
     assert vae.feedforward(X[:1]).shape == (1, 37)
 
@@ -83,7 +85,7 @@ def test_feedforward_draws_anew_and_a_seed_reproduces():
     first, first_sample = vae.feedforward(X), vae.sampler.sample
     second, second_sample = vae.feedforward(X), vae.sampler.sample
     assert not np.any(first_sample == second_sample)
-    np.testing.assert_array_equal(first, vae.decode(first_sample))
+    np.testing.assert_array_equal(first, vae.decode(np.array(first_sample)))
     twin = small_vae()
     np.testing.assert_array_equal(twin.feedforward(X), first)
     np.testing.assert_array_equal(twin.feedforward(X), second)
@@ -163,7 +165,7 @@ def test_evaluate_reports_what_its_parts_say(monkeypatch):
     monkeypatch.setattr(evaluation, "_CHUNK_ROWS", 8)
     vae = small_vae(dtype=np.float64, beta=0.5, reconstruction_weight=2.0)
     report = evaluation.evaluate(vae, X, n_samples=2, seed=1)
-    elbo = vae.elbo(X, n_samples=2, seed=1)
+    elbo: Any = vae.elbo(X, n_samples=2, seed=1)
     assert (report.elbo, report.reconstruction, report.kl) == elbo
     assert report.loss == 2 * elbo.reconstruction + 0.5 * elbo.kl
     error = np.mean((X / 255 - vae.reconstruct(X)) ** 2)
@@ -257,7 +259,9 @@ def test_an_empty_model_says_that_it_is_empty(use):
 
 
 def parts(encoder=(6, 5), sampler=(5, 2), decoder=(2, 6), output="sigmoid"):
-    return MLP([Dense(*encoder)]), Sampler(*sampler), MLP([Dense(*decoder, output)])
+    n_latent, n_features = decoder
+    layer = Dense(n_latent, n_features, output)
+    return MLP([Dense(*encoder)]), Sampler(*sampler), MLP([layer])
 
 
 @pytest.mark.parametrize(
@@ -275,10 +279,18 @@ def parts(encoder=(6, 5), sampler=(5, 2), decoder=(2, 6), output="sigmoid"):
         (lambda: VAE(*parts(), dtype=np.float16), ValueError, "dtype must be"),
         (lambda: VAE(*parts(), seed=-1), ValueError, "seed must be"),
         (lambda: VAE.from_sizes(hidden=()), ValueError, "hidden must be a sequence of at least"),
-        (lambda: VAE.from_sizes(hidden=256), ValueError, "hidden must be a sequence of at least"),
+        (
+            lambda: VAE.from_sizes(hidden=256),  # type: ignore[arg-type]
+            ValueError,
+            "hidden must be a sequence of at least",
+        ),
         (lambda: VAE.from_sizes(hidden=(0,)), ValueError, "hidden sizes must be"),
         (lambda: VAE.from_sizes(-784), ValueError, "n_features must be an integer of at least 1"),
-        (lambda: VAE.from_sizes(n_latent=1.5), TypeError, "n_latent must be an integer"),
+        (
+            lambda: VAE.from_sizes(n_latent=1.5),  # type: ignore[arg-type]
+            TypeError,
+            "n_latent must be an integer",
+        ),
         (lambda: VAE.from_sizes(activation="swish"), ValueError, "activation must be one of"),
         (lambda: VAE.from_sizes(likelihood="x"), ValueError, "likelihood must be one of"),
         (lambda: small_vae().sample(0), ValueError, "n must be an integer of at least 1"),

@@ -71,11 +71,15 @@ def through_memory(value: Any, folder: Path) -> Any:
     return again
 
 
+def through_pickle(protocol):
+    return lambda value, _: pickle.loads(pickle.dumps(value, protocol))
+
+
 WAYS: dict[str, Callable[[Any, Path], Any]] = {
     "copy": lambda value, _: copy.copy(value),
     "deepcopy": lambda value, _: copy.deepcopy(value),
     **{
-        f"pickle-{protocol}": lambda value, _, p=protocol: pickle.loads(pickle.dumps(value, p))
+        f"pickle-{protocol}": through_pickle(protocol)
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
     },
     "joblib": through_joblib(None),
@@ -96,6 +100,8 @@ def test_a_model_is_the_same_after_every_way(way, settings, tmp_path):
     other = way(vae, tmp_path)
     assert type(other) is VAE
     assert (other.card, other.beta, other.likelihood) == (vae.card, vae.beta, vae.likelihood)
+    assert other.history is not None
+    assert vae.history is not None
     assert other.history["loss"] == vae.history["loss"]
     np.testing.assert_array_equal(other.sampler.sample, vae.sampler.sample)
     before = parameters(vae)
@@ -141,11 +147,12 @@ def test_an_empty_model_travels(way, tmp_path):
 def test_parts_are_the_same_after_every_way(way, kind, tmp_path):
     rng = np.random.default_rng(0)
     x, dy = rng.normal(size=(2, 6, 5))
-    part = {
+    parts: dict[str, Any] = {
         "Dense": Dense(5, 5, "tanh", seed=1),
         "MLP": MLP([Dense(5, 4, "tanh"), Dense(4, 5)]),
         "Sampler": Sampler(5, 5, seed=2),
-    }[kind]
+    }
+    part = parts[kind]
     part.feedforward(x)
     other = way(part, tmp_path)
     for _ in range(2):
@@ -183,14 +190,15 @@ def test_an_untouched_layer_stays_untouched(way, tmp_path):
 
 @each_way
 def test_what_others_put_on_a_model_travels(way, tmp_path):
-    vae = used_vae()
+    vae: Any = used_vae()
     vae.note = ["mine"]
     assert way(vae, tmp_path).note == ["mine"]
 
 
 @each_way
 def test_private_attributes_of_subclasses_travel(way, tmp_path):
-    for value in (used_vae(), Dense(3, 2), MLP([Dense(3, 2)]), Sampler(3, 2)):
+    values: list[Any] = [used_vae(), Dense(3, 2), MLP([Dense(3, 2)]), Sampler(3, 2)]
+    for value in values:
         value._scale = [2.0]
         assert way(value, tmp_path)._scale == [2.0]
 
@@ -226,7 +234,7 @@ def test_pickles_name_the_package_only():
         [used_vae(), fastvae.Adam(), fastvae.Dataset(ROWS), used_vae().elbo(ROWS)], protocol=2
     )
     names = {
-        argument.split()[0]
+        str(argument).split()[0]
         for code, argument, _ in pickletools.genops(content)
         if code.name == "GLOBAL"
     }
@@ -301,6 +309,7 @@ def test_processes_of_every_kind(method, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["data", "optimizers", "evaluation", "animation", "schedules"])
 def test_modules_are_there_after_importing_the_package(name):
     done = subprocess.run(

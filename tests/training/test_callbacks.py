@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import signal
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,8 @@ def test_steps_of_a_call_change_nothing(monkeypatch):
 
 class Interrupt(callbacks.Callback):
     def __init__(self, after):
-        self.after, self.parameters = after, None
+        self.after = after
+        self.parameters: Any = None
 
     def on_batch(self, vae, epoch, n_done):
         if vae.updates >= self.after and self.parameters is None:
@@ -67,7 +69,7 @@ def test_interrupted_fit_leaves_consistent_weights(monkeypatch):
 
     straight = small_vae()
     monkeypatch.setattr(straight.network, "steps_per_call", lambda batch_size: 1)
-    snapshots = {}
+    snapshots: dict[int, Any] = {}
     watch = SimpleWatch(snapshots)
     straight.fit(X, epochs=3, batch_size=10, callbacks=[watch], verbose=False)
     assert_same_parameters(vae, snapshots[4])
@@ -128,7 +130,7 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
 
 
 def test_fit_says_that_it_compiles(capsys, monkeypatch):
-    warmed = []
+    warmed: list[Any] = []
     monkeypatch.setattr(kernels, "is_compiled", lambda: False)
     monkeypatch.setattr(kernels, "warmup", warmed.append)
     small_vae(dtype=np.float64).fit(X, epochs=1)
@@ -177,6 +179,7 @@ def test_stop_training_ends_the_fit(place, monkeypatch):
     epochs, updates = {"begin": (0, 0), "batch": (0, 1), "epoch": (1, 3), "end": (3, 9)}[place]
     assert (vae.epochs, vae.updates) == (epochs, updates)
     assert history is vae.history
+    assert history is not None
     assert len(history.get("loss", [])) == epochs
     fit_with(vae)
     assert vae.updates == updates + 9
@@ -202,6 +205,7 @@ def test_an_exception_in_a_callback_leaves_history_and_weights(place, error):
         fit_with(vae, At(place, fail), recorder)
     epochs = {"begin": 0, "batch": 0, "epoch": 1, "end": 3}[place]
     assert vae.epochs == epochs
+    assert vae.history is not None
     assert len(vae.history.get("loss", [])) == epochs
     assert recorder.calls[-1][0] == "end"
     trained = {"begin": 0, "batch": 1, "epoch": 1, "end": 3}[place]
@@ -219,7 +223,12 @@ def double(vae):
 @each_place
 def test_weights_set_in_a_callback_are_trained_on(place):
     vae, seen = small_vae(), []
-    act = At(place, lambda vae: (double(vae), seen.append(parameters(vae))))
+
+    def double_and_look(vae):
+        double(vae)
+        seen.append(parameters(vae))
+
+    act = At(place, double_and_look)
     fit_with(vae, act, epochs=1, learning_rate=0.0)
     assert_same_parameters(vae, seen[0])
 
@@ -328,6 +337,7 @@ def test_every_callback_hears_of_the_end_though_one_fails():
     assert recorder.calls[-1] == ("end", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_call", [1, 7, 1000])
 def test_updates_are_right_wherever_ctrl_c_comes(steps_per_call, monkeypatch):
     """They count what was done to the weights, so that the next fit repeats no noise."""
@@ -341,7 +351,7 @@ def test_updates_are_right_wherever_ctrl_c_comes(steps_per_call, monkeypatch):
         def stop(model, epoch, n_done, wanted=vae.updates):
             model.stop_training = model.updates == wanted
 
-        watch = callbacks.Callback()
+        watch: Any = callbacks.Callback()
         watch.on_batch = stop
         fit_with(straight, watch, epochs=10**9, batch_size=1)
         assert straight.updates == vae.updates
@@ -366,4 +376,4 @@ class EveryBatch(callbacks.Callback):
     """Calls a function wherever a callback is called."""
 
     def __init__(self, function):
-        self.on_batch = self.on_epoch_end = function
+        self.on_batch = self.on_epoch_end = function  # type: ignore[method-assign]

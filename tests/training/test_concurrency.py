@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -29,16 +29,16 @@ WAIT = 60
 """Seconds after which a thread that should have come to its end counts as stuck."""
 
 
-def at_once(calls: list[Callable[[], Any]], n_threads: int = 8) -> list[Any]:
+def at_once(calls: Sequence[Callable[..., Any]], n_threads: int = 8) -> list[Any]:
     with ThreadPoolExecutor(n_threads) as pool:
         futures = [pool.submit(call) for call in calls]
         return [future.result(timeout=WAIT) for future in futures]
 
 
-def mixture(vae: VAE) -> list[Callable[[], Any]]:
+def mixture(vae: VAE) -> list[Callable[..., Any]]:
     """Calls of all kinds, of unequal size."""
     latents = np.random.default_rng(0).normal(size=(1200, 5))
-    calls: list[Callable[[], Any]] = []
+    calls: list[Callable[..., Any]] = []
     for i, n in enumerate(SIZES * 3):
         x, z = ROWS[i : i + n], latents[:n]
         calls += [
@@ -157,7 +157,9 @@ class Meanwhile(Callback):
     """Tries something in another thread during the first epoch, and keeps the error."""
 
     def __init__(self, call: Callable[[VAE], Any]) -> None:
-        self.call, self.error, self.result = call, None, None
+        self.call = call
+        self.error: Exception | None = None
+        self.result: Any = None
 
     def _try(self, vae: VAE) -> None:
         try:
@@ -312,7 +314,8 @@ def test_an_interrupted_wait_leaves_the_gate_usable():
         with pytest.raises(KeyboardInterrupt), context:
             pass
 
-    gate.changed.wait = interrupt  # what Ctrl-C does to a thread that waits
+    # What Ctrl-C does to a thread that waits.
+    gate.changed.wait = interrupt  # type: ignore[method-assign, assignment]
     with gate.writing:
         at_once([lambda: wait(gate.reading), lambda: wait(gate.writing)])
     assert not any((gate.queue, gate.admitted, gate.waiting_writers, gate.readers, gate.writer))
@@ -352,7 +355,8 @@ INTERRUPTIONS = {
 @pytest.mark.parametrize("name", INTERRUPTIONS)
 def test_ctrl_c_on_the_way_into_or_out_of_a_guard_leaves_the_model_free(place, name):
     vae = small_vae()
-    interrupted_at(*place, lambda: INTERRUPTIONS[name](vae))
+    function, event = place
+    interrupted_at(function, event, lambda: INTERRUPTIONS[name](vae))
     done = []
 
     def use() -> None:

@@ -156,4 +156,4 @@ def test_unknown_optimizer_lists_the_known():
     with pytest.raises(ValueError, match=r"'sgd', 'rmsprop', 'adam'; got 'adm'.*mean 'adam'"):
         optimizers.resolve("adm")
     with pytest.raises(TypeError, match="optimizer must be"):
-        optimizers.resolve(Adam)
+        optimizers.resolve(Adam)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -282,7 +283,8 @@ def test_uint8_trains_like_its_values_over_255(model_dtype, dtypes):
     """In the model's precision: float32 holds other values of x / 255 than float64."""
     pixels = small_vae(dtype=model_dtype)
     pixels.fit(X, epochs=2, batch_size=10, verbose=False)
-    for order in "CF":
+    orders: tuple[Any, ...] = ("C", "F")
+    for order in orders:
         for dtype in dtypes:
             fractions = small_vae(dtype=model_dtype)
             rows = np.asarray(X.astype(dtype) / dtype(255), order=order)
@@ -316,8 +318,10 @@ def test_threads_are_restored():
 
 
 def test_threads_may_be_counted_by_integers_of_any_type():
-    small_vae().fit(X, epochs=1, n_threads=np.int64(1), verbose=False)
-    for wrong in (True, np.bool_(True), 1.0, "1", 0, -1, 2**40):
+    one: Any = np.int64(1)
+    small_vae().fit(X, epochs=1, n_threads=one, verbose=False)
+    not_counts: tuple[Any, ...] = (True, np.bool_(True), 1.0, "1", 0, -1, 2**40)
+    for wrong in not_counts:
         with pytest.raises(ValueError, match="threads must be a whole number from 1 to"):
             small_vae().fit(X, epochs=1, n_threads=wrong, verbose=False)
 
@@ -342,7 +346,7 @@ def test_diverging_at_once_leaves_the_model_as_it_was(settings):
     with pytest.raises(FloatingPointError, match=r"epoch 1, step \d of \d; .* when `fit` began"):
         vae.fit(X, epochs=4, verbose=False, **settings)
     assert_same_parameters(vae, before)
-    assert (vae.epochs, vae.updates, dict(vae.history)) == (0, 0, {})
+    assert (vae.epochs, vae.updates, dict(vae.history or {})) == (0, 0, {})
     vae.fit(X, epochs=1, verbose=False)
 
 
@@ -358,7 +362,7 @@ def test_diverging_later_returns_to_the_last_good_epoch(first_bad, steps_per_cal
     for model, epochs, schedule in ((expected, 2, 1e-3), (vae, 9, explode_from(first_bad))):
         monkeypatch.setattr(model.network, "steps_per_call", lambda _: steps_per_call)
         recorder = Recorder()
-        settings = {"epochs": epochs, "batch_size": 5, "learning_rate": schedule}
+        settings: dict[str, Any] = {"epochs": epochs, "batch_size": 5, "learning_rate": schedule}
         if model is expected:
             history = model.fit(X, callbacks=[recorder], verbose=False, **settings)
             continue
@@ -373,6 +377,7 @@ def test_diverging_later_returns_to_the_last_good_epoch(first_bad, steps_per_cal
     assert "when epoch 2 ended" in str(caught.value)
     assert_same_parameters(vae, parameters(expected))
     assert (vae.epochs, vae.updates) == (2, 10)
+    assert vae.history is not None
     assert vae.history["loss"] == history["loss"]
     assert recorder.calls[-1][0] == "end"
     vae.fit(X, epochs=1, verbose=False)
@@ -444,6 +449,7 @@ def test_a_validation_loss_that_is_not_finite_is_a_divergence():
             verbose=False,
         )
     np.testing.assert_array_equal(model.network.parameters, good[0])
+    assert model.history is not None
     assert (model.epochs, model.updates, len(model.history["val_loss"])) == (1, 4, 1)
 
 
@@ -520,7 +526,7 @@ def test_weights_of_the_loss_may_change_while_training():
 
 
 def test_settings_check_themselves_and_stay():
-    given = {
+    given: dict[str, Any] = {
         "epochs": np.int64(2),
         "batch_size": 3,
         "learning_rate": 0.1,
@@ -536,6 +542,6 @@ def test_settings_check_themselves_and_stay():
     assert settings.schedule(0, 1) == 0.1
     assert settings.clip_norm == 0.0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        settings.epochs = 3
+        settings.epochs = 3  # type: ignore[misc]
     with pytest.raises(ValueError, match="clip_norm must be"):
         Settings(**given | {"clip_norm": 0.0})
