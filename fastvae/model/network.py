@@ -167,8 +167,8 @@ class Network(Value):
                     work.run(encoding, values, order, work.matrices, chunk)
                     for sample in range(n_samples):
                         work.run(losses, values, order, work.matrices, chunk, first_draw=sample)
-                        reconstruction[first : first + n] += work.sums[engine.RECONSTRUCTION, :n]
-                    kl[first : first + n] = work.sums[engine.KL, :n]
+                        reconstruction[first : first + n] += work.reconstruction[:n]
+                    kl[first : first + n] = work.kl[:n]
         finally:
             self._give_back(work)
         return reconstruction / n_samples, kl

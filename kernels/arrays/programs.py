@@ -47,7 +47,7 @@ def run_update(
     steps = new_step(arenas[0].dtype)
     steps["batch_size"], steps["updates_before"] = 1, update - 1
     steps["rule"] = (optimizer, 0.0, *decays_of(optimizer, hyper), 1.0, 1.0)
-    program, rates = [new_region(UPDATE)], np.full(1, rate)
+    program, rates = [new_region(UPDATE, n_in=arenas[0].size)], np.full(1, rate)
     no_work = [arenas[0]] * 2
     _run(program, steps, [*arenas, *no_work], rates, np.zeros(1, np.int64), np.zeros(0, SOURCE))
 
@@ -58,7 +58,7 @@ def _run(
 ) -> None:  # fmt: skip
     parameters, moment1, moment2, gradient, work, out = arrays
     memory = Memory(
-        parameters, moment1, moment2, gradient, work, out, _NO_LIST, _NO_LIST, np.zeros((2, 0)),
+        parameters, moment1, moment2, gradient, work, out, _NO_LIST, _NO_LIST, _NOTHING, _NOTHING,
         _NOTHING, _NOTHING, learning_rates, np.zeros(1, np.int64), order, sources,
     )  # fmt: skip
     run_program(member_address(work.dtype), np.concatenate(program), steps, memory)

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
 from .loss_tasks import new_totals, read_totals
-from .records import KL, RECONSTRUCTION
 from .workspace import Training, Workspace
 
 __all__ = [
     "INPUT",
-    "KL",
     "NOISE",
-    "RECONSTRUCTION",
     "Training",
     "Workspace",
     "layer_table",

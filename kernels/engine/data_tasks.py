@@ -23,7 +23,6 @@ from ..machine.memory import (
     int64_at,
     lane_count,
     load_converted,
-    pointer,
     prefetch,
     put,
     store,
@@ -85,18 +84,18 @@ def gather_task(task: Word, region: Record, step: Record, memory: Record) -> Non
     if source.kind == ARRAY:
         for b in range(last, min(last + MR, step.n_rows)):
             # The next tile's rows lie anywhere in memory: no hardware foresees them.
-            row = memory.order[step.first_row + b]
+            row = get(memory.order, step.first_row + b)
             ahead = uint8_at(source.address + row * source.row_step)
             for byte in range(0, n * source.column_step, CACHE_LINE):
                 prefetch(ahead, byte)
     for b in range(first, last):
-        place = advance(pointer(memory.work), region.target.offset + b * region.target.stride)
-        _gather_row(place, n, source, memory.order[step.first_row + b])
+        place = advance(memory.work, region.target.offset + b * region.target.stride)
+        _gather_row(place, n, source, get(memory.order, step.first_row + b))
         if step.skip_zeros != 0 and region.n_listed > 0:
-            listed = advance(pointer(memory.by_row), b * list_size(region.n_listed))
+            listed = advance(memory.by_row, b * list_size(region.n_listed))
             values = region.values.offset + b * region.values.stride
             start = advance(place, n - region.n_listed)
-            list_nonzero(listed, advance(pointer(memory.work), values), start, region.n_listed)
+            list_nonzero(listed, advance(memory.work, values), start, region.n_listed)
 
 
 @device_function

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Record, Word
-from ..machine.memory import advance, pointer
+from ..machine.memory import advance, put
 from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
 from ..maths.philox import normal_range
-from .records import KL
+from .dense_tasks import batch_row
 
 TASK_ROWS = 8
 """Rows of one task."""
@@ -27,7 +27,7 @@ def rows_count(n_rows: Word) -> Word:
 def draw_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """z = mean + exp(log_var / 2) noise for each row of the region, and the KL of each row that it
     was drawn from. The noise is drawn first, if the step says so."""
-    work = pointer(memory.work)
+    work = memory.work
     n = region.n_out // region.parts
     first = task * TASK_ROWS
     last = min(first + TASK_ROWS, step.n_rows * region.repeat)
@@ -39,20 +39,20 @@ def draw_task(task: Word, region: Record, step: Record, memory: Record) -> None:
             step.draw,
         )  # fmt: skip
     for b in range(first, last):
-        row = b // region.repeat
+        row = batch_row(b, region)
         mean = advance(work, region.source.offset + row * region.source.stride)
         log_var = advance(mean, n)
         z = advance(work, region.target.offset + b * region.target.stride)
         row_draw(z, mean, log_var, advance(noise, b * n), n)
         if b == row * region.repeat:
-            memory.sums[KL, row] = row_kl(mean, log_var, n)
+            put(memory.kl, row, row_kl(mean, log_var, n))
 
 
 @device_function
 def backward_latent_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """Gradients of the head (mean, log_var) from those of all its draws, in their order, and from
     the KL, as the batch mean has it."""
-    work = pointer(memory.work)
+    work = memory.work
     n = region.n_out // region.parts
     scale = step.beta / step.n_rows
     first = task * TASK_ROWS

@@ -94,6 +94,11 @@ def arena_size(table: np.ndarray, dtype: np.dtype | type) -> int:
     return _round_up(int(end), CACHE_LINE // itemsize)
 
 
+def n_partial_sums(table: np.ndarray, dtype: np.dtype | type) -> int:
+    """Return how many sums of a gradient's squares there are: one for each output, pads too."""
+    return int(table["panels"].sum()) * panel_width(np.dtype(dtype).itemsize)
+
+
 def new_arena(table: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     """Return a zeroed 1-D arena for the layers of a table."""
     return aligned_zeros(arena_size(table, dtype), dtype)

@@ -7,11 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..machine.compilation import device_function
-from ..machine.kinds import Record, Word
-from ..machine.memory import advance, cast, get, pointer, put
+from ..machine.kinds import Pointer, Real, Record, Word
+from ..machine.memory import advance, cast, get, put
 from ..maths.likelihoods import sum_groups
 from .latent_tasks import TASK_ROWS
-from .records import KL, RECONSTRUCTION
 
 LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
 """Entries of `Memory.totals`: weighted loss, reconstruction and KL (sums over rows) and rows; from
@@ -46,11 +45,11 @@ def read_totals(totals: np.ndarray) -> Totals:
 def row_losses_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """Each row's reconstruction loss, from its sums over groups of 8 columns."""
     first = task * TASK_ROWS
-    groups = pointer(memory.work)
+    groups = memory.work
     stride = region.groups.stride
     for b in range(first, min(first + TASK_ROWS, step.n_rows * region.repeat)):
         row = advance(groups, region.groups.offset + b * stride)
-        memory.sums[RECONSTRUCTION, b] = sum_groups(row, stride)
+        put(memory.reconstruction, b, sum_groups(row, stride))
 
 
 @device_function
@@ -60,18 +59,18 @@ def weigh_task(task: Word, region: Record, step: Record, memory: Record) -> None
     A draw weighs exp(-loss), its likelihood: Burda, Grosse & Salakhutdinov (2016), "Importance
     Weighted Autoencoders", equation 14, of draws whose other terms are equal.
     """
-    work = pointer(memory.work)
+    work = memory.work
     first = task * TASK_ROWS
     for b in range(first, min(first + TASK_ROWS, step.n_rows)):
         begin, end = b * region.repeat, (b + 1) * region.repeat
-        least = memory.sums[RECONSTRUCTION, begin]
+        least = get(memory.reconstruction, begin)
         for k in range(begin, end):
-            least = min(least, memory.sums[RECONSTRUCTION, k])
+            least = min(least, get(memory.reconstruction, k))
         total = 0.0
         for k in range(begin, end):
-            total += np.exp(least - memory.sums[RECONSTRUCTION, k])
+            total += np.exp(least - get(memory.reconstruction, k))
         for k in range(begin, end):
-            weight = cast(work, np.exp(least - memory.sums[RECONSTRUCTION, k]) / total)
+            weight = cast(work, np.exp(least - get(memory.reconstruction, k)) / total)
             delta = advance(work, region.target.offset + k * region.target.stride)
             for c in range(region.n_out):
                 put(delta, c, get(delta, c) * weight)
@@ -80,21 +79,26 @@ def weigh_task(task: Word, region: Record, step: Record, memory: Record) -> None
 @device_function
 def totals_task(region: Record, step: Record, memory: Record) -> None:
     """Add a batch to the epoch's totals, in the order of its rows: one task."""
-    totals, sums = memory.totals, memory.sums
+    totals = memory.totals
     reconstruction = 0.0
     kl = 0.0
     n_latent = region.n_out // region.parts
     for b in range(step.n_rows):
-        reconstruction += sums[RECONSTRUCTION, b]
-        kl += sums[KL, b]
+        reconstruction += get(memory.reconstruction, b)
+        kl += get(memory.kl, b)
     # Latents lie side by side, so that their chains of sums are worked on together.
     for b in range(step.n_rows):
-        mean = advance(pointer(memory.work), region.source.offset + b * region.source.stride)
+        mean = advance(memory.work, region.source.offset + b * region.source.stride)
         for z in range(n_latent):
             m = np.float64(get(mean, z))
-            totals[MEANS_TOTAL + z] += m
-            totals[MEANS_TOTAL + n_latent + z] += m * m
-    totals[LOSS_TOTAL] += step.reconstruction_weight * reconstruction + step.beta * kl
-    totals[RECONSTRUCTION_TOTAL] += reconstruction
-    totals[KL_TOTAL] += kl
-    totals[ROWS_TOTAL] += step.n_rows
+            _add(totals, MEANS_TOTAL + z, m)
+            _add(totals, MEANS_TOTAL + n_latent + z, m * m)
+    _add(totals, LOSS_TOTAL, step.reconstruction_weight * reconstruction + step.beta * kl)
+    _add(totals, RECONSTRUCTION_TOTAL, reconstruction)
+    _add(totals, KL_TOTAL, kl)
+    _add(totals, ROWS_TOTAL, np.float64(step.n_rows))
+
+
+@device_function
+def _add(totals: Pointer, entry: Word, value: Real) -> None:
+    put(totals, entry, get(totals, entry) + value)

@@ -22,6 +22,8 @@ from .layout import (
     PACKED,
     PANEL,
     ROW_VALUES,
+    arena_size,
+    n_partial_sums,
 )
 from .records import (
     BACKWARD_INPUT,
@@ -71,9 +73,14 @@ class Passes:
         Layers before the head.
     places : ndarray of MATRIX
         The workspace's matrices.
+    dtype : dtype
+        Of the arenas.
     """
 
-    def __init__(self, table: np.ndarray, n_encoder: int, places: np.ndarray) -> None:
+    def __init__(
+        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype
+    ) -> None:
+        self.dtype = dtype
         self.table = table
         self.n_encoder = n_encoder
         self.places = places
@@ -150,7 +157,9 @@ class Passes:
             new_region(SQUARE_SUMS, layer, first_panel=first)
             for layer, first in zip(self.table, np.cumsum(panels) - panels, strict=True)
         ]
-        return _program([self.gradient, *squares, new_region(CLIP), new_region(UPDATE)])
+        clip = new_region(CLIP, n_in=n_partial_sums(self.table, self.dtype))
+        update = new_region(UPDATE, n_in=arena_size(self.table, self.dtype))
+        return _program([self.gradient, *squares, clip, update])
 
     def _training(self, mode: int) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights."""

@@ -158,7 +158,7 @@ rule
 
 
 class Memory(NamedTuple):
-    """The arrays of a run.
+    """The arrays of a run; in tasks, pointers to their first elements (but for `sources`).
 
     Attributes
     ----------
@@ -169,12 +169,12 @@ class Memory(NamedTuple):
         starts at.
     by_row, by_column : ndarray of int32
         Lists of each row's non-zero columns, and of each column's non-zero rows (`maths.lists`).
-    sums : ndarray of float64, shape (2, rows)
-        Reconstruction and KL per row of the last batch (`RECONSTRUCTION`, `KL`).
+    reconstruction, kl : ndarray of float64, shape (rows,)
+        Losses per row of the last batch.
     partial : ndarray of float64
         Sums of the gradient's squares, an entry per output of each layer.
-    totals : ndarray of float64, shape (4 + 2 Z,) or (0,)
-        Of the epoch, added to: see `loss_tasks`.
+    totals : ndarray of float64, shape (4 + 2 Z,)
+        Of the epoch, added to by TOTALS: see `loss_tasks`.
     learning_rates : ndarray of float64, shape (n_steps,)
     draws : ndarray of int64, shape (1,)
         Number of the next batch's noise. Each finished step adds 1, so that it counts what was done
@@ -193,14 +193,11 @@ class Memory(NamedTuple):
     out: Any
     by_row: Any
     by_column: Any
-    sums: Any
+    reconstruction: Any
+    kl: Any
     partial: Any
     totals: Any
     learning_rates: Any
     draws: Any
     order: Any
     sources: Any
-
-
-RECONSTRUCTION, KL = range(2)
-"""Rows of `Memory.sums`."""

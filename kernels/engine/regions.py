@@ -113,7 +113,7 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
     if kind == SQUARE_SUMS:
         return square_sums_count(region, width)
     if kind == UPDATE:
-        return update_count(memory)
+        return update_count(region)
     return 1
 
 
@@ -160,21 +160,19 @@ def run_task(task: Word, region: Record, step: Record, memory: Record, thread: W
     elif kind == SQUARE_SUMS:
         square_sums_task(task, region, memory)
     elif kind == CLIP:
-        clip_task(step, memory)
+        clip_task(region, step, memory)
     elif kind == UPDATE:
-        update_task(task, step, memory)
+        update_task(task, region, step, memory)
     else:
         totals_task(region, step, memory)
 
 
-def memory_type(dtype: np.dtype | type) -> types.Type:
-    """Return the Numba type of a `Memory` whose arenas are of this dtype."""
-    arena = types.Array(from_dtype(np.dtype(dtype)), 1, "C")
-    lists, words = types.Array(types.int32, 1, "C"), types.Array(types.int64, 1, "C")
-    sums, reals = types.Array(types.float64, 2, "C"), types.Array(types.float64, 1, "C")
-    sources = types.Array(from_dtype(records.SOURCE), 1, "C")
-    kinds = [*[arena] * 6, lists, lists, sums, reals, reals, reals, words, words, sources]
-    return types.NamedTuple(kinds, Memory)
+def memory_type(dtype: np.dtype | type, *, pointers: bool = False) -> types.Type:
+    """Return the Numba type of a `Memory` whose arenas are of this dtype, of arrays or pointers."""
+    arena = from_dtype(np.dtype(dtype))
+    bases = [*[arena] * 6, *[types.int32] * 2, *[types.float64] * 5, *[types.int64] * 2]
+    kinds = [types.CPointer(base) if pointers else types.Array(base, 1, "C") for base in bases]
+    return types.NamedTuple([*kinds, types.Array(from_dtype(records.SOURCE), 1, "C")], Memory)
 
 
 def record_type(record: np.dtype) -> types.Type:
@@ -185,7 +183,8 @@ def record_type(record: np.dtype) -> types.Type:
 def task_address(dtype: np.dtype | type) -> int:
     """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
     region, step = record_type(records.REGION), record_type(records.STEP)
-    return address_of(run_task, (types.int64, region, step, memory_type(dtype), types.int64))
+    memory = memory_type(dtype, pointers=True)
+    return address_of(run_task, (types.int64, region, step, memory, types.int64))
 
 
 @device_function

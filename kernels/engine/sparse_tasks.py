@@ -19,7 +19,6 @@ from ..machine.memory import (
     get,
     lane_count,
     load_row,
-    pointer,
     prefetch,
     put,
     stack,
@@ -60,7 +59,7 @@ def sparse_forward_count(region: Record, n_rows: Word, width: Word) -> Word:
 @device_function
 def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """As `forward_task`, for WIDE panels of y, by the lists of each row's columns."""
-    base = pointer(memory.parameters)
+    base = memory.parameters
     tiles = stack(base, _FORWARD_FLOATS)
     spare = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
@@ -83,11 +82,11 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
             for k in range(following, following + ahead):
                 for p in range(n_panels):
                     prefetch(weights, (p * n_in + k) * width)
-            listed = advance(pointer(memory.by_row), (first + r) * list_size(n_in))
+            listed = advance(memory.by_row, (first + r) * list_size(n_in))
             begin, n = _run_of(listed, span, n_marks)
             if n > 0 or span == 0:
                 place = region.values.offset + (first + r) * region.values.stride + begin
-                values = advance(pointer(memory.work), place)
+                values = advance(memory.work, place)
                 listed_product(
                     (advance(tiles, r * WIDE * width), width), values, panels,
                     (advance(listed, n_marks + begin), n), span > 0,
@@ -120,9 +119,9 @@ def list_columns_task(task: Word, region: Record, step: Record, memory: Record) 
 
     Rows are transposed SPAN at a time, so that a column's values lie side by side.
     """
-    base = pointer(memory.work)
+    base = memory.work
     columns = stack(base, _BLOCK_FLOATS)
-    lengths = stack(pointer(memory.by_column), SPAN)
+    lengths = stack(memory.by_column, SPAN)
     width = NR * lane_count(base)
     n_rows = step.n_rows
     stride = region.source.stride
@@ -138,7 +137,7 @@ def list_columns_task(task: Word, region: Record, step: Record, memory: Record) 
             panel = advance(columns, (b - start) * SPAN)
             pack_transposed(panel, x, stride, n_columns, min(width, end - b))
         for c in range(n_columns):
-            listed = advance(pointer(memory.by_column), (begin + c) * list_size(n_rows))
+            listed = advance(memory.by_column, (begin + c) * list_size(n_rows))
             numbers = advance(listed, n_marks)
             values = advance(base, region.values.offset + (begin + c) * region.values.stride)
             length = np.int64(get(lengths, c))
@@ -148,7 +147,7 @@ def list_columns_task(task: Word, region: Record, step: Record, memory: Record) 
                 length = append_nonzero(numbers, values, length, column, width, b)
             put(lengths, c, np.int32(length))
     for c in range(n_columns):
-        listed = advance(pointer(memory.by_column), (begin + c) * list_size(n_rows))
+        listed = advance(memory.by_column, (begin + c) * list_size(n_rows))
         put(listed, n_marks - 1, get(lengths, c))
 
 
@@ -161,8 +160,8 @@ def sparse_weight_count(region: Record, width: Word) -> Word:
 @device_function
 def sparse_weight_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """As `backward_weight_task`, for some inputs of WIDE panels, by the lists of their rows."""
-    base = pointer(memory.parameters)
-    work = pointer(memory.work)
+    base = memory.parameters
+    work = memory.work
     tiles = stack(base, _WEIGHT_FLOATS)
     width = panel_columns(memory)
     n_in = region.n_in
@@ -179,7 +178,7 @@ def sparse_weight_task(task: Word, region: Record, step: Record, memory: Record)
             if region.mode != STORE_MODE and span == 0:
                 for p in range(n_panels):
                     prefetch_state(memory, region.weight + ((panel + p) * n_in + i) * width, width)
-            listed = advance(pointer(memory.by_column), i * list_size(step.n_rows))
+            listed = advance(memory.by_column, i * list_size(step.n_rows))
             begin, n = _run_of(listed, span, n_marks)
             if n > 0 or span == 0:
                 values = advance(work, region.values.offset + i * region.values.stride + begin)

@@ -70,31 +70,43 @@ def _follow(team: Words, program: Record, step: Record, memory: Record, member: 
 
 
 @device_function
-def _lead(team: Words, program: Record, step: Record, memory: Record) -> None:
+def _lead(team: Words, program: Record, step: Record, arrays: Record, memory: Record) -> None:
     # Skipping zeros would hide an infinite weight behind a zero pixel.
-    if step.skip_zeros != 0 and _reads_data(program) and not _all_finite(memory.parameters):
+    if step.skip_zeros != 0 and _reads_data(program) and not _all_finite(arrays.parameters):
         step.skip_zeros = 0
     for s in range(step.n_steps):
         step.first_row = (step.first_step + s) * step.batch_size
-        step.n_rows = min(step.batch_size, len(memory.order) - step.first_row)
-        step.draw = np.uint64(memory.draws[0])
+        step.n_rows = min(step.batch_size, len(arrays.order) - step.first_row)
+        step.draw = np.uint64(arrays.draws[0])
         if step.rule.optimizer >= 0:
-            set_rates(step.rule, memory.learning_rates[s], step.updates_before + s + 1)
+            set_rates(step.rule, arrays.learning_rates[s], step.updates_before + s + 1)
         for i in range(len(program)):
             run_region(team, program, i, step, memory)
         if shared_get(team, FAILED) != 0:
             return
-        memory.draws[0] += 1
-        if memory.totals.size > 0 and not np.isfinite(memory.totals[LOSS_TOTAL]):
+        arrays.draws[0] += 1
+        if arrays.totals.size > 0 and not np.isfinite(arrays.totals[LOSS_TOTAL]):
             return
 
 
+@device_function
+def _pointers(m: Record) -> Record:
+    """The memory as tasks take it: a word for each array instead of seven."""
+    return Memory(
+        pointer(m.parameters), pointer(m.moment1), pointer(m.moment2), pointer(m.gradient),
+        pointer(m.work), pointer(m.out), pointer(m.by_row), pointer(m.by_column),
+        pointer(m.reconstruction), pointer(m.kl), pointer(m.partial), pointer(m.totals),
+        pointer(m.learning_rates), pointer(m.draws), pointer(m.order), m.sources,
+    )  # fmt: skip
+
+
 @kernel
-def run_member(team: Words, program: Record, steps: Record, memory: Record) -> None:
+def run_member(team: Words, program: Record, steps: Record, arrays: Record) -> None:
     """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
+    memory = _pointers(arrays)
     member = shared_add(team, ARRIVED, 1)
     if member == 0:
-        _lead(team, program, steps[0], memory)
+        _lead(team, program, steps[0], arrays, memory)
         shared_set(team, FINISHED, 1)
     else:
         _follow(team, program, steps[0], memory, member)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Record, Word
-from ..machine.memory import advance, lane_count, load_converted, pointer, store
+from ..machine.memory import advance, get, lane_count, load_converted, store
 from ..machine.vectors import constant, fma
 from ..maths.optimizers import update_span
 from .dense_tasks import blocks, panel_columns
@@ -28,8 +28,8 @@ def square_sums_task(panel: Word, region: Record, memory: Record) -> None:
     One chain in float64 per output, over its inputs and then its bias, so that neither the panel's
     width nor where an output lies in the arena shows in the result. Pads are 0 and add nothing.
     """
-    base = pointer(memory.gradient)
-    sums = pointer(memory.partial)
+    base = memory.gradient
+    sums = memory.partial
     width = panel_columns(memory)
     weights = advance(base, region.weight + panel * region.n_in * width)
     biases = advance(base, region.bias + panel * width)
@@ -44,25 +44,25 @@ def square_sums_task(panel: Word, region: Record, memory: Record) -> None:
 
 
 @device_function
-def clip_task(step: Record, memory: Record) -> None:
+def clip_task(region: Record, step: Record, memory: Record) -> None:
     """Scale the gradient down to the largest norm, in the update that follows: one task."""
     total = 0.0
-    for e in range(memory.partial.size):
-        total += memory.partial[e]
+    for e in range(region.n_in):
+        total += get(memory.partial, e)
     norm = np.sqrt(total)
     if norm > step.clip_norm:
         step.rule.scale = step.clip_norm / norm
 
 
 @device_function
-def update_count(memory: Record) -> Word:
+def update_count(region: Record) -> Word:
     """Tasks of the update: a block of the arena each."""
-    return blocks(memory.parameters.size, ARENA_BLOCK)
+    return blocks(region.n_in, ARENA_BLOCK)
 
 
 @device_function
-def update_task(task: Word, step: Record, memory: Record) -> None:
+def update_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     """Apply a block of the stored gradient."""
     first = task * ARENA_BLOCK
-    n = min(ARENA_BLOCK, memory.parameters.size - first)
-    update_span(advance(pointer(memory.gradient), first), first, n, step.rule, memory)
+    n = min(ARENA_BLOCK, region.n_in - first)
+    update_span(advance(memory.gradient, first), first, n, step.rule, memory)

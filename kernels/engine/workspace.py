@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ..machine.isa import panel_width
 from ..machine.team import yield_address
 from ..machine.threads import get_num_threads, max_threads
 from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, decays_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
-from .layout import aligned_zeros, list_sizes, workspace_places
+from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
 from .passes import Passes
 from .records import SOURCE, STEP, Memory
 from .regions import task_address
@@ -83,8 +82,8 @@ class Workspace:
         by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
         self.by_row = np.zeros(by_row, np.int32)
         self.by_column = np.zeros(by_column, np.int32)
-        self.sums = np.zeros((2, n_rows))
-        self.passes = Passes(table, n_encoder, self.places)
+        self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
+        self.passes = Passes(table, n_encoder, self.places, dtype)
         self.steps = new_step(dtype)
         self.steps["likelihood"] = LIKELIHOODS[likelihood]
         self.steps["reconstruction_weight"] = self.steps["beta"] = 1.0
@@ -94,7 +93,7 @@ class Workspace:
         }
         self._source = np.zeros(1, SOURCE)
         self._address = member_address(dtype)
-        self._partial = np.zeros(int(table["panels"].sum()) * panel_width(dtype.itemsize))
+        self._partial = np.zeros(n_partial_sums(table, dtype))
         self._draws = np.zeros(1, np.int64)
         self._data: np.ndarray | None = None
 
@@ -154,7 +153,7 @@ class Workspace:
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
             parameters, moment1, moment2, gradient, self.matrices, out, self.by_row,
-            self.by_column, self.sums, self._partial, totals, learning_rates, draws, order,
-            self._source,
+            self.by_column, self.reconstruction, self.kl, self._partial, totals, learning_rates,
+            draws, order, self._source,
         )  # fmt: skip
         run_program(self._address, program, self.steps, memory)

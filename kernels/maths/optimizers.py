@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..machine.compilation import device_function
-from ..machine.kinds import Pointer, Real, Record, Vectors, Word
-from ..machine.memory import cast, lane_count, load, pointer, store
+from ..machine.kinds import Pointer, Real, Record, Word
+from ..machine.memory import advance, cast, lane_count, load, store
 from ..machine.vectors import Vector, constant, fma, splat, square_root
 
 SGD, RMSPROP, ADAM = range(3)
@@ -63,69 +63,67 @@ def set_rates(rule: Record, learning_rate: Real, update: Word) -> None:
 
 
 @device_function
-def _sgd(p: Vector, g: Vector, velocity: Vector, rate: Vector, momentum: Vector) -> Vectors:
-    velocity = fma(momentum, velocity, g)
-    return fma(constant(p, 0.0) - rate, velocity, p), velocity
-
-
-@device_function
-def _rmsprop(p: Vector, g: Vector, square: Vector, rate: Vector, numbers: Vectors) -> Vectors:
-    decay, rest, epsilon = numbers
-    square = fma(decay, square, rest * g * g)
-    return p - rate * g / (square_root(square) + epsilon), square
-
-
-@device_function
-def _adam(p: Vector, g: Vector, m: Vector, v: Vector, rate: Vector, numbers: Vectors) -> Vectors:
-    beta1, rest1, beta2, rest2, epsilon, correction2 = numbers
-    m = fma(beta1, m, rest1 * g)
-    v = fma(beta2, v, rest2 * g * g)
-    return p - rate * m / (square_root(v * correction2) + epsilon), m, v
-
-
-@device_function
 def update_span(tile: Pointer, place: Word, n: Word, rule: Record, arenas: Record) -> None:
     """Apply the gradient tile[0:n] to elements place .. place + n - 1 of the arenas.
 
-    `arenas` has arrays `parameters`, `moment1` and `moment2`. n is a multiple of the vector's
+    `arenas` has pointers `parameters`, `moment1` and `moment2`. n is a multiple of the vector's
     lanes.
     """
-    base = pointer(arenas.parameters)
-    first = pointer(arenas.moment1)
-    second = pointer(arenas.moment2)
-    count = lane_count(base)
-    scale = splat(cast(base, rule.scale))
-    rate = splat(cast(base, rule.rate))
-    decay1 = splat(cast(base, rule.decay1))
-    epsilon = splat(cast(base, rule.epsilon))
+    p = advance(arenas.parameters, place)
     if rule.optimizer == SGD:
-        for e in range(0, n, count):
-            at = place + e
-            p, m = _sgd(load(base, at), load(tile, e) * scale, load(first, at), rate, decay1)
-            store(base, at, p)
-            store(first, at, m)
-        return
-    decay2 = splat(cast(base, rule.decay2))
-    rest2 = splat(cast(base, 1.0 - rule.decay2))
-    if rule.optimizer == RMSPROP:
-        numbers = (decay2, rest2, epsilon)
-        for e in range(0, n, count):
-            at = place + e
-            p, v = _rmsprop(load(base, at), load(tile, e) * scale, load(second, at), rate, numbers)
-            store(base, at, p)
-            store(second, at, v)
-        return
-    rest1 = splat(cast(base, 1.0 - rule.decay1))
-    correction2 = splat(cast(base, rule.correction2))
-    settings = (decay1, rest1, decay2, rest2, epsilon, correction2)
-    for e in range(0, n, count):
-        at = place + e
-        p, m, v = _adam(
-            load(base, at), load(tile, e) * scale, load(first, at), load(second, at), rate, settings
-        )
-        store(base, at, p)
-        store(first, at, m)
-        store(second, at, v)
+        _sgd(p, advance(arenas.moment1, place), tile, n, rule)
+    elif rule.optimizer == RMSPROP:
+        _rmsprop(p, advance(arenas.moment2, place), tile, n, rule)
+    else:
+        _adam(p, advance(arenas.moment1, place), advance(arenas.moment2, place), tile, n, rule)
+
+
+@device_function
+def _sgd(parameters: Pointer, velocities: Pointer, tile: Pointer, n: Word, rule: Record) -> None:
+    rate, scale = _same(tile, rule.rate), _same(tile, rule.scale)
+    momentum = _same(tile, rule.decay1)
+    for e in range(0, n, lane_count(tile)):
+        p = load(parameters, e)
+        velocity = fma(momentum, load(velocities, e), load(tile, e) * scale)
+        store(parameters, e, fma(constant(p, 0.0) - rate, velocity, p))
+        store(velocities, e, velocity)
+
+
+@device_function
+def _rmsprop(parameters: Pointer, squares: Pointer, tile: Pointer, n: Word, rule: Record) -> None:
+    rate, scale = _same(tile, rule.rate), _same(tile, rule.scale)
+    epsilon = _same(tile, rule.epsilon)
+    decay, rest = _same(tile, rule.decay2), _same(tile, 1.0 - rule.decay2)
+    for e in range(0, n, lane_count(tile)):
+        g = load(tile, e) * scale
+        square = fma(decay, load(squares, e), rest * g * g)
+        store(parameters, e, load(parameters, e) - rate * g / (square_root(square) + epsilon))
+        store(squares, e, square)
+
+
+@device_function
+def _adam(
+    parameters: Pointer, means: Pointer, squares: Pointer, tile: Pointer, n: Word, rule: Record
+) -> None:
+    rate, scale = _same(tile, rule.rate), _same(tile, rule.scale)
+    epsilon = _same(tile, rule.epsilon)
+    beta1, rest1 = _same(tile, rule.decay1), _same(tile, 1.0 - rule.decay1)
+    beta2, rest2 = _same(tile, rule.decay2), _same(tile, 1.0 - rule.decay2)
+    correction2 = _same(tile, rule.correction2)
+    for e in range(0, n, lane_count(tile)):
+        g = load(tile, e) * scale
+        m = fma(beta1, load(means, e), rest1 * g)
+        v = fma(beta2, load(squares, e), rest2 * g * g)
+        p = load(parameters, e) - rate * m / (square_root(v * correction2) + epsilon)
+        store(parameters, e, p)
+        store(means, e, m)
+        store(squares, e, v)
+
+
+@device_function
+def _same(like: Pointer, number: Real) -> Vector:
+    """A vector of one number."""
+    return splat(cast(like, number))
 
 
 @device_function

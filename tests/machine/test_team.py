@@ -147,11 +147,11 @@ def test_a_call_that_fails_releases_everybody():
     program, numbers = np.zeros(1, records.REGION), workspace.new_step(np.dtype(np.float32))
     numbers["n_members"] = 2
     arena, lists, reals = np.zeros(16, np.float32), np.zeros(1, np.int32), np.zeros(1)
-    sums, words_, sources = np.zeros((2, 1)), np.zeros(1, np.int64), np.zeros(1, records.SOURCE)
+    words_, sources = np.zeros(1, np.int64), np.zeros(1, records.SOURCE)
     totals = np.zeros(1)
     memory = records.Memory(
-        arena, arena, arena, arena, arena, arena, lists, lists, sums, reals, totals, reals, words_,
-        words_, sources,
+        arena, arena, arena, arena, arena, arena, lists, lists, reals, reals, reals, totals, reals,
+        words_, words_, sources,
     )  # fmt: skip
     words = team.new_team(2)
     address = address_of(fails, tuple(map(numba.typeof, (words, program, numbers, memory))))
@@ -174,7 +174,7 @@ def test_a_failed_run_is_an_error(monkeypatch):
 def test_a_task_that_fails_ends_the_run(monkeypatch):
     """The leader runs the tasks itself; the first that fails is the last, and none hangs."""
     region, step = map(regions.record_type, (records.REGION, records.STEP))
-    memory = regions.memory_type(np.float32)
+    memory = regions.memory_type(np.float32, pointers=True)
     address = address_of(failing_task, (numba.types.int64, region, step, memory, numba.types.int64))
     monkeypatch.setattr(workspace, "task_address", lambda _: address)
     vae = small_vae()
