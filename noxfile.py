@@ -1,0 +1,99 @@
+"""Checks in environments of their own: `nox -l` lists them, `nox` runs the quick ones.
+
+What comes after `--` goes to pytest (or to the benchmarks): `nox -s fast -- -k latent`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "types", "docs", "fast"]
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
+LOWEST, NEWEST = PYTHONS[0], PYTHONS[-2]
+"""The ends of the range that the README names; what is after it is tried, not promised."""
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The whole suite."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=False)
+def fast(session: nox.Session) -> None:
+    """The quick part of the suite, in the present environment (machine code stays cached)."""
+    session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python=LOWEST)
+def lowest(session: nox.Session) -> None:
+    """The whole suite with the lowest versions that pyproject.toml allows."""
+    session.install("uv")
+    session.run("uv", "pip", "install", "--resolution", "lowest-direct", "-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python=NEWEST)
+def newest(session: nox.Session) -> None:
+    """The whole suite with the newest versions that pyproject.toml allows."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[test]")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """How much of the Python layer the suite runs: kernels are machine code, which is not seen."""
+    session.install("-e", ".[test]", "pytest-cov>=5")
+    options = ["--cov=fastvae", "--cov-branch", "--cov-report=", *session.posargs]
+    session.run("python", "-m", "pytest", *options)
+    left_out = "--omit=*/kernels/*"
+    session.run("coverage", "report", "--skip-covered", left_out)
+    session.run("coverage", "xml", left_out)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format."""
+    session.install("ruff>=0.9,<1")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Type hints."""
+    session.install("-e", ".[test]")
+    session.run("mypy")
+
+
+@nox.session(python=False)
+def docs(session: nox.Session) -> None:
+    """Whether what the documentation names is there; nothing is built."""
+    session.run("python", "docs/check.py")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build both distributions, then install the wheel and run it away from the checkout."""
+    session.install("build")
+    folder = Path(session.create_tmp())
+    for old in folder.glob("fastvae-*"):
+        old.unlink()
+    session.run("python", "-m", "build", "--outdir", str(folder), ".")
+    session.install(*map(str, folder.glob("*.whl")))
+    session.chdir(folder)
+    session.run("fastvae", "info")
+    session.run("fastvae", "info", "mnist_two_dimensional")
+
+
+@nox.session(name="bench-quick")
+def bench_quick(session: nox.Session) -> None:
+    """A trial of the benchmarks: that everything runs, on little data; no figures to quote."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "bench", "--quick", *session.posargs)
