@@ -135,6 +135,7 @@ class _Run:
             beta=vae.beta,
             clip_norm=settings.clip_norm,
             totals=sums,
+            weights_finite=True,  # looked at after each run; what is assigned is checked
         )
         self.network.train(
             self.rows,
@@ -178,6 +179,8 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
         for epoch in range(1, n_epochs + 1):
             if vae.stop_training:
                 break
+            if epoch > 1:
+                run.remember()
             start = time.perf_counter()
             sums = run.train_epoch(epoch)
             seconds = time.perf_counter() - start
@@ -190,7 +193,6 @@ def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> Histor
             history.append(figures)
             for listener in listeners:
                 listener.on_epoch_end(vae, epoch, figures)
-            run.remember()
     return history
 
 

@@ -125,6 +125,7 @@ STEP = np.dtype(
         ("n_rows", np.int64),
         ("first_row", np.int64),
         ("skip_zeros", np.int64),
+        ("weights_finite", np.int64),
         ("draws_noise", np.int64),
         ("likelihood", np.int64),
         ("seed", np.uint64),
@@ -145,8 +146,9 @@ n_members, first_step, n_steps, batch_size, updates_before
     these moments (they set Adam's bias corrections).
 n_rows, first_row, draw
     The step: its rows, the first of them in `order`, the number of its noise.
-skip_zeros, draws_noise
-    Whether zeros of the data are left out; whether noise is drawn or taken as it stands.
+skip_zeros, weights_finite, draws_noise
+    Whether zeros of the data are left out; whether all weights are known to be finite, which is
+    looked at otherwise; whether noise is drawn or taken as it stands.
 seed, stream, element
     Of the noise (`maths.philox`), and its element that the first row's noise starts at.
 reconstruction_weight, beta, clip_norm

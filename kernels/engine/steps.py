@@ -72,8 +72,8 @@ def _follow(team: Words, program: Record, step: Record, memory: Record, member: 
 @device_function
 def _lead(team: Words, program: Record, step: Record, arrays: Record, memory: Record) -> None:
     # Skipping zeros would hide an infinite weight behind a zero pixel.
-    if step.skip_zeros != 0 and _reads_data(program) and not _all_finite(arrays.parameters):
-        step.skip_zeros = 0
+    if step.skip_zeros != 0 and step.weights_finite == 0 and _reads_data(program):
+        step.skip_zeros = _all_finite(arrays.parameters)
     for s in range(step.n_steps):
         step.first_row = (step.first_step + s) * step.batch_size
         step.n_rows = min(step.batch_size, len(arrays.order) - step.first_row)

@@ -54,6 +54,8 @@ class Training:
     reconstruction_weight, beta : float
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit.
+    weights_finite : bool
+        Whether all weights are known to be finite; else it is looked at where zeros are skipped.
     """
 
     batch_size: int
@@ -68,6 +70,7 @@ class Training:
     reconstruction_weight: float = 1.0
     beta: float = 1.0
     clip_norm: float = 0.0
+    weights_finite: bool = False
 
 
 class Workspace:
@@ -124,7 +127,9 @@ class Workspace:
     ) -> None:  # fmt: skip
         """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
         self._draws[0] = first_draw
-        self.set(first_step=first_step, n_steps=n_steps, batch_size=self.n_rows)
+        self.set(
+            first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False
+        )
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NOTHING, self._draws)
 
     def train(self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training) -> None:
@@ -137,7 +142,8 @@ class Workspace:
         self.set(
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
-            beta=run.beta, clip_norm=run.clip_norm, stream=STREAM_NOISE, element=0,
+            beta=run.beta, clip_norm=run.clip_norm, weights_finite=run.weights_finite,
+            stream=STREAM_NOISE, element=0,
         )  # fmt: skip
         decays = decays_of(run.optimizer, run.hyper)
         self.steps["rule"] = (run.optimizer, 0.0, *decays, 1.0, 1.0)

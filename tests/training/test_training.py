@@ -391,7 +391,7 @@ def test_ctrl_c_within_a_diverging_run_of_updates_leaves_no_bad_weights(monkeypa
 
     def train_and_interrupt(*arguments, **named):
         train(*arguments, **named)
-        if named["update"] > 0:
+        if arguments[2].updates_before > 0:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(vae.network, "train", train_and_interrupt)
