@@ -8,8 +8,6 @@ it must be and what was given. An output may be an input, as the same array, whe
 element by element; it may not in dense layers and `gather`.
 """
 
-from __future__ import annotations
-
 from .arrays import reference
 from .arrays.activations import activation_backward, activation_forward
 from .arrays.dense import (

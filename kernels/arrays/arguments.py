@@ -4,8 +4,6 @@ Compiled code takes what it is given at its word: it reads a strided array as if
 and past the end of a short one, and an error raised in a parallel region is lost.
 """
 
-from __future__ import annotations
-
 import math
 import numbers
 import operator

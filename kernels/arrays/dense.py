@@ -4,8 +4,6 @@ Each is a program of one layer, run by the engine as the passes of a network are
 O outputs; weights are (O, I).
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..engine.layout import layer_table, new_arena, packed_size, read_dense, row_stride, write_dense

@@ -1,7 +1,5 @@
 """Gather: rows of a data set become rows of a batch."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..engine.data_tasks import array_source

@@ -3,8 +3,6 @@
 B rows, Z latent units. `maths.latent` says what is done where log_var leaves its bounds.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import prange
 

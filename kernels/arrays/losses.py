@@ -1,7 +1,5 @@
 """Reconstruction losses per row, in nats, and their gradients. B rows, I features."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import prange
 

@@ -1,7 +1,5 @@
 """Parameter updates of plain arrays: SGD with momentum, RMSprop and Adam."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.isa import LINE_FLOATS

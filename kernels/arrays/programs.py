@@ -1,7 +1,5 @@
 """Small programs for the public kernels: matrices placed, filled and run by the engine."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Counter-based random numbers, see `maths.philox`: value = f(seed, stream, step, element)."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import prange
 

@@ -19,8 +19,6 @@ References
 .. [5] I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning", MIT Press, 2016.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -10,8 +10,6 @@ References
 .. [3] D. E. Knuth, "The Art of Computer Programming", vol. 2, section 3.4.2, algorithm P.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

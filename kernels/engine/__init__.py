@@ -4,8 +4,6 @@ Imports `machine` and `maths`. Slots and records are its own; a network on it is
 stands here.
 """
 
-from __future__ import annotations
-
 from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
 from .loss_tasks import new_totals, read_totals
 from .workspace import Training, Workspace

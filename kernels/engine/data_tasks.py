@@ -5,8 +5,6 @@ array (read-only, sliced, memory-mapped) runs through the same machine code. Sev
 fill columns of one matrix; the last lists what is not zero in it. B rows, I columns.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.compilation import device_function

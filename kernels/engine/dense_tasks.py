@@ -5,8 +5,6 @@ results do not depend on the number of threads. It reads its layer and its matri
 of a program; weights are packed as `layout` says. MR rows and W columns make a tile.
 """
 
-from __future__ import annotations
-
 from ..machine.compilation import device_function
 from ..machine.isa import BLOCK, LINE_FLOATS
 from ..machine.kinds import Pointer, Record, Word

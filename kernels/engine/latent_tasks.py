@@ -4,8 +4,6 @@ The head's row holds mean and log_var side by side: a layer of two parts. Any la
 be drawn from. Of each row of the batch `repeat` latents are drawn, which stand one after another.
 """
 
-from __future__ import annotations
-
 from ..machine.compilation import device_function
 from ..machine.kinds import Record, Word
 from ..machine.memory import advance, put

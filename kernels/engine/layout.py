@@ -10,8 +10,6 @@ zeros, which stay zero. Workspace rows are padded to an odd number of cache line
 powers of two would all fall into a few sets of the cache.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Tasks of the losses: of each row, of its weight among its draws, of the epoch."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property
 

@@ -4,8 +4,6 @@ Python fills them, compiled code reads them by name (`region.target.stride`) and
 reference. What the passes of a network are made of stands in `passes`; what runs them in `steps`.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@ A task owns what it writes, so that it matters neither when nor by whom it is ru
 function runs the tasks of all kinds; how many there are stands beside what each does.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import types
 from numba.np.numpy_support import from_dtype

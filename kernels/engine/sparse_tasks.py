@@ -7,8 +7,6 @@ rows leave out. Each element stays one chain in ascending order, and a product w
 no sum while weights are finite; so the results are those of the dense tasks to the bit.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.compilation import device_function

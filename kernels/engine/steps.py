@@ -5,8 +5,6 @@ noise, backward and the update of the parameters. Every architecture, activation
 optimiser and pass runs through this one compiled function.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba import prange, types
 

@@ -1,7 +1,5 @@
 """Tasks of a stored gradient: its norm, the limit on it, and the update of the parameters."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.compilation import device_function

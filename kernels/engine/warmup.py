@@ -1,7 +1,5 @@
 """Compiling ahead: what training and the passes over rows need."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Workspace: the matrices that passes over a batch write to, allocated once per batch size."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -5,8 +5,6 @@ code is kept in a folder named by a hash of all kernel sources, the flags, the i
 and the versions of Numba and Python: any edit, upgrade or `FASTVAE_ISA` looks elsewhere.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

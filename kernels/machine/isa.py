@@ -4,8 +4,6 @@ One table holds every number that depends on the processor. `FASTVAE_ISA` forces
 set than the host has (for tests, or to reproduce what another machine computes).
 """
 
-from __future__ import annotations
-
 import os
 import platform
 from typing import NamedTuple

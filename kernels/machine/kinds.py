@@ -3,8 +3,6 @@
 Vectors are named by their class, `vectors.Vector`.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeAlias
 
 Pointer: TypeAlias = Any

@@ -1,7 +1,5 @@
 """Memory for Numba code: raw pointers, and loads and stores of scalars and vectors by them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

@@ -6,8 +6,6 @@ on them is slow (an update took 1.5 times as long where measured; other processo
 and says nothing. The mode is a thread's own, so each member sets it and puts it back.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir

@@ -37,8 +37,6 @@ it, with acquire. All shared words are read and written so.
   when all members have left. Who arrives later finds it set.
 """
 
-from __future__ import annotations
-
 import ctypes
 import sys
 from typing import Any

@@ -5,8 +5,6 @@ is the last resort (80 us a region, of which a training call has one, see `team`
 the process when two Python threads launch at once).
 """
 
-from __future__ import annotations
-
 import ctypes
 import importlib.metadata
 import math

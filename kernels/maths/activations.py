@@ -1,7 +1,5 @@
 """Activations and their slopes, chosen at run time by the codes of `ACTIVATIONS`."""
 
-from __future__ import annotations
-
 from ..machine.compilation import device_function
 from ..machine.kinds import Word
 from ..machine.vectors import Vector, constant, select

@@ -9,8 +9,6 @@ that are named beside them. Polynomials on the way of the loss are split (Estrin
 way is limited by latency, not by the number of instructions.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -12,8 +12,6 @@ brings log_var back, where a slope of 0 would leave it outside for good. Gradien
 was computed: k'(b) for the KL, 0 beyond the bounds for the draw.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.compilation import device_function

@@ -4,8 +4,6 @@ A row's loss is summed in a fixed shape whatever the vector width: groups of 8 f
 tree, eight such groups by the same tree, then in ascending order in float64.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..machine.compilation import device_function

@@ -4,8 +4,6 @@ A list of numbers below n has ceil(n / SPAN) + 1 marks, then the numbers, ascend
 how many of them are below j * SPAN. All are int32.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numba.extending import register_jitable
 

@@ -4,8 +4,6 @@ One update per optimiser, of one vector; it serves the tiles of the weight gradi
 pass over a whole arena alike, so that both give the same bits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Packing: parts of a matrix laid out as the register tiles read them."""
 
-from __future__ import annotations
-
 from ..machine.compilation import device_function
 from ..machine.kinds import Pointer, Word
 from ..machine.memory import advance, cast, get, lane_count, put, transpose_square

@@ -6,8 +6,6 @@ element e of an array takes word e % 4 of block e // 4. There is no state, so re
 neither on the number of threads nor on what was drawn before.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -9,8 +9,6 @@ The finished tile is left in a small buffer (row-major, `panel_width` columns) t
 the first-level cache, where the epilogues of the layers take it up.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from llvmlite import ir
