@@ -56,9 +56,7 @@ def _pointer_from_address(base: types.Type, doc: str) -> Any:
 
         return result(types.intp), lower
 
-    typed.__name__ = f"{base}_at"
-    typed.__doc__ = doc
-    return intrinsic(typed)
+    return intrinsic(typed, f"{base}_at", doc)
 
 
 uint8_at = _pointer_from_address(types.uint8, "A pointer to uint8 at an integer address.")
@@ -141,9 +139,7 @@ def _loader(n_vectors: int, name: str, doc: str) -> Any:
 
         return vector(base, types.intp), lower
 
-    typed.__name__ = name
-    typed.__doc__ = doc
-    return intrinsic(typed)
+    return intrinsic(typed, name, doc)
 
 
 load = _loader(1, "load", "The vector that starts at `base[index]`; no alignment needed.")

@@ -41,8 +41,9 @@ _INTEGER_OF = {types.float32: types.int32, types.float64: types.int64}
 _FLOAT_OF = {types.int32: types.float32, types.int64: types.float64}
 
 
-def intrinsic(function: Callable[..., Any]) -> Any:
+def intrinsic(function: Callable[..., Any], name: str = "", doc: str = "") -> Any:
     """Numba's `intrinsic`, whose own type would hide the arguments that kernels pass."""
+    function.__name__, function.__doc__ = name or function.__name__, doc or function.__doc__
     return _numba_intrinsic(function)
 
 
@@ -210,9 +211,7 @@ def _unary(name: str, doc: str) -> Any:
 
         return a(a), lower
 
-    typed.__name__ = name
-    typed.__doc__ = doc
-    return intrinsic(typed)
+    return intrinsic(typed, name, doc)
 
 
 absolute = _unary("fabs", "|a| of a float vector.")
@@ -366,40 +365,35 @@ def emit_splat(builder: Any, scalar: Any, count: int) -> Any:
     return builder.shuffle_vector(first, undefined, mask)
 
 
-@intrinsic
-def as_integer(typingctx: Any, a: Any) -> Any:
-    """The bits of a float vector as signed integers of the same width."""
-    if not (isinstance(a, Vector) and a.base in _INTEGER_OF):
-        return None
-    result = a.with_base(_INTEGER_OF[a.base])
+def _converter(name: str, emit: str, result_of: dict[Any, Any], doc: str) -> Any:
+    def typed(typingctx: Any, a: Any) -> Any:
+        if not (isinstance(a, Vector) and a.base in result_of):
+            return None
+        result = a.with_base(result_of[a.base])
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], result.llvm)
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return getattr(builder, emit)(args[0], result.llvm)
 
-    return result(a), lower
+        return result(a), lower
 
-
-@intrinsic
-def as_float(typingctx: Any, a: Any) -> Any:
-    """The bits of a signed integer vector as floats of the same width."""
-    if not (isinstance(a, Vector) and a.base in _FLOAT_OF):
-        return None
-    result = a.with_base(_FLOAT_OF[a.base])
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.bitcast(args[0], result.llvm)
-
-    return result(a), lower
+    return intrinsic(typed, name, doc)
 
 
-@intrinsic
-def to_float(typingctx: Any, a: Any) -> Any:
-    """A signed integer vector converted to floats of the same width."""
-    if not (isinstance(a, Vector) and a.base in _FLOAT_OF):
-        return None
-    result = a.with_base(_FLOAT_OF[a.base])
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.sitofp(args[0], result.llvm)
-
-    return result(a), lower
+as_integer = _converter(
+    "as_integer",
+    "bitcast",
+    _INTEGER_OF,
+    "The bits of a float vector as signed integers of the same width.",
+)
+as_float = _converter(
+    "as_float",
+    "bitcast",
+    _FLOAT_OF,
+    "The bits of a signed integer vector as floats of the same width.",
+)
+to_float = _converter(
+    "to_float",
+    "sitofp",
+    _FLOAT_OF,
+    "A signed integer vector converted to floats of the same width.",
+)

@@ -196,8 +196,7 @@ def _rows_product(n_rows: int, doc: str) -> Any:
         word = types.intp
         return types.void(tile, a, word, word, b, word, types.boolean), lower
 
-    typed.__doc__ = doc
-    return intrinsic(typed)
+    return intrinsic(typed, doc=doc)
 
 
 _full_product = _rows_product(MR, "The product of a tile of MR rows.")
