@@ -14,7 +14,10 @@ def _update(
     """Update arrays [param, moment1, moment2, grad] of any length in place."""
     size = arrays[0].size
     whole = size - size % LINE_FLOATS  # a multiple of every vector width
-    run_update([a[:whole] for a in arrays], optimizer, hyper, rate, step)
+    if whole:
+        run_update([a[:whole] for a in arrays], optimizer, hyper, rate, step)
+    if whole == size:
+        return
     padded = [np.zeros(LINE_FLOATS, a.dtype) for a in arrays]
     for end, a in zip(padded, arrays, strict=True):
         end[: size - whole] = a[whole:]

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engine.data_tasks import array_source
 from ..engine.layout import aligned_zeros, place_matrices
-from ..engine.passes import new_region
+from ..engine.passes import new_program, new_region
 from ..engine.records import SOURCE, UPDATE, Memory
 from ..engine.steps import member_address, run_program
 from ..engine.workspace import new_step
@@ -34,7 +34,7 @@ def run(
     if len(order):
         steps = new_step(work.dtype)
         steps["batch_size"] = len(order)
-        sources = np.concatenate([array_source(array) for array in data])
+        sources = np.array([array_source(array) for array in data], SOURCE)
         _run(program, steps, [*arenas, work, out], np.zeros(1), order, sources)
 
 
@@ -59,4 +59,4 @@ def _run(
         parameters, moment1, moment2, gradient, work, out, _NO_LIST, _NO_LIST, _NOTHING, _NOTHING,
         _NOTHING, _NOTHING, learning_rates, np.zeros(1, np.int64), order, sources,
     )  # fmt: skip
-    run_program(member_address(work.dtype), np.concatenate(program), steps, memory)
+    run_program(member_address(work.dtype), new_program(program), steps, memory)

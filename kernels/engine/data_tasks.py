@@ -29,7 +29,6 @@ from ..machine.memory import (
 from ..machine.vectors import constant
 from ..maths.lists import list_nonzero, list_size
 from ..maths.tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
-from .records import SOURCE
 
 ARRAY, CSR, LABELS = range(3)
 """Kinds of sources: a 2-D array; a compressed sparse one (values, `indices` and `indptr`, both of
@@ -39,8 +38,8 @@ DTYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 
 """The dtypes that are read, with their codes; uint8 means value / 255."""
 
 
-def array_source(data: np.ndarray) -> np.ndarray:
-    """Return a 2-D array as a source.
+def array_source(data: np.ndarray) -> tuple[int, ...]:
+    """Return a 2-D array as the fields of a source.
 
     Raises
     ------
@@ -57,8 +56,7 @@ def array_source(data: np.ndarray) -> np.ndarray:
     if data.dtype not in DTYPES:
         known = ", ".join(str(dtype) for dtype in DTYPES)
         raise TypeError(f"data must be one of {known} in native byte order; got {data.dtype}")
-    address = data.ctypes.data
-    return np.array([(ARRAY, DTYPES[data.dtype], address, *data.strides, 0, 0, 0)], SOURCE)
+    return ARRAY, DTYPES[data.dtype], data.ctypes.data, *data.strides, 0, 0, 0
 
 
 @device_function

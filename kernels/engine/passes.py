@@ -4,7 +4,7 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -91,7 +91,7 @@ class Passes:
     @cached_property
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
-        return _program([self._gather(), *self._layers(0, self.n_encoder + 1)])
+        return new_program([self._gather(), *self._layers(0, self.n_encoder + 1)])
 
     @cached_property
     def encoding_to_out(self) -> np.ndarray:
@@ -103,12 +103,12 @@ class Passes:
         """From latents as data to means in the caller's array."""
         n_latent = int(self.table["n_in"][self.n_encoder + 1])
         gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
-        return _to_out(_program([gather, *self._decoder(LATENT)]))
+        return _to_out(new_program([gather, *self._decoder(LATENT)]))
 
     @cached_property
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
-        return _to_out(_program([self.encoding, *self._decoder(ACTIVE + self.n_encoder)]))
+        return _to_out(new_program([self.encoding, *self._decoder(ACTIVE + self.n_encoder)]))
 
     @cached_property
     def losses(self) -> np.ndarray:
@@ -132,7 +132,7 @@ class Passes:
             groups=places[LOSS],
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
-        return _program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
+        return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
 
     @cached_property
     def training(self) -> np.ndarray:
@@ -157,7 +157,7 @@ class Passes:
         ]
         clip = new_region(CLIP, n_in=n_partial_sums(self.table, self.dtype))
         update = new_region(UPDATE, n_in=arena_size(self.table, self.dtype))
-        return _program([self.gradient, *squares, clip, update])
+        return new_program([self.gradient, *squares, clip, update])
 
     def _training(self, mode: int) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights."""
@@ -171,7 +171,7 @@ class Passes:
             if layer > 0:
                 regions.append(self._backward_input(layer))
             regions += self._backward_weight(layer, mode)
-        return _program(regions)
+        return new_program(regions)
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
@@ -251,8 +251,13 @@ class Passes:
         return ACTIVE + len(self.table) + layer
 
 
-def _program(regions: Iterable[np.ndarray]) -> np.ndarray:
-    return np.concatenate(list(regions))
+def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
+    """Return regions, or programs, as one program (`np.concatenate` looks at every field)."""
+    ends = np.cumsum([len(region) for region in regions])
+    program = np.empty(ends[-1], REGION)
+    for region, end in zip(regions, ends, strict=True):
+        program[end - len(region) : end] = region
+    return program
 
 
 def _to_out(program: np.ndarray) -> np.ndarray:

@@ -4,6 +4,8 @@ A task owns what it writes, so that it matters neither when nor by whom it is ru
 function runs the tasks of all kinds; how many there are stands beside what each does.
 """
 
+import functools
+
 import numpy as np
 from numba import types
 from numba.np.numpy_support import from_dtype
@@ -178,6 +180,7 @@ def record_type(record: np.dtype) -> types.Type:
     return from_dtype(record)
 
 
+@functools.cache
 def task_address(dtype: np.dtype | type) -> int:
     """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
     region, step = record_type(records.REGION), record_type(records.STEP)

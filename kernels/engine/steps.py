@@ -5,6 +5,8 @@ noise, backward and the update of the parameters. Every architecture, activation
 optimiser and pass runs through this one compiled function.
 """
 
+import functools
+
 import numpy as np
 from numba import prange, types
 
@@ -110,6 +112,7 @@ def run_member(team: Words, program: Record, steps: Record, arrays: Record) -> N
         _follow(team, program, steps[0], memory, member)
 
 
+@functools.cache
 def member_address(dtype: np.dtype | type) -> int:
     """Compile `run_member` for arenas of this dtype, if need be, and return its address."""
     team = types.Array(types.int64, 1, "C")

@@ -111,7 +111,7 @@ class Workspace:
 
     def take(self, data: np.ndarray, *, skip_zeros: bool = False) -> None:
         """Set the data that rows are gathered from, kept until `release`."""
-        self._source = array_source(data)
+        self._source[0] = array_source(data)
         self._views["skip_zeros"][0] = skip_zeros
         self._data = data
 

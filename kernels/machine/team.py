@@ -1,7 +1,7 @@
 """Teams: the threads of one call, which go through its regions together.
 
 A parallel region of Numba costs 2 to 4 us with TBB and 80 us with workqueue, and a training
-step has 19 regions. So a call starts one region only, with one member per thread. The first to
+step has 20 regions. So a call starts one region only, with one member per thread. The first to
 arrive leads: it runs the serial parts and publishes each region's tasks. The others follow:
 they wait for tasks, at 0.3 us a region.
 
@@ -38,6 +38,7 @@ it, with acquire. All shared words are read and written so.
 """
 
 import ctypes
+import functools
 import sys
 from typing import Any
 
@@ -66,6 +67,7 @@ def new_team(n_members: int) -> np.ndarray:
     return np.zeros(CLAIMS + n_members * _SPACING, np.int64)
 
 
+@functools.cache
 def yield_address() -> int:
     """Return the address of the system's function that offers the processor to other threads."""
     if sys.platform == "win32":

@@ -14,8 +14,8 @@ from kernel_checks import DTYPES, THREADS, assert_within, eps, generator
 
 from fastvae import kernels
 from fastvae.kernels import engine, reference
-from fastvae.kernels.engine import records
-from fastvae.kernels.engine.data_tasks import CSR, LABELS, array_source
+from fastvae.kernels.engine import data_tasks, records
+from fastvae.kernels.engine.data_tasks import CSR, LABELS
 from fastvae.kernels.engine.data_tasks import DTYPES as SOURCE_DTYPES
 from fastvae.kernels.engine.layout import (
     aligned_zeros,
@@ -93,6 +93,10 @@ class Bench:
             for one, two in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(one, two)
         return self.work
+
+
+def array_source(data: Array) -> Array:
+    return np.array([data_tasks.array_source(data)], records.SOURCE)
 
 
 def normals(dtype: Any, *shape: int) -> Array:
