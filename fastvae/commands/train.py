@@ -138,7 +138,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
 
 def _settings(args: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Everything that the run depends on, and the versions it ran with."""
-    left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads")
+    left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads", "shipped")
     return {name: value for name, value in vars(args).items() if name not in left_out} | {
         "dataset": dataset.name,
         "fastvae": __version__,
