@@ -142,7 +142,8 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
     MislabelledData
         Where a file in a folder of the data set's name is by its checksum another one.
     """
-    _check_name(name)
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
     for base in _base_folders(data_dir):
         files = _own_folder(name, base / name) or _shared_folder(name, base)
         if files is not None:
@@ -197,11 +198,6 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
                 if md5 == checksum:
                     return source.name, role
     return None
-
-
-def _check_name(name: str) -> None:
-    if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
 
 
 def _base_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
