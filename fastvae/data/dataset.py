@@ -183,10 +183,8 @@ def _load(
 
 
 def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> Split:
-    train_size = _SYNTHETIC_SIZES[0] if train_size is None else train_size
-    test_size = _SYNTHETIC_SIZES[1] if test_size is None else test_size
-    train = synthetic_digits(train_size, seed)
-    test = synthetic_digits(test_size, seed, first=TEST_FIRST)
+    train = synthetic_digits(train_size or _SYNTHETIC_SIZES[0], seed)
+    test = synthetic_digits(test_size or _SYNTHETIC_SIZES[1], seed, first=TEST_FIRST)
     return train.images, train.labels, test.images, test.labels
 
 

@@ -191,13 +191,13 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    checksum = digest.hexdigest()
-    for source in SOURCES.values():
-        for known in (source.md5, source.md5_plain):
-            for role, md5 in known.items():
-                if md5 == checksum:
-                    return source.name, role
-    return None
+    known = {
+        checksum: (source.name, role)
+        for source in SOURCES.values()
+        for checksums in (source.md5, source.md5_plain)
+        for role, checksum in checksums.items()
+    }
+    return known.get(digest.hexdigest())
 
 
 def _base_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -251,8 +251,7 @@ def _shared_folder(name: str, folder: Path) -> dict[str, Path] | None:
     files = _present(folder)
     if len(files) < len(FILES):
         return None
-    identities = {role: identify(path) for role, path in files.items()}
-    if any(found not in (None, (name, role)) for role, found in identities.items()):
+    if any(identify(path) not in (None, (name, role)) for role, path in files.items()):
         return None
     return files
 

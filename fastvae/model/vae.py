@@ -604,11 +604,11 @@ class VAE(Seeded, Value):
             If an argument is not what it must be.
         """
         rows = self.check_rows(X)
-        shape = (len(rows), self.n_latent)
-        if noise is None:
-            drawn = self.sampler.noise(len(rows))
-        else:
-            drawn = checks.parameter(noise, "noise", shape, self.dtype)
+        drawn = (
+            self.sampler.noise(len(rows))
+            if noise is None
+            else checks.parameter(noise, "noise", (len(rows), self.n_latent), self.dtype)
+        )
         loss, reconstruction, kl, arena = self.network.gradients(
             rows, drawn, self.reconstruction_weight, self.beta
         )
