@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 REAL_KINDS = "buif"
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
@@ -59,10 +59,8 @@ def as_labels(values: Any, name: str) -> NDArray[Any]:
     if array.dtype.kind in "fO":
         missing = [i for i, label in enumerate(array.flat) if _is_missing(label)]
         if missing:
-            raise ValueError(
-                f"{name} must have no missing values; {_counted(len(missing), 'missing')}, the "
-                f"first in {cell(values, np.unravel_index(missing[0], array.shape))}"
-            )
+            first = np.unravel_index(missing[0], array.shape)
+            raise _missing(len(missing), cell(values, first), name)
     return array
 
 
@@ -102,12 +100,10 @@ def cell(values: Any, place: Sequence[Any]) -> str:
 def column_name(values: Any, column: int) -> str:
     """The name of a column in quotes, or its number where columns have no names."""
     if any(_is_a(values, *table) for table in _TABLES):
-        names = values.columns
-    elif _is_a(values, "pandas", "Series"):  # one row
-        names = values.index
-    else:
-        return str(column)
-    return _shown(names[column])
+        return _shown(values.columns[column])
+    if _is_a(values, "pandas", "Series"):  # one row
+        return _shown(values.index[column])
+    return str(column)
 
 
 def _is_a(values: Any, module: str, path: str) -> bool:
@@ -298,9 +294,7 @@ def _numpy_dtype(dtype: Any) -> np.dtype[Any]:
 def _joined(columns: Sequence[NDArray[Any]], n_rows: int) -> NDArray[Any]:
     """Columns side by side: in their dtype if they share it, else in the float that holds all."""
     dtypes = {column.dtype for column in columns}
-    shared: DTypeLike = np.result_type(np.float32, *dtypes)
-    if len(dtypes) == 1:
-        (shared,) = dtypes
+    shared = dtypes.pop() if len(dtypes) == 1 else np.result_type(np.float32, *dtypes)
     table = np.empty((n_rows, len(columns)), shared)
     for j, column in enumerate(columns):
         table[:, j] = column

@@ -1,16 +1,16 @@
-"""Building blocks of the command line's parser: argument types, and options that commands share."""
+"""Building blocks of the command line's parser: commands, argument types, and shared options."""
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Callable
-from typing import NoReturn, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
-Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
-Group = argparse._ActionsContainer
+Option: TypeAlias = tuple[tuple[str, ...], Mapping[str, Any]]
 
 DATASETS = ("mnist", "fashion_mnist", "kmnist", "synthetic_digits")
+SHIPPED = "mnist_variational_autoencoder"
 USAGE_ERROR = 2
 
 
@@ -22,96 +22,31 @@ class Parser(argparse.ArgumentParser):
         self.exit(USAGE_ERROR, f"fastvae: error: {message} (see {self.prog} --help)\n")
 
 
-def add_command(commands: Commands, name: str, run: str, summary: str, description: str) -> Parser:
-    """Add a command; `run` names its function, as module:function of `fastvae.commands`."""
-    parser: Parser = commands.add_parser(
-        name, help=summary, description=description, allow_abbrev=False
-    )
-    parser.set_defaults(run=run)
-    return parser
+class Command(NamedTuple):
+    """A command with its options.
+
+    Attributes
+    ----------
+    name : what to call it by
+    run : its function, as module:function of `fastvae.commands`
+    summary, description : what the help says of it, among the others and alone
+    groups : options that the help shows under a title
+    options : the others
+    shipped : the model that is taken without MODEL, and without a run; None: it takes no model
+    """
+
+    name: str
+    run: str
+    summary: str
+    description: str
+    groups: Mapping[str, Sequence[Option]] = {}
+    options: Sequence[Option] = ()
+    shipped: str | None = None
 
 
-def add_model(
-    parser: Parser, shipped: str = "mnist_variational_autoencoder", default: str | None = None
-) -> None:
-    """Add the positional MODEL; without it, and without a run, `shipped` is taken."""
-    parser.set_defaults(shipped=shipped)
-    default = default or f"the last in runs/, else {shipped}"
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        nargs="?",
-        help=f"a model file, a run folder or the name of a pre-trained model (default: {default})",
-    )
-
-
-def add_data_options(
-    parser: Parser, default: str = "what the model was trained on, else mnist"
-) -> Group:
-    """Add the options that choose a data set; return their group, for more of them."""
-    data = parser.add_argument_group("data")
-    data.add_argument(
-        "--dataset",
-        metavar="NAME",
-        help=f"{', '.join(DATASETS)}, or the path of a .npy or .npz file (default: {default})",
-    )
-    add_data_dir(data)
-    data.add_argument(
-        "--test-size",
-        metavar="ROWS",
-        type=count,
-        help="take the first ROWS test rows (default: all)",
-    )
-    return data
-
-
-def add_data_dir(parser: Group) -> None:
-    """Add --data-dir."""
-    parser.add_argument(
-        "--data-dir",
-        metavar="FOLDER",
-        help="where to look for data sets first (default: the folder in the environment variable "
-        "FASTVAE_DATA, then the user's cache)",
-    )
-
-
-def add_threads(parser: Group) -> None:
-    """Add --threads."""
-    parser.add_argument(
-        "--threads",
-        metavar="N",
-        type=count,
-        help="threads to compute with; results do not depend on it (default: all cores that the "
-        "process may use)",
-    )
-
-
-def add_seed(parser: Group, what: str) -> None:
-    """Add --seed, with what it decides."""
-    parser.add_argument(
-        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: %(default)s)"
-    )
-
-
-def add_picture_options(
-    parser: Parser, output: str, *, animated: bool = False, images: bool = True
-) -> None:
-    """Add the picture's file and, where it shows images, their shape."""
-    kinds = ".png, .pdf or .gif" if animated else ".png or .pdf"
-    parser.add_argument(
-        "--output",
-        metavar="FILE",
-        default=output,
-        help=f"picture to write, {kinds} (default: %(default)s)",
-    )
-    if images:
-        parser.add_argument(
-            "--image-shape",
-            metavar="HxW",
-            type=shape,
-            help="height and width of an image in pixels (default: a square where the number of "
-            "features is one, else a strip)",
-        )
+def option(*names: str, **settings: Any) -> Option:
+    """An option, or an argument, as `ArgumentParser.add_argument` takes it."""
+    return names, settings
 
 
 def _whole_number(minimum: int) -> Callable[[str], int]:
@@ -140,3 +75,70 @@ def shape(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"must be like 28x28 (height x width); got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def model(default: str = f"the last in runs/, else {SHIPPED}") -> Option:
+    """The positional MODEL, and what is taken without it."""
+    return option(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        help=f"a model file, a run folder or the name of a pre-trained model (default: {default})",
+    )
+
+
+def data_options(default: str = "what the model was trained on, else mnist") -> list[Option]:
+    """The options that choose a data set."""
+    return [
+        option(
+            "--dataset",
+            metavar="NAME",
+            help=f"{', '.join(DATASETS)}, or the path of a .npy or .npz file (default: {default})",
+        ),
+        DATA_DIR,
+        option(
+            "--test-size",
+            metavar="ROWS",
+            type=count,
+            help="take the first ROWS test rows (default: all)",
+        ),
+    ]
+
+
+def seed(what: str) -> Option:
+    """--seed, with what it decides."""
+    return option(
+        "--seed", metavar="N", type=index, default=0, help=f"seed of {what} (default: %(default)s)"
+    )
+
+
+def output(default: str, kinds: str = ".png or .pdf") -> Option:
+    """The file of a picture."""
+    return option(
+        "--output",
+        metavar="FILE",
+        default=default,
+        help=f"picture to write, {kinds} (default: %(default)s)",
+    )
+
+
+DATA_DIR = option(
+    "--data-dir",
+    metavar="FOLDER",
+    help="where to look for data sets first (default: the folder in the environment variable "
+    "FASTVAE_DATA, then the user's cache)",
+)
+THREADS = option(
+    "--threads",
+    metavar="N",
+    type=count,
+    help="threads to compute with; results do not depend on it (default: all cores that the "
+    "process may use)",
+)
+IMAGE_SHAPE = option(
+    "--image-shape",
+    metavar="HxW",
+    type=shape,
+    help="height and width of an image in pixels (default: a square where the number of "
+    "features is one, else a strip)",
+)

@@ -38,8 +38,8 @@ def reconstruct(args: Namespace) -> None:
     if args.n > len(rows):
         raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
     chosen = _permutation(len(rows), args.seed, 0)[: args.n]
-    plots.save_figure(plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape), path)
-    print(f"wrote {path}")
+    ax = plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape)
+    print(f"wrote {plots.save_figure(ax, path)}")
 
 
 def interpolate(args: Namespace) -> None:
@@ -49,26 +49,12 @@ def interpolate(args: Namespace) -> None:
     rows, _ = rows_to_show(dataset)
     start = rows[_choose(args, dataset, args.start, "--from", 0)]
     end = rows[_choose(args, dataset, args.end, "--to", 1)]
+    look = {"spherical": args.spherical, "image_shape": args.image_shape}
     if path.suffix.lower() in _ANIMATIONS:
         stops = np.stack([vae.encode(start)[0], vae.encode(end)[0]])
-        animation.latent_walk(
-            vae,
-            stops,
-            path,
-            n_steps=args.steps - 1,
-            spherical=args.spherical,
-            image_shape=args.image_shape,
-        )
+        animation.latent_walk(vae, stops, path, n_steps=args.steps - 1, **look)
     else:
-        ax = plots.interpolation(
-            vae,
-            start,
-            end,
-            n_steps=args.steps,
-            spherical=args.spherical,
-            image_shape=args.image_shape,
-        )
-        plots.save_figure(ax, path)
+        plots.save_figure(plots.interpolation(vae, start, end, n_steps=args.steps, **look), path)
     print(f"wrote {path}")
 
 
@@ -76,8 +62,8 @@ def manifold(args: Namespace) -> None:
     """Draw the decoded grid of a two-dimensional latent space."""
     path = _output(args, _PICTURES)
     vae = load_model(args)
-    plots.save_figure(plots.manifold(vae, args.n, image_shape=args.image_shape), path)
-    print(f"wrote {path}")
+    ax = plots.manifold(vae, args.n, image_shape=args.image_shape)
+    print(f"wrote {plots.save_figure(ax, path)}")
 
 
 def latent(args: Namespace) -> None:
@@ -86,8 +72,7 @@ def latent(args: Namespace) -> None:
     vae, dataset = load_model_and_data(args)
     rows, labels = rows_to_show(dataset)
     ax = plots.activity(vae, rows) if args.activity else plots.latent_space(vae, rows, labels)
-    plots.save_figure(ax, path)
-    print(f"wrote {path}")
+    print(f"wrote {plots.save_figure(ax, path)}")
 
 
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:

@@ -19,7 +19,7 @@ from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.runs import Run, check_free
 from fastvae.training import schedules
 from fastvae.training.callbacks import Callback
-from fastvae.training.evaluation import Evaluation, evaluate
+from fastvae.training.evaluation import evaluate
 from fastvae.training.history import History
 
 _N_RECONSTRUCTIONS = 20
@@ -138,7 +138,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
 
 def _settings(args: Namespace, dataset: Dataset) -> dict[str, Any]:
     """Everything that the run depends on, and the versions it ran with."""
-    left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads")
+    left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads", "shipped")
     return {name: value for name, value in vars(args).items() if name not in left_out} | {
         "dataset": dataset.name,
         "fastvae": __version__,
@@ -173,7 +173,10 @@ def _finish(args: Namespace, dataset: Dataset, vae: VAE, run: Run, history: Hist
                 f"{run.folder})"
             )
         run.write_test(vars(result))
-        print(_test_line(result))
+        print(
+            f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
+            f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}"
+        )
     else:
         print("no test rows: the model is not evaluated")
     if not args.no_pictures:
@@ -181,13 +184,6 @@ def _finish(args: Namespace, dataset: Dataset, vae: VAE, run: Run, history: Hist
         run.draw(vae, rows[:_N_RECONSTRUCTIONS], history, args.seed)
     print(
         f"saved   {', '.join(sorted(path.name for path in run.folder.iterdir()))} in {run.folder}"
-    )
-
-
-def _test_line(result: Evaluation) -> str:
-    return (
-        f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
-        f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}"
     )
 
 

@@ -6,14 +6,14 @@ import operator
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fastvae import checks
 from fastvae.checks.scales import warn_if_binary
-from fastvae.data.arrays import from_array, read_array_file
+from fastvae.data.arrays import Split, from_array, read_array_file
 from fastvae.data.download import fetch
 from fastvae.data.idx import read_labelled
 from fastvae.data.sources import SOURCES, DataUnavailable, advice, locate
@@ -28,14 +28,6 @@ NAMES = (*sorted(SOURCES), SYNTHETIC)
 """The names that `Dataset` knows."""
 
 _SYNTHETIC_SIZES = 60_000, 10_000
-
-
-class _Rows(NamedTuple):
-    name: str
-    train: Array
-    train_labels: npt.NDArray[np.int64] | None
-    test: Array
-    test_labels: npt.NDArray[np.int64] | None
 
 
 @checks.public
@@ -105,16 +97,11 @@ class Dataset:
         self.batch_size = _positive("batch_size", batch_size)
         self.seed = checks.seed(seed)
         if isinstance(name, str) and name == SYNTHETIC:
-            rows = _synthetic(train_size, test_size, self.seed)
+            self.name, split = SYNTHETIC, _synthetic(train_size, test_size, self.seed)
         else:
-            rows = _load(name, data_dir, download)
-        self.name = rows.name
-        self.train, self.train_labels = _first(
-            "train_size", train_size, self.name, rows.train, rows.train_labels
-        )
-        self.test, self.test_labels = _first(
-            "test_size", test_size, self.name, rows.test, rows.test_labels
-        )
+            self.name, split = _load(name, data_dir, download)
+        self.train, self.train_labels = _first("train_size", train_size, self.name, *split[:2])
+        self.test, self.test_labels = _first("test_size", test_size, self.name, *split[2:])
         self._passes = 0
 
     def __repr__(self) -> str:
@@ -151,19 +138,15 @@ class Dataset:
         n_train, n_test = len(self.train), len(self.test)
         order = np.empty(n_train, np.int64)
         permutation(order, self.seed, STREAM_DATASET, 2 * step)
-        drawn = np.empty(n_train, np.float64)
+        drawn = np.empty(n_train if n_test else 0)
         uniform(drawn, self.seed, STREAM_DATASET, 2 * step + 1)
         for start in range(0, n_train, self.batch_size):
-            chosen = order[start : start + self.batch_size]
-            b = len(chosen)
-            if n_test:
-                test_rows = (drawn[start : start + b] * n_test).astype(np.int64)
-            else:
-                test_rows = np.empty(0, np.int64)
+            batch = slice(start, start + self.batch_size)
+            test_rows = (drawn[batch] * n_test).astype(np.int64)
             yield (
-                _pair(self.train, self.train_labels, chosen),
+                _pair(self.train, self.train_labels, order[batch]),
                 _pair(self.test, self.test_labels, test_rows),
-                b,
+                len(order[batch]),
             )
 
 
@@ -175,14 +158,13 @@ def _load(
     name: str | os.PathLike[str] | npt.ArrayLike,
     data_dir: str | os.PathLike[str] | None,
     download: bool,
-) -> _Rows:
-    """Load all rows of a known data set, a file or an array."""
+) -> tuple[str, Split]:
+    """Load all rows of a known data set, a file or an array; return their name, too."""
     if isinstance(name, str) and name in SOURCES:
         files = fetch(name, data_dir) if download else locate(name, data_dir)
         if files is None:
             raise DataUnavailable(f"{name} is not on disk:\n{advice(name, data_dir)}")
-        return _Rows(
-            name,
+        return name, (
             *read_labelled(files["train_images"], files["train_labels"]),
             *read_labelled(files["test_images"], files["test_labels"]),
         )
@@ -193,19 +175,17 @@ def _load(
                 f"unknown data set {os.fspath(name)!r}; known: {', '.join(NAMES)}, "
                 "or the path of a .npy or .npz file, or an array"
             )
-        return _Rows(str(path), *read_array_file(path))
+        return str(path), read_array_file(path)
     try:
-        return _Rows("array", *from_array(checks.as_array(name, "array")))
+        return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
         raise ValueError(str(error)) from error
 
 
-def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> _Rows:
-    train_size = _SYNTHETIC_SIZES[0] if train_size is None else train_size
-    test_size = _SYNTHETIC_SIZES[1] if test_size is None else test_size
-    train = synthetic_digits(train_size, seed)
-    test = synthetic_digits(test_size, seed, first=TEST_FIRST)
-    return _Rows(SYNTHETIC, train.images, train.labels, test.images, test.labels)
+def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> Split:
+    train = synthetic_digits(train_size or _SYNTHETIC_SIZES[0], seed)
+    test = synthetic_digits(test_size or _SYNTHETIC_SIZES[1], seed, first=TEST_FIRST)
+    return train.images, train.labels, test.images, test.labels
 
 
 def _positive(what: str, size: int) -> int:

@@ -142,7 +142,8 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
     MislabelledData
         Where a file in a folder of the data set's name is by its checksum another one.
     """
-    _check_name(name)
+    if name not in SOURCES:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
     for base in _base_folders(data_dir):
         files = _own_folder(name, base / name) or _shared_folder(name, base)
         if files is not None:
@@ -190,18 +191,13 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     with Path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
-    checksum = digest.hexdigest()
-    for source in SOURCES.values():
-        for known in (source.md5, source.md5_plain):
-            for role, md5 in known.items():
-                if md5 == checksum:
-                    return source.name, role
-    return None
-
-
-def _check_name(name: str) -> None:
-    if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
+    known = {
+        checksum: (source.name, role)
+        for source in SOURCES.values()
+        for checksums in (source.md5, source.md5_plain)
+        for role, checksum in checksums.items()
+    }
+    return known.get(digest.hexdigest())
 
 
 def _base_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
@@ -255,8 +251,7 @@ def _shared_folder(name: str, folder: Path) -> dict[str, Path] | None:
     files = _present(folder)
     if len(files) < len(FILES):
         return None
-    identities = {role: identify(path) for role, path in files.items()}
-    if any(found not in (None, (name, role)) for role, found in identities.items()):
+    if any(identify(path) not in (None, (name, role)) for role, path in files.items()):
         return None
     return files
 

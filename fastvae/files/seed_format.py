@@ -106,35 +106,30 @@ def write(path: Path, model: SavedModel) -> None:
     if len(text) > MAX_HEADER:
         refuse_size(model, _SETTINGS)
 
-    def fill(folder: Path) -> None:
-        _write_model(folder, model, text)
-        verify(folder, read, model)
+    def fill(root: Path) -> None:
+        create_file(root / _SETTINGS, text.encode())
+        folders = {name: folder for folder, name in _SAMPLER_FOLDERS.items()}
+        for name, layer in model.layers.items():
+            _write_layer(root / folders.get(name, name.replace(".", "_layer")), layer)
+        create_file(root / "sampler.json", _sizes_json(model.layers["sampler.mean"]))
+        verify(root, read, model)
 
     write_folder(path, fill)
 
 
-def _write_model(root: Path, model: SavedModel, settings: str) -> None:
-    create_file(root / _SETTINGS, settings.encode())
-    folders = {name: folder for folder, name in _SAMPLER_FOLDERS.items()}
-    for name, layer in model.layers.items():
-        _write_layer(root / folders.get(name, name.replace(".", "_layer")), layer)
-    n_out, n_in = model.layers["sampler.mean"].weight.shape
-    create_file(root / "sampler.json", _sizes_json(n_in, n_out))
-
-
-def _sizes_json(n_in: int, n_out: int, **more: str) -> bytes:
+def _sizes_json(layer: SavedLayer, **more: str) -> bytes:
+    n_out, n_in = layer.weight.shape
     return json.dumps({"inputDim": n_in, "outputDim": n_out, **more}).encode()
 
 
 def _write_layer(folder: Path, layer: SavedLayer) -> None:
-    n_out, n_in = layer.weight.shape
     folder.mkdir()
     for name, array in (("weight", layer.weight), ("bias", layer.bias)):
         content = io.BytesIO()
         np.save(content, array, allow_pickle=False)
         create_file(folder / f"{name}.npy", content.getvalue())
     printed = PRINTED_ACTIVATIONS[layer.activation]
-    create_file(folder / "dense.json", _sizes_json(n_in, n_out, activation=printed))
+    create_file(folder / "dense.json", _sizes_json(layer, activation=printed))
 
 
 def _read_layer(root: Path, folder: str) -> SavedLayer:

@@ -198,10 +198,11 @@ def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) ->
 
 def named_arrays(layers: dict[str, SavedLayer]) -> dict[str, NDArray[Any]]:
     """Weights and biases by the names that files and gradients use."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, layer in layers.items():
-        arrays[f"{name}.weight"], arrays[f"{name}.bias"] = layer.weight, layer.bias
-    return arrays
+    return {
+        f"{name}.{part}": getattr(layer, part)
+        for name, layer in layers.items()
+        for part in ("weight", "bias")
+    }
 
 
 def to_json(settings: dict[str, Any]) -> str:
@@ -282,10 +283,11 @@ def _tensors(file: Any, settings: dict[str, Any]) -> dict[str, NDArray[Any]]:
     """The file's tensors, their names, shapes and dtypes checked before any is read."""
     check_version(settings)
     dtype = {"float32": "F32", "float64": "F64"}[checks.dtype(settings["dtype"]).name]
-    expected: dict[str, list[int]] = {}
-    for name, (n_out, n_in) in settings["sizes"].items():
-        expected[f"{name}.weight"] = [n_out, n_in]
-        expected[f"{name}.bias"] = [n_out]
+    expected = {
+        f"{name}.{part}": shape
+        for name, (n_out, n_in) in settings["sizes"].items()
+        for part, shape in (("weight", [n_out, n_in]), ("bias", [n_out]))
+    }
     if set(file.keys()) != set(expected):
         raise ValueError(
             f"tensors must be {', '.join(sorted(expected))}; got {', '.join(sorted(file.keys()))}"
@@ -301,12 +303,13 @@ def _tensors(file: Any, settings: dict[str, Any]) -> dict[str, NDArray[Any]]:
 
 
 def _model(settings: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> SavedModel:
-    layers = {}
-    for name in settings["sizes"]:
-        activation = settings["activations"][name]
-        layers[name] = SavedLayer(
+    activations = settings["activations"]
+    layers = {
+        name: SavedLayer(
             checks.finite(tensors[f"{name}.weight"], f"tensor {name}.weight"),
             checks.finite(tensors[f"{name}.bias"], f"tensor {name}.bias"),
-            checks.choice(activation, kernels.ACTIVATIONS, f"activation of {name}"),
+            checks.choice(activations[name], kernels.ACTIVATIONS, f"activation of {name}"),
         )
+        for name in settings["sizes"]
+    }
     return apply_settings(layers, settings)

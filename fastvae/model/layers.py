@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.model.network import Network
-from fastvae.model.value import Seeded, Value, own
+from fastvae.model.value import Seeded, Value
 
 
 @checks.public
@@ -93,29 +93,10 @@ class Dense(Seeded, Value):
 
     def __getstate__(self) -> dict[str, Any]:
         weight, bias = self.read()
-        return self.others() | {
-            "sizes": (self.n_in, self.n_out),
-            "activation": self.activation,
-            "weight": weight,
-            "bias": bias,
-            "drawn_from": self._drawn_from,
-            "pass": self._pass,
-            "seed": self.seed,
-            "weight_grad": self.weight_grad,
-            "bias_grad": self.bias_grad,
-        }
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take the class's own part out of the state."""
-        self._n_in, self._n_out = state.pop("sizes")
-        self._activation = state.pop("activation")
-        self._weight, self._bias = own((state.pop("weight"), state.pop("bias")))
-        self._dtype = self._bias.dtype
-        self._drawn_from = state.pop("drawn_from")
-        self._place = None
-        self._pass = own(state.pop("pass"))
-        self.weight_grad = own(state.pop("weight_grad"))
-        self.bias_grad = own(state.pop("bias_grad"))
+        kept = self.state_with(
+            "_n_in", "_n_out", "_activation", "_dtype", "_seed", "_drawn_from", "_pass"
+        )
+        return kept | {"_weight": weight, "_bias": bias, "_place": None}
 
     @property
     def n_in(self) -> int:
@@ -327,11 +308,7 @@ class MLP(Value):
             self.add_layer(layer)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.others() | {"layers": self.layers}
-
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take the class's own part out of the state."""
-        self._layers = list(state.pop("layers"))
+        return self.state_with("_layers")
 
     @property
     def layers(self) -> tuple[Dense, ...]:

@@ -72,10 +72,6 @@ class Network(Value):
         self._training: engine.Workspace | None = None
         self._spare: deque[engine.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
         self._gradient: np.ndarray | None = None
-        self._log_var_bounds = (
-            self.dtype.type(kernels.LOG_VAR_MIN),
-            self.dtype.type(kernels.LOG_VAR_MAX),
-        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -134,9 +130,8 @@ class Network(Value):
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
         """
         heads = self._pass("encoding_to_out", X, self.n_features, 2 * self.n_latent, self._skips(X))
-        low, high = self._log_var_bounds
-        log_var = np.maximum(heads[:, self.n_latent :], low)
-        return heads[:, : self.n_latent].copy(), np.minimum(log_var, high, out=log_var)
+        mean, log_var = np.hsplit(heads, 2)
+        return mean.copy(), log_var.clip(kernels.LOG_VAR_MIN, kernels.LOG_VAR_MAX)
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastvae import checks, kernels
 from fastvae.model.guards import DrawCounter
 from fastvae.model.layers import Dense
-from fastvae.model.value import Seeded, Value, own
+from fastvae.model.value import Seeded, Value
 
 
 @checks.public
@@ -56,21 +56,11 @@ class Sampler(Seeded, Value):
         self._pass: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.others() | {
-            "mean": self.mean,
-            "log_var": self.log_var,
-            "draws": self._draws.taken,
-            "pass": self._pass,
-            "seed": self.seed,
-            "sample": self.sample,
-        }
+        kept = self.state_with("_mean", "_log_var", "_pass", "_seed")
+        return kept | {"_draws": self._draws.taken}
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take the class's own part out of the state."""
-        self._mean, self._log_var = state.pop("mean"), state.pop("log_var")
-        self._draws = DrawCounter(state.pop("draws"))
-        self._pass = own(state.pop("pass"))
-        self.sample = own(state.pop("sample"))
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state | {"_draws": DrawCounter(state["_draws"])})
 
     @property
     def mean(self) -> Dense:

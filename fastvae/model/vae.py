@@ -181,25 +181,15 @@ class VAE(Seeded, Value):
     def __getstate__(self) -> dict[str, Any]:
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
-        return (
-            self.others()
-            | {name: getattr(self, name) for name in _SAVED_SETTINGS}
-            | {
-                "dtype": self.dtype.name,
-                "prior_draws": self._prior_draws.taken,
-                "parts": None if self._parts is None else self._parts[:3],
-            }
-        )
+        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts"})
+        parts = None if self._parts is None else self._parts[:3]
+        return kept | {"_prior_draws": self._prior_draws.taken, "_parts": parts}
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take the class's own part out of the state."""
-        settings = {name: state.pop(name) for name in (*_BUILDING_SETTINGS, "dtype")}
-        VAE.__init__(self, **settings)
-        self._card = state.pop("card")  # may have been changed in place; `save` checks it
-        self._prior_draws = DrawCounter(state.pop("prior_draws"))
-        joined = state.pop("parts")
-        if joined is not None:
-            self._join(*joined)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
+        super().__setstate__(state | guards)
+        if state["_parts"] is not None:
+            self._join(*state["_parts"])
 
     @classmethod
     def from_sizes(
@@ -614,11 +604,11 @@ class VAE(Seeded, Value):
             If an argument is not what it must be.
         """
         rows = self.check_rows(X)
-        shape = (len(rows), self.n_latent)
-        if noise is None:
-            drawn = self.sampler.noise(len(rows))
-        else:
-            drawn = checks.parameter(noise, "noise", shape, self.dtype)
+        drawn = (
+            self.sampler.noise(len(rows))
+            if noise is None
+            else checks.parameter(noise, "noise", (len(rows), self.n_latent), self.dtype)
+        )
         loss, reconstruction, kl, arena = self.network.gradients(
             rows, drawn, self.reconstruction_weight, self.beta
         )

@@ -13,30 +13,23 @@ from fastvae import checks
 class Value:
     """Base of what is one value wherever it goes: copies, shallow ones too, share nothing with it.
 
-    Subclasses define in `__getstate__` what their state is, and `_restore` their own part of it;
-    `others` are the attributes that somebody else put on them, a subclass for instance, which
-    travel too.
+    Subclasses define in `__getstate__` what their state is: attributes by their names. What
+    somebody else put on them, a subclass for instance, travels too.
     """
 
     _OWN: ClassVar[frozenset[str]] = frozenset()
-    """The private attributes that the state does not hold as they are."""
+    """The private attributes of the class; its state holds those that `state_with` is asked for."""
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        self._restore(state)
-        for name, value in state.items():
-            setattr(self, name, value)
+        vars(self).update({name: _own(value) for name, value in state.items()})
 
-    def _restore(self, state: dict[str, Any]) -> None:
-        """Take the class's own part out of the state."""
-        raise NotImplementedError
-
-    def others(self) -> dict[str, Any]:
-        """The public attributes, and private ones that are not the class's own."""
-        return {name: value for name, value in vars(self).items() if name not in self._OWN}
+    def state_with(self, *private: str) -> dict[str, Any]:
+        """All attributes but the class's private ones, of which only those named here."""
+        left_out = self._OWN.difference(private)
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
 
 class Seeded:
@@ -52,8 +45,8 @@ class Seeded:
         self._seed = checks.seed(value)
 
 
-def own(arrays: Any) -> Any:
-    """Writeable copies of an array, of several, or of none; joblib may map them read-only."""
-    if isinstance(arrays, tuple):
-        return tuple(map(np.array, arrays))
-    return None if arrays is None else np.array(arrays)
+def _own(value: Any) -> Any:
+    """Writeable copies of an array, or of those in a tuple; joblib may map them read-only."""
+    if type(value) is tuple:
+        return tuple(map(_own, value))
+    return np.array(value) if type(value) in (np.ndarray, np.memmap) else value

@@ -147,8 +147,7 @@ def prior_walk(
     """
     ends = np.empty((2, n, vae.n_latent), dtype=np.float32)
     kernels.normal(ends, seed, kernels.STREAM_PRIOR, 0)
-    turn = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)
-    t = turn.reshape(-1, 1, 1)
+    t = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)[:, None, None]
     latents = ends[0] * np.cos(t) + ends[1] * np.sin(t)
     return save_gif(_decode(vae, latents, n_columns, image_shape), path)
 

@@ -43,8 +43,7 @@ class EpochFunction(Callback):
 class PrintEpochs(Callback):
     """Prints a line per epoch."""
 
-    def __init__(self) -> None:
-        self.n_epochs = 0
+    n_epochs = 0
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Remember how many epochs there will be."""
@@ -62,9 +61,7 @@ class PrintEpochs(Callback):
 class ProgressBar(PrintEpochs):
     """A live bar for the running epoch above which the epochs' lines stay."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.bar: Any = None
+    bar: Any = None
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Open the bar."""

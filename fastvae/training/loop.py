@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastvae import kernels
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
-from fastvae.training import optimizers, schedules
+from fastvae.training import schedules
 from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
 from fastvae.training.history import History
 from fastvae.training.settings import Settings
@@ -126,7 +126,7 @@ class _Run:
             first_step=first,
             n_steps=n_steps,
             batch_size=self.batch_size,
-            optimizer=optimizers.code(settings.optimizer),
+            optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
             hyper=settings.optimizer.hyper,
             learning_rates=schedules.rates(settings.schedule, self.n_updates, n_steps, self.total),
             updates_before=self.n_updates,
@@ -153,9 +153,9 @@ class _Run:
 def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments."""
     rows = vae.check_rows(data, "data", "training")
-    held_out = None
-    if validation is not None:
-        held_out = vae.check_rows(validation, "validation", "validation")
+    held_out = (
+        None if validation is None else vae.check_rows(validation, "validation", "validation")
+    )
     with vae.in_fit, _threads(settings.n_threads):
         run = _Run(vae, rows, settings)
         schedules.rates(settings.schedule, 0, 1, run.total)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import checks, kernels
+from fastvae import checks
 
 _LEAST_EPS = float(np.finfo(np.float32).tiny)
 
@@ -134,8 +134,3 @@ def resolve(optimizer: str | Optimizer) -> Optimizer:
     if not isinstance(optimizer, str):
         raise TypeError(f"optimizer must be a name, Adam, RMSprop or SGD; got {optimizer!r}")
     return _BY_NAME[checks.choice(optimizer, _BY_NAME, "optimizer")]()
-
-
-def code(optimizer: Optimizer) -> int:
-    """The kernels' number of the optimiser."""
-    return kernels.OPTIMIZERS[optimizer.name]
