@@ -4,8 +4,6 @@ Rows that the kernels' gather can read (uint8, float32, float64; any strides, re
 memory-mapped) pass through without a copy; other real numbers are converted once.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn

@@ -6,8 +6,6 @@ for what it is not. Nothing is dropped on the way: a mask, a missing value, a st
 an error that says where it stands.
 """
 
-from __future__ import annotations
-
 import reprlib
 import sys
 from collections.abc import Sequence

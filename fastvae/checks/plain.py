@@ -1,7 +1,5 @@
 """Plain JSON data: what a model card, and the settings and figures of a run, may hold."""
 
-from __future__ import annotations
-
 import json
 import math
 import reprlib

@@ -1,7 +1,5 @@
 """Checks of single values: sizes, numbers, names, seeds, dtypes."""
 
-from __future__ import annotations
-
 import difflib
 import math
 import operator

@@ -5,8 +5,6 @@ likelihood sums squared errors over the columns: one of large values outweighs a
 are looked at in chunks, and never copied as a whole.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import warnings

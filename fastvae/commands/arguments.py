@@ -1,7 +1,5 @@
 """Building blocks of the command line's parser: commands, argument types, and shared options."""
 
-from __future__ import annotations
-
 import argparse
 import re
 from collections.abc import Callable, Mapping, Sequence

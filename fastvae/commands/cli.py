@@ -4,8 +4,6 @@ What the commands do stands in `fastvae.commands`; those modules are imported wh
 runs, so that ``fastvae --help`` waits neither for numba nor for matplotlib.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

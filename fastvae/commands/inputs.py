@@ -1,7 +1,5 @@
 """What commands work on: the model and the data set that the arguments ask for."""
 
-from __future__ import annotations
-
 import sys
 from argparse import Namespace
 from typing import Any

@@ -1,7 +1,5 @@
 """``fastvae info``, ``data`` and ``warmup``: the model, the installation, what is on disk."""
 
-from __future__ import annotations
-
 import json
 import platform
 import time

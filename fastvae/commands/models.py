@@ -1,7 +1,5 @@
 """``fastvae evaluate``: the figures of a trained model."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 
 import fastvae

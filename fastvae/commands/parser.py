@@ -4,8 +4,6 @@ Names of activations and the like are written out here, because asking the modul
 would make ``fastvae --help`` wait for numba; the tests compare the two.
 """
 
-from __future__ import annotations
-
 from fastvae import __version__
 from fastvae.commands.arguments import (
     DATA_DIR,

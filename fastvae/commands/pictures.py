@@ -1,7 +1,5 @@
 """``fastvae sample``, ``reconstruct``, ``interpolate``, ``manifold``, ``latent``: pictures."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from pathlib import Path
 

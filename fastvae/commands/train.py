@@ -1,7 +1,5 @@
 """``fastvae train``: from a data set to a run folder."""
 
-from __future__ import annotations
-
 import os
 import platform
 from argparse import Namespace

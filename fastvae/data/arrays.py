@@ -1,7 +1,5 @@
 """The user's own rows: arrays in memory, .npy and .npz files, checked and never unpickled."""
 
-from __future__ import annotations
-
 import math
 import zipfile
 from pathlib import Path

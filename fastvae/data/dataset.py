@@ -1,7 +1,5 @@
 """Dataset: images and labels for training and test, from a name, a file or an array."""
 
-from __future__ import annotations
-
 import operator
 import os
 from collections.abc import Iterator

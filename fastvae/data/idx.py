@@ -6,8 +6,6 @@ C. J. C. Burges, "The MNIST database of handwritten digits". Only unsigned bytes
 all images and labels of the known data sets are stored as such.
 """
 
-from __future__ import annotations
-
 import gzip
 import math
 import os

@@ -5,8 +5,6 @@ stroke is a smooth curve through its points; `^` after a point makes it a corner
 pen. The number before each skeleton is its relative frequency within the class.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The published data sets that can be had by name: their files, and where to find them on disk."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Mapping

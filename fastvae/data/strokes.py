@@ -3,8 +3,6 @@
 Letters: N images, C control points, P points of a curve, S = side * side pixels.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

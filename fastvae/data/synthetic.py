@@ -1,7 +1,5 @@
 """Handwriting-like digits, drawn: stroke skeletons under random slant, width, curvature and pen."""
 
-from __future__ import annotations
-
 import operator
 from typing import NamedTuple
 

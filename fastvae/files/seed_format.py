@@ -8,8 +8,6 @@ own reader passes over, keeps the rest. A folder without it is a model of the se
 C ||x - x_hat||^2 + KL with C unknown: Gaussian, with reconstruction weight 1, in float32.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

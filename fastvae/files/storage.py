@@ -5,8 +5,6 @@ one metadata entry, a JSON text with everything else; one entry, because the ord
 not fixed and files would differ from run to run. The seed's folder format is in `seed_format`.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import struct

@@ -7,8 +7,6 @@ temporary file of its own, and the last one to finish stays. A hard link to the 
 old content.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

@@ -1,7 +1,5 @@
 """The parts of a VAE: built from sizes or from a file, checked, and joined into one network."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import Any

@@ -9,8 +9,6 @@ of it, where no `finally` helps. So a guard notes for each thread the frame whos
 and what is noted counts only while the thread still runs that frame.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

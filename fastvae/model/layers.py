@@ -3,8 +3,6 @@
 Letters: B batch rows, I inputs, O outputs. Rows are samples.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any

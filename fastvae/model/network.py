@@ -8,8 +8,6 @@ from those that earlier calls left, and sees the parameters of one moment: passe
 turns, a whole pass against one run of training steps.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Sequence
 from typing import Any

@@ -3,8 +3,6 @@
 Letters: B batch rows, H inputs, Z latents. Rows are samples.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The printed summary of a model: its layers, their shapes and parameter counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from fastvae.files.seed_format import PRINTED_ACTIVATIONS

@@ -1,7 +1,5 @@
 """Values: objects that are the same wherever they go, by copy, pickle or another process."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any, ClassVar
 

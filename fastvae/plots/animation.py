@@ -1,7 +1,5 @@
 """Animated GIFs: walks through the latent space, and samples as training goes on."""
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Iterable

@@ -4,8 +4,6 @@ Only matplotlib's object interface is used: no display is needed, and neither
 ``matplotlib.pyplot`` nor any global setting is touched.
 """
 
-from __future__ import annotations
-
 import io
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Ways through the latent space, and its projection on a plane."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -1,7 +1,5 @@
 """The pictures of a model and of its training."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 

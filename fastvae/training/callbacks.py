@@ -1,7 +1,5 @@
 """Callbacks of `VAE.fit`: the base class, and the two that show progress."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

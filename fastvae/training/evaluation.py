@@ -1,7 +1,5 @@
 """What is reported of a trained model: ELBO, squared error per pixel, active units."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 

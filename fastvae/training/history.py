@@ -1,7 +1,5 @@
 """The history that `VAE.fit` returns."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 
 from fastvae.checks import public

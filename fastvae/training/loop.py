@@ -4,8 +4,6 @@ Callbacks see the model itself, and other threads may read it meanwhile. What th
 `VAE.fit`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

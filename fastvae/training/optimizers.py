@@ -1,7 +1,5 @@
 """Optimisers that `VAE.fit` takes: their settings; the arithmetic lives in the kernels."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar

@@ -5,8 +5,6 @@ schedule holds no number of epochs and stretches to whatever length is trained. 
 those two integers is a schedule too.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

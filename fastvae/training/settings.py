@@ -1,7 +1,5 @@
 """How a fit is to be done: the arguments of `VAE.fit`, checked."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

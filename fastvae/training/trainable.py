@@ -1,7 +1,5 @@
 """What training and evaluation ask of a model and of its network; a `VAE` has it all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
