@@ -37,7 +37,7 @@ def parameter(
     Raises
     ------
     TypeError
-        If the values are no real numbers.
+        If the values are not real numbers.
     ValueError
         If the shape differs or a value is NaN, infinite or too large for `target`.
     """

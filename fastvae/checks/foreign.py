@@ -30,7 +30,7 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If the values are of a kind that is never converted, or a cell is no real number.
+        If the values are of a kind that is never converted, or a cell is not a real number.
     ValueError
         If a value is masked or missing, or rows differ in length.
     """

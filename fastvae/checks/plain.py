@@ -26,7 +26,7 @@ def mapping(value: Any, name: str) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If it is no mapping, or something in it has another type; the error says where.
+        If it is not a mapping, or something in it has another type; the error says where.
     ValueError
         If a number is not finite or too long, the nesting too deep or a cycle, or a text not to
         be kept.

@@ -38,7 +38,7 @@ class Run(Callback):
     Parameters
     ----------
     folder : Path
-        An existing folder that holds no run yet; see `create`.
+        An existing folder without a run in it; see `create`.
     is_new : bool
         Whether the folder was made for this run.
 
@@ -98,7 +98,7 @@ class Run(Callback):
         Raises
         ------
         TypeError, ValueError
-            If a value is no plain JSON data: see `plain.mapping`.
+            If a value is not plain JSON data: see `plain.mapping`.
         """
         self._write_json(SETTINGS, settings)
 

@@ -52,7 +52,7 @@ def read_idx(path: str | os.PathLike[str], ndim: int | None = None) -> npt.NDArr
     Raises
     ------
     IDXError
-        Where the file is no IDX file, holds another type or number of axes, is truncated, has
+        Where the file is not an IDX file, holds another type or number of axes, is truncated, has
         bytes left over, or its compression is corrupt.
     OSError
         Where it cannot be opened or read.

@@ -145,7 +145,7 @@ def draw_strokes(
     Parameters
     ----------
     images : (N, S) uint8, written; S a square number
-    control : (N, C, 2) float64, x and y in any unit; at least one stroke that is no mere dot
+    control : (N, C, 2) float64, x and y in any unit; at least one stroke that is more than a dot
     pen : (N, C) uint8, sums of `PEN_DOWN` and `PEN_CORNER`
     tangent : (N,) float64, the factor t
     size : (N,) float64, pixels

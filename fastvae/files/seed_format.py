@@ -163,7 +163,7 @@ def _read_array(root: Path, name: str) -> NDArray[Any]:
     try:
         mapped = np.load(file, mmap_mode="r", allow_pickle=False)
     except (ValueError, OverflowError, EOFError, SyntaxError, TokenError) as error:
-        raise ValueError(f"{name} is no plain NumPy array file: {error}") from error
+        raise ValueError(f"{name} is not a plain NumPy array file: {error}") from error
     if not isinstance(mapped, np.ndarray) or mapped.dtype.kind != "f":
         raise ValueError(f"{name} must hold one array of floats")
     return checks.finite(np.array(mapped), name)

@@ -98,7 +98,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         return PRETRAINED / f"{text}.safetensors"
     shown = text if len(text) <= 200 else text[:200] + "..."
     raise FileNotFoundError(
-        f"{shown!r} is no model file, no folder with a model and no pretrained model; "
+        f"{shown!r} is not a model file, a folder with a model or the name of a pretrained model; "
         f"pretrained models are: {', '.join(known) or 'none'}"
     )
 

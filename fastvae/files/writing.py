@@ -27,7 +27,7 @@ def write_file(
     """Write a file; a reader sees the old one or the new one, whole.
 
     A symbolic link stays and what it leads to is replaced or made. A file that is replaced hands
-    on its permissions and, where that is allowed, its owner and group. What is no ordinary file
+    on its permissions and, where that is allowed, its owner and group. What is not an ordinary file
     (a device, a pipe, /dev/stdout) is written to.
 
     Parameters
@@ -38,7 +38,7 @@ def write_file(
         All that it is to hold.
     verify : callable, optional
         Called with the path of the finished temporary file before it takes the target's place;
-        an exception keeps the old file. Not called for what is no ordinary file.
+        an exception keeps the old file. Not called for what is not an ordinary file.
 
     Raises
     ------

@@ -213,7 +213,7 @@ class Dense(Seeded, Value):
         Raises
         ------
         TypeError, ValueError
-            If x is no real array of that shape.
+            If x is not a real array of that shape.
         """
         rows = checks.layer_input(x, "x", self.n_in, self.dtype)
         y = np.empty((len(rows), self.n_out), self.dtype)
@@ -293,7 +293,7 @@ class MLP(Value):
     Raises
     ------
     TypeError
-        If one of them is no Dense layer.
+        If one of them is not a Dense layer.
     ValueError
         If sizes do not chain, or a layer is given twice.
     """
@@ -319,7 +319,7 @@ class MLP(Value):
         Raises
         ------
         TypeError
-            If it is no Dense layer.
+            If it is not a Dense layer.
         ValueError
             If its inputs are not the last layer's outputs, it is in the MLP already, or one of
             the two belongs to a VAE.
@@ -353,7 +353,7 @@ class MLP(Value):
         Raises
         ------
         TypeError, ValueError
-            If x is no real array of that shape.
+            If x is not a real array of that shape.
         """
         y: Any = x
         for layer in self._layers:

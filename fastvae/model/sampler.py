@@ -99,7 +99,7 @@ class Sampler(Seeded, Value):
         Raises
         ------
         TypeError, ValueError
-            If x is no real array of that shape.
+            If x is not a real array of that shape.
         """
         mean, log_var = self.mean.feedforward(x), self.log_var.feedforward(x)
         z, noise = self._draw(mean, log_var)
@@ -123,7 +123,7 @@ class Sampler(Seeded, Value):
         Raises
         ------
         TypeError, ValueError
-            If one of them is no real array of that shape.
+            If one of them is not a real array of that shape.
         """
         means = checks.layer_input(mean, "mean", self.n_latent, self.dtype, pixels=False)
         log_vars = checks.layer_input(log_var, "log_var", self.n_latent, self.dtype, pixels=False)
@@ -160,8 +160,8 @@ class Sampler(Seeded, Value):
         RuntimeError
             If there was no `feedforward`.
         TypeError, ValueError
-            If dz is no real array of the last latents' shape, or kl_weight no finite number of at
-            least 0.
+            If dz is not a real array of the last latents' shape, or kl_weight not a finite number
+            of at least 0.
         """
         if self._pass is None:
             raise RuntimeError("backward needs the latents of a feedforward; call that first")

@@ -92,7 +92,8 @@ class VAE(Seeded, Value):
         What the last `fit` measured, up to where it ended, whatever ended it.
     stop_training : bool
         `fit` sets it to False when it begins; a callback that sets it to True ends the training
-        after the present run of updates. An epoch that is cut short so has no entry in the history.
+        after the present run of updates. An epoch that is cut short by it has no entry in the
+        history.
 
     Raises
     ------
@@ -478,7 +479,7 @@ class VAE(Seeded, Value):
         Raises
         ------
         TypeError, ValueError
-            If Z is no finite real array of that shape.
+            If Z is not a finite real array of that shape.
         """
         latents = checks.rows(Z, "Z", self.n_latent, self.dtype)
         means = self.network.decode(np.ascontiguousarray(latents, self.dtype))
@@ -630,7 +631,7 @@ class VAE(Seeded, Value):
         Raises
         ------
         TypeError, ValueError
-            If the format is unknown, a weight is not finite, the card was changed to what is no
+            If the format is unknown, a weight is not finite, the card was changed to what is not
             plain JSON data, or it is larger than a file's header can be (100 MB); an old file
             stays.
         OSError

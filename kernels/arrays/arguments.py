@@ -38,7 +38,7 @@ def checked(
     Raises
     ------
     TypeError
-        If one is no ndarray, has a mask, or another dtype.
+        If one is not an ndarray, has a mask, or another dtype.
     ValueError
         If a shape differs, memory is not as the kernel needs it, or arrays overlap.
     """

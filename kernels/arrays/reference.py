@@ -272,7 +272,7 @@ def _standard_deviation(log_var: Array) -> Array:
 
 
 def _is_clipped(log_var: Array) -> npt.NDArray[np.bool_]:
-    """Where ``log_var`` lies outside its bounds; NaN does not, so that it stays visible."""
+    """Where ``log_var`` lies outside its bounds; NaN does not, so that it shows in the result."""
     return (log_var < LOG_VAR_MIN) | (log_var > LOG_VAR_MAX)
 
 

@@ -44,8 +44,8 @@ def array_source(data: np.ndarray) -> tuple[int, ...]:
     Raises
     ------
     TypeError
-        If it is no ndarray, has a mask, or a dtype other than uint8, float32 and float64 in native
-        byte order.
+        If it is not an ndarray, has a mask, or a dtype other than uint8, float32 and float64 in
+        native byte order.
     ValueError
         If it is not 2-D.
     """

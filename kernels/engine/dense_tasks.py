@@ -214,7 +214,7 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
             value, load_row(x, panel * width), step.likelihood, region.activation, scale
         )
         store_some(delta, 0, slope, n_valid, spare)
-        if n_valid < width:  # what stands past the last column is no loss
+        if n_valid < width:  # nothing past the last column counts as loss
             column = numbers_from(loss, 0)
             loss = select(column < constant(column, n_valid), loss, constant(loss, 0.0))
         groups = region.groups.offset + b * region.groups.stride + panel * (width // 8)

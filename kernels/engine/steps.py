@@ -146,7 +146,7 @@ def run_steps(address, team, program, steps, *arrays):
     for _ in prange(steps[0].n_members):
         mode = flush_subnormals()
         if call_at(address, (team, program, steps, memory)) != 0:
-            # Nobody may wait for what will not be done.
+            # No member may wait for tasks that will never be done.
             shared_set(team, FAILED, 1)
             shared_set(team, FINISHED, 1)
         restore_mode(mode)

@@ -1,8 +1,9 @@
-"""How every kernel is compiled: the flags, named once, and a disk cache that cannot lie.
+"""How every kernel is compiled: the flags, named once, and a disk cache keyed to all sources.
 
 Numba's own cache key sees neither callees in other files nor flags nor globals, so machine
 code is kept in a folder named by a hash of all kernel sources, the flags, the instruction set
-and the versions of Numba and Python: any edit, upgrade or `FASTVAE_ISA` looks elsewhere.
+and the versions of Numba and Python: after an edit or an upgrade, or with another `FASTVAE_ISA`,
+another folder is used.
 """
 
 import functools

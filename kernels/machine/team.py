@@ -18,7 +18,7 @@ did before visible to whoever reads the stored value, or one that a read-modify-
 it, with acquire. All shared words are read and written so.
 
 - A task is done once. A range's word holds the next task and the end; a claim adds 1 to it in one
-  piece, so that no two members get the same number, and a number at or past the end is no task. A
+  piece, so that no two members get the same number; a number at or past the end is not a task. A
   word is set anew only when its range is used up and all its tasks are done. A member that looked
   before and adds after may so take a task of the new region: it counts as any other, for it reads
   REGION after its claim.

@@ -76,7 +76,7 @@ def _append_by_vectors(
 append_nonzero = _append_by_vectors if ISA.compresses else _append_by_bits
 """append_nonzero(numbers, values, length, x, n, first): append to a list of `length` numbers
 which of x[0:n], n <= SPAN, are not zero, counted from `first`, and these to `values`; return the
-new length. Up to a vector more is written. NaN is not zero, so it is listed and stays visible."""
+new length. Up to a vector more is written. NaN is not zero: it is listed, and shows in results."""
 
 
 @device_function

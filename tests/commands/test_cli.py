@@ -263,9 +263,9 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--dataset", "large.npy", *SMALL], 1, "must lie in [0, 1]"),
         (["train", "--dataset", "images.npz", "--output", "images.npz"], 1, "cannot be written"),
         (["train", "--dataset", "images.npz", "--threads", "100000"], 1, "threads must be"),
-        (["evaluate", "nothing"], 1, "'nothing' is no model file"),
+        (["evaluate", "nothing"], 1, "'nothing' is not a model file"),
         (["evaluate", "images.npz"], 1, "images.npz is not a valid model"),
-        (["info", "nothing"], 1, "'nothing' is no model file"),
+        (["info", "nothing"], 1, "'nothing' is not a model file"),
         (["data", "--data-dir", "nowhere"], 1, "data_dir must be an existing folder"),
     ],
 )

@@ -92,7 +92,7 @@ def test_an_unknown_name_lists_the_known_ones():
 )
 def test_a_name_is_no_path_into_the_package(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="no pretrained model"):
+    with pytest.raises(FileNotFoundError, match="or the name of a pretrained model"):
         fastvae.load(name)
 
 

@@ -125,8 +125,8 @@ def test_seed_folder_is_not_overwritten(seed_folder):
             '{"inputDim": 36, "outputDim": 19, "activation": "ReLU"}',
             r"encoder_layer0/weight.npy must be \(19, 36\); got \(19, 37\)",
         ),
-        ("encoder_layer0/weight.npy", "not an array", "weight.npy is no plain NumPy array file"),
-        ("encoder_layer0/weight.npy", "", "weight.npy is no plain NumPy array file"),
+        ("encoder_layer0/weight.npy", "not an array", "weight.npy is not a plain NumPy array file"),
+        ("encoder_layer0/weight.npy", "", "weight.npy is not a plain NumPy array file"),
         ("fastvae.json", "{}", "it has no 'format_version'"),
     ],
 )
@@ -145,7 +145,7 @@ def test_bad_seed_folders(seed_folder, file, content, message):
         (np.full((19, 37), np.nan), "weight.npy must be finite"),
         (np.zeros((19, 37), complex), "weight.npy must hold one array of floats"),
         (np.zeros((19, 37), int), "weight.npy must hold one array of floats"),
-        (np.zeros((19, 37), object), "weight.npy is no plain NumPy array file"),
+        (np.zeros((19, 37), object), "weight.npy is not a plain NumPy array file"),
     ],
 )
 def test_bad_seed_arrays(seed_folder, array, message):
@@ -185,10 +185,10 @@ def test_a_pickle_in_place_of_an_array_is_not_run(seed_folder, tmp_path):
 
     file = seed_folder / "sampler_mean" / "weight.npy"
     file.write_bytes(pickle.dumps(Bomb()))
-    check_refused(seed_folder, "sampler_mean/weight.npy is no plain NumPy array file")
+    check_refused(seed_folder, "sampler_mean/weight.npy is not a plain NumPy array file")
     # The same within an array file, which only writing with pickles can make.
     np.save(file, np.array([[Bomb()]], object), allow_pickle=True)
-    check_refused(seed_folder, "sampler_mean/weight.npy is no plain NumPy array file")
+    check_refused(seed_folder, "sampler_mean/weight.npy is not a plain NumPy array file")
     assert not (tmp_path / "exploded").exists()
 
 

@@ -1,4 +1,4 @@
-"""Teams: every task is done once, whoever comes, and nobody waits for those who do not come."""
+"""Teams: every task is done once, and a member that is late or missing holds up nobody."""
 
 from __future__ import annotations
 
