@@ -20,7 +20,7 @@ from fastvae.model.guards import Gate
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
-_FLOP_PER_CALL = 1e10  # 50 to 100 ms on two cores at 100 to 200 GFLOP/s, half a second at 20
+_FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75 s at 20
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
 _KEPT_WORKSPACES = 4
@@ -70,6 +70,8 @@ class Network(Value):
         self._training: engine.Workspace | None = None
         self._spare: deque[engine.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
         self._gradient: np.ndarray | None = None
+        number = self.dtype.type
+        self._log_var_bounds = number(kernels.LOG_VAR_MIN), number(kernels.LOG_VAR_MAX)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -128,8 +130,10 @@ class Network(Value):
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
         """
         heads = self._pass("encoding_to_out", X, self.n_features, 2 * self.n_latent, self._skips(X))
-        mean, log_var = np.hsplit(heads, 2)
-        return mean.copy(), log_var.clip(kernels.LOG_VAR_MIN, kernels.LOG_VAR_MAX)
+        # One row is a matter of microseconds: `np.clip` and `np.hsplit` would take a fifth more.
+        low, high = self._log_var_bounds
+        log_var = np.maximum(heads[:, self.n_latent :], low)
+        return heads[:, : self.n_latent].copy(), np.minimum(log_var, high, out=log_var)
 
     def decode(self, Z: np.ndarray) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""

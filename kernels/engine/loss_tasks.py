@@ -35,8 +35,10 @@ def new_totals(n_latent: int) -> np.ndarray:
 
 def read_totals(totals: np.ndarray) -> Totals:
     """Return the totals of an epoch by name."""
-    loss, reconstruction, kl, n_rows = map(float, totals[:MEANS_TOTAL])
-    return Totals(loss, reconstruction, kl, n_rows, *np.split(totals[MEANS_TOTAL:], 2))
+    n_latent = (len(totals) - MEANS_TOTAL) // 2
+    means, squares = totals[MEANS_TOTAL : MEANS_TOTAL + n_latent], totals[-n_latent:]
+    loss, reconstruction, kl, n_rows = totals[:MEANS_TOTAL].tolist()
+    return Totals(loss, reconstruction, kl, n_rows, means, squares)
 
 
 @device_function
