@@ -31,8 +31,8 @@ from ..maths.lists import list_nonzero, list_size
 from ..maths.tiles import CHUNK_ROWS, CHUNK_TILES, MR, tile_start
 
 ARRAY, CSR, LABELS = range(3)
-"""Kinds of sources: a 2-D array; a compressed sparse one (values, `indices` and `indptr`, both of
-`index_size` bytes an entry); int64 labels, of which label c means a 1 in column c."""
+"""Kinds of sources: a 2-D array; a compressed sparse one (values, `indices` of `index_size` bytes
+each, int64 `indptr`); int64 labels, of which label c means a 1 in column c."""
 
 DTYPES = {np.dtype(np.uint8): 0, np.dtype(np.float32): 1, np.dtype(np.float64): 2}
 """The dtypes that are read, with their codes; uint8 means value / 255."""
@@ -111,22 +111,27 @@ def _gather_row(out: Pointer, n: Word, source: Record, row: Word) -> None:
     if source.kind == LABELS:
         put(out, get(int64_at(source.address), row), cast(out, 1.0))
         return
-    for k in range(_index(source.indptr, row, source), _index(source.indptr, row + 1, source)):
-        column = _index(source.indices, k, source)
-        if source.dtype == 0:
-            put(out, column, cast(out, get(uint8_at(source.address), k)) / cast(out, 255.0))
-        elif source.dtype == 1:
-            put(out, column, cast(out, get(float32_at(source.address), k)))
-        else:
-            put(out, column, cast(out, get(float64_at(source.address), k)))
+    indptr = int64_at(source.indptr)
+    for k in range(get(indptr, row), get(indptr, row + 1)):
+        put(out, _column(source, k), _value(out, source, k))
 
 
 @device_function
-def _index(address: Word, k: Word, source: Record) -> Word:
-    """Entry k of a sparse source's `indices` or `indptr`."""
+def _column(source: Record, k: Word) -> Word:
+    """The column of entry k of a sparse source."""
     if source.index_size == 4:
-        return np.int64(get(int32_at(address), k))
-    return get(int64_at(address), k)
+        return np.int64(get(int32_at(source.indices), k))
+    return get(int64_at(source.indices), k)
+
+
+@device_function
+def _value(like: Pointer, source: Record, k: Word) -> Real:
+    """Entry k of a sparse source; one loop with a choice compiles in half the time of three."""
+    if source.dtype == 0:
+        return cast(like, get(uint8_at(source.address), k)) / cast(like, 255.0)
+    if source.dtype == 1:
+        return cast(like, get(float32_at(source.address), k))
+    return cast(like, get(float64_at(source.address), k))
 
 
 @device_function

@@ -6,7 +6,8 @@ import numpy as np
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Pointer, Real, Record, Word
-from ..machine.memory import advance, cast, get, put
+from ..machine.memory import advance, cast, get, lane_count, load, put, store
+from ..machine.vectors import splat
 from ..maths.likelihoods import sum_groups
 from .latent_tasks import TASK_ROWS
 
@@ -70,10 +71,10 @@ def weigh_task(task: Word, region: Record, step: Record, memory: Record) -> None
         for k in range(begin, end):
             total += np.exp(least - get(memory.reconstruction, k))
         for k in range(begin, end):
-            weight = cast(work, np.exp(least - get(memory.reconstruction, k)) / total)
+            weight = splat(cast(work, np.exp(least - get(memory.reconstruction, k)) / total))
             delta = advance(work, region.target.offset + k * region.target.stride)
-            for c in range(region.n_out):
-                put(delta, c, get(delta, c) * weight)
+            for c in range(0, region.n_out, lane_count(delta)):  # rows are padded
+                store(delta, c, load(delta, c) * weight)
 
 
 @device_function

@@ -198,10 +198,10 @@ def csr_source(dense: Array, index_dtype: Any) -> tuple[Array, list[Array]]:
     """A compressed sparse source of an array, and what it points to."""
     rows, columns = np.nonzero(dense)
     values = np.ascontiguousarray(dense[rows, columns])
-    indptr = np.searchsorted(rows, np.arange(len(dense) + 1)).astype(index_dtype)
+    indptr = np.searchsorted(rows, np.arange(len(dense) + 1))
     indices = columns.astype(index_dtype)
     fields = (CSR, SOURCE_DTYPES[dense.dtype], values.ctypes.data, 0, 0)
-    pointers = (indices.ctypes.data, indptr.ctypes.data, indptr.itemsize)
+    pointers = (indices.ctypes.data, indptr.ctypes.data, indices.itemsize)
     return np.array([(*fields, *pointers)], records.SOURCE), [values, indices, indptr]
 
 
