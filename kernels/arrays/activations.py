@@ -5,7 +5,7 @@ from numba import prange
 
 from ..machine.compilation import device_function, parallel_kernel
 from ..machine.kinds import Pointer, Record, Word
-from ..machine.memory import lane_count, load_some, pointer, stack, store_some
+from ..machine.memory import lane_count, load_some, pointer, store_some
 from ..maths.activations import ACTIVATIONS, activate, activation_slope
 from .arguments import checked, whole_number
 
@@ -14,21 +14,19 @@ _BLOCK = 4096  # elements per parallel task; a multiple of every vector width
 
 @device_function
 def _forward(out: Pointer, x: Pointer, first: Word, last: Word, activation: Word) -> None:
-    buffer = stack(out, 16)
     for e in range(first, last, lane_count(out)):
-        value = activate(load_some(x, e, last - e, buffer), activation)
-        store_some(out, e, value, last - e, buffer)
+        value = activate(load_some(x, e, last - e), activation)
+        store_some(out, e, value, last - e)
 
 
 @device_function
 def _backward(
     dx: Pointer, dy: Pointer, y: Pointer, first: Word, last: Word, activation: Word
 ) -> None:
-    buffer = stack(dx, 16)
     for e in range(first, last, lane_count(dx)):
-        slope = activation_slope(load_some(y, e, last - e, buffer), activation)
-        value = load_some(dy, e, last - e, buffer) * slope
-        store_some(dx, e, value, last - e, buffer)
+        slope = activation_slope(load_some(y, e, last - e), activation)
+        value = load_some(dy, e, last - e) * slope
+        store_some(dx, e, value, last - e)
 
 
 @parallel_kernel

@@ -167,7 +167,6 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     """y = activation(x W^T + b), some rows of one panel of y."""
     base = memory.parameters
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
     panel, first, rows = _part_of(
         task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS
@@ -181,7 +180,7 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     for r in range(rows):
         y = advance(target, (first + r) * region.target.stride + panel * width)
         value = activate(load_row(tiles, r * width) + load_row(bias, 0), region.activation)
-        store_some(y, 0, value, n_valid, spare)
+        store_some(y, 0, value, n_valid)
 
 
 @device_function
@@ -194,7 +193,6 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
     base = memory.parameters
     work = memory.work
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
     scale = step.reconstruction_weight / step.n_rows
     panel, first, rows = _part_of(
@@ -213,7 +211,7 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
         loss, slope = loss_terms(
             value, load_row(x, panel * width), step.likelihood, region.activation, scale
         )
-        store_some(delta, 0, slope, n_valid, spare)
+        store_some(delta, 0, slope, n_valid)
         if n_valid < width:  # nothing past the last column counts as loss
             column = numbers_from(loss, 0)
             loss = select(column < constant(column, n_valid), loss, constant(loss, 0.0))
@@ -240,7 +238,6 @@ def backward_input_task(
     base = memory.parameters
     work = memory.work
     tiles = stack(base, _CHUNK_FLOATS)
-    spare = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
     panel, top, n_part = _part_of(task, n_rows, blocks(region.n_in, width), n_rows)
@@ -274,7 +271,7 @@ def backward_input_task(
             h = advance(work, region.hidden.offset + (first + r) * region.hidden.stride + begin)
             dx = advance(target, (first + r) * region.target.stride)
             value = load_row(tiles, r * width) * activation_slope(load_row(h, 0), region.activation)
-            store_some(dx, 0, value, n_valid, spare)
+            store_some(dx, 0, value, n_valid)
 
 
 @device_function

@@ -59,7 +59,6 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
     """As `forward_task`, for WIDE panels of y, by the lists of each row's columns."""
     base = memory.parameters
     tiles = stack(base, _FORWARD_FLOATS)
-    spare = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(n_in)
@@ -95,7 +94,7 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
             y = advance(target, (first + r) * region.target.stride + (panel + p) * width)
             value = load_row(tiles, (r * WIDE + p) * width) + load_row(bias, p * width)
             n_valid = region.n_out - (panel + p) * width
-            store_some(y, 0, activate(value, region.activation), n_valid, spare)
+            store_some(y, 0, activate(value, region.activation), n_valid)
 
 
 @device_function

@@ -9,7 +9,14 @@ from numba.core import cgutils
 from .compilation import device_function
 from .isa import ISA
 from .kinds import Pointer, Word
-from .vectors import LLVM_BASE, Vector, constant, emit_sums_of_eight, intrinsic, vector_of
+from .vectors import (
+    LLVM_BASE,
+    Vector,
+    emit_splat,
+    emit_sums_of_eight,
+    intrinsic,
+    vector_of,
+)
 
 
 def _is_pointer(base: Any) -> bool:
@@ -318,24 +325,70 @@ def cast(typingctx: Any, base: Any, x: Any) -> Any:
     return base.dtype(base, x), lower
 
 
+def _emit_mask(builder: Any, n: Any, count: int) -> Any:
+    """Emit the mask of the first n of `count` lanes."""
+    lanes = ir.Constant(ir.VectorType(n.type, count), list(range(count)))
+    return builder.icmp_signed("<", lanes, emit_splat(builder, n, count))
+
+
+def _masked(builder: Any, name: str, vector: Vector, result: Any, arguments: list[Any]) -> Any:
+    """Emit a call of LLVM's masked load or store."""
+    suffix = f"v{vector.lanes}f{vector.base.bitwidth}.p0"
+    kind = ir.FunctionType(result, [argument.type for argument in arguments])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.{name}.{suffix}")
+    return builder.call(function, arguments)
+
+
+@intrinsic
+def _load_first(typingctx: Any, base: Any, index: Any, n: Any) -> Any:
+    """The vector at `base[index]`, of which n lanes are read and the others are zero."""
+    if not (_points_to(base, types.Float) and _are_whole(index, n)):
+        return None
+    vector = vector_of(base.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], vector.llvm)
+        zero = ir.Constant(vector.llvm, [vector.llvm.element(0.0)] * vector.lanes)
+        align = ir.IntType(32)(element_alignment(vector.llvm))
+        mask = _emit_mask(builder, args[2], vector.lanes)
+        return _masked(builder, "load", vector, vector.llvm, [place, align, mask, zero])
+
+    return vector(base, types.intp, types.intp), lower
+
+
+@intrinsic
+def _store_first(typingctx: Any, base: Any, index: Any, value: Any, n: Any) -> Any:
+    """Store n lanes of a vector at `base[index]`."""
+    if not (_points_to(base, types.Float) and _are_whole(index, n)):
+        return None
+    if not (isinstance(value, Vector) and value.base == base.dtype):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
+        align = ir.IntType(32)(element_alignment(value.llvm))
+        mask = _emit_mask(builder, args[3], value.lanes)
+        _masked(builder, "store", value, ir.VoidType(), [args[2], place, align, mask])
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, value, types.intp), lower
+
+
 @device_function
-def load_some(base: Pointer, place: Word, n: Word, buffer: Pointer) -> Vector:
-    """The vector at base[place]; lanes from n on are zero and not read."""
-    count = lane_count(base)
-    if n >= count:
+def load_some(base: Pointer, place: Word, n: Word) -> Vector:
+    """The vector at base[place]; lanes from n on are zero and not read.
+
+    Masked access is for the last columns only: on some processors a masked store takes long.
+    """
+    if n >= lane_count(base):
         return load(base, place)
-    store(buffer, 0, constant(load(buffer, 0), 0.0))
-    for j in range(n):
-        put(buffer, j, get(base, place + j))
-    return load(buffer, 0)
+    return _load_first(base, place, n)
 
 
 @device_function
-def store_some(base: Pointer, place: Word, value: Vector, n: Word, buffer: Pointer) -> None:
+def store_some(base: Pointer, place: Word, value: Vector, n: Word) -> None:
     """Store the first n lanes of a vector at base[place]."""
     if n >= lane_count(value):
         store(base, place, value)
     else:
-        store(buffer, 0, value)
-        for j in range(n):
-            put(base, place + j, get(buffer, j))
+        _store_first(base, place, value, n)

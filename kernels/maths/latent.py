@@ -81,15 +81,14 @@ def draw_slope(log_var: Vector, noise: Vector) -> Vector:
 def row_kl(mean: Pointer, log_var: Pointer, n: Word) -> Real:
     """KL of one row in nats (float64): fixed groups of 8 latents, then in ascending order."""
     terms = stack(mean, 16)
-    spare = stack(mean, 16)
     total = 0.0
     count = lane_count(mean)
     block = max(8, count)
     for first in range(0, n, block):
         for v in range(0, block, count):
             left = max(n - first - v, 0)
-            m = load_some(mean, first + v, left, spare)
-            log_v = load_some(log_var, first + v, left, spare)
+            m = load_some(mean, first + v, left)
+            log_v = load_some(log_var, first + v, left)
             store(terms, v, kl_terms(m, log_v))
         for j in range(max(n - first, 0), block):
             put(terms, j, cast(terms, 0.0))
@@ -103,28 +102,26 @@ def row_kl_backward(
     dmean: Pointer, dlog_var: Pointer, mean: Pointer, log_var: Pointer, n: Word, scale: Real
 ) -> None:
     """Add scale times the derivatives of `row_kl`."""
-    buffer = stack(mean, 16)
     factor = splat(cast(mean, scale))
     for c in range(0, n, lane_count(mean)):
         left = n - c
-        m = load_some(mean, c, left, buffer)
-        v = load_some(log_var, c, left, buffer)
-        dm = load_some(dmean, c, left, buffer)
-        dv = load_some(dlog_var, c, left, buffer)
-        store_some(dmean, c, fma(factor, m, dm), left, buffer)
-        store_some(dlog_var, c, fma(factor, kl_slope(v), dv), left, buffer)
+        m = load_some(mean, c, left)
+        v = load_some(log_var, c, left)
+        dm = load_some(dmean, c, left)
+        dv = load_some(dlog_var, c, left)
+        store_some(dmean, c, fma(factor, m, dm), left)
+        store_some(dlog_var, c, fma(factor, kl_slope(v), dv), left)
 
 
 @device_function
 def row_draw(z: Pointer, mean: Pointer, log_var: Pointer, noise: Pointer, n: Word) -> None:
     """z = mean + exp(log_var / 2) noise for one row of n latents."""
-    buffer = stack(z, 16)
     for c in range(0, n, lane_count(z)):
         left = n - c
-        m = load_some(mean, c, left, buffer)
-        v = load_some(log_var, c, left, buffer)
-        e = load_some(noise, c, left, buffer)
-        store_some(z, c, draw(m, v, e), left, buffer)
+        m = load_some(mean, c, left)
+        v = load_some(log_var, c, left)
+        e = load_some(noise, c, left)
+        store_some(z, c, draw(m, v, e), left)
 
 
 @device_function
@@ -133,15 +130,14 @@ def row_draw_backward(
     resume: Word,
 ) -> None:  # fmt: skip
     """Derivatives of `row_draw` times dz; with `resume` they are added to what is there."""
-    buffer = stack(dz, 16)
     for c in range(0, n, lane_count(dz)):
         left = n - c
-        dm = load_some(dz, c, left, buffer)
-        v = load_some(log_var, c, left, buffer)
-        e = load_some(noise, c, left, buffer)
+        dm = load_some(dz, c, left)
+        v = load_some(log_var, c, left)
+        e = load_some(noise, c, left)
         dv = dm * draw_slope(v, e)
         if resume:
-            dm = load_some(dmean, c, left, buffer) + dm
-            dv = load_some(dlog_var, c, left, buffer) + dv
-        store_some(dmean, c, dm, left, buffer)
-        store_some(dlog_var, c, dv, left, buffer)
+            dm = load_some(dmean, c, left) + dm
+            dv = load_some(dlog_var, c, left) + dv
+        store_some(dmean, c, dm, left)
+        store_some(dlog_var, c, dv, left)

@@ -64,13 +64,12 @@ def row_loss(output: Pointer, x: Pointer, n: Word, likelihood: Word) -> Real:
     """The loss of one row of n logits or means, in nats."""
     terms = stack(output, 64)
     groups = stack(output, 8)
-    buffer = stack(output, 16)
     total = 0.0
     for block in range(0, n, 64):
         for c in range(0, 64, lane_count(output)):
             left = max(n - block - c, 0)
-            y = load_some(output, block + c, left, buffer)
-            wanted = load_some(x, block + c, left, buffer)
+            y = load_some(output, block + c, left)
+            wanted = load_some(x, block + c, left)
             store(terms, c, loss_terms(y, wanted, likelihood, IDENTITY, 1.0)[0])
         for j in range(min(n - block, 64), 64):
             put(terms, j, cast(output, 0.0))
@@ -85,9 +84,8 @@ def row_loss_backward(
     slope: Pointer, output: Pointer, x: Pointer, n: Word, likelihood: Word, scale: Real
 ) -> None:
     """slope = scale * the derivative of `row_loss` by the outputs."""
-    buffer = stack(output, 16)
     for c in range(0, n, lane_count(output)):
-        y = load_some(output, c, n - c, buffer)
-        wanted = load_some(x, c, n - c, buffer)
+        y = load_some(output, c, n - c)
+        wanted = load_some(x, c, n - c)
         value = loss_terms(y, wanted, likelihood, IDENTITY, scale)[1]
-        store_some(slope, c, value, n - c, buffer)
+        store_some(slope, c, value, n - c)
