@@ -121,7 +121,7 @@ def member_address(dtype: np.dtype | type) -> int:
 
 
 @parallel_kernel
-def run_steps(address, team, program, steps, *arrays):
+def run_steps(address: Word, team: Words, program: Record, steps: Record, *arrays: Record) -> None:
     """Run the steps of a pass.
 
     Step s takes the rows order[s * batch_size : (s + 1) * batch_size] of the data. What is
