@@ -22,6 +22,11 @@ class Value:
         return copy.deepcopy(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if not state.keys() >= self._OWN:
+            raise ValueError(
+                f"this {type(self).__name__} was pickled by another version of fastvae and cannot "
+                "be read; files that `VAE.save` writes can"
+            )
         vars(self).update({name: _own(value) for name, value in state.items()})
 
     def state_with(self, *private: str) -> dict[str, Any]:

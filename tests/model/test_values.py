@@ -319,3 +319,9 @@ def test_modules_are_there_after_importing_the_package(name):
         check=False,
     )
     assert done.stdout == f"fastvae.{name}\n", done.stderr
+
+
+@pytest.mark.parametrize("kind", [Dense, MLP])  # every model has some: they are restored first
+def test_the_state_of_another_version_is_refused(kind):
+    with pytest.raises(ValueError, match=f"this {kind.__name__} was pickled by another version"):
+        kind.__new__(kind).__setstate__({"sizes": (3, 2), "activation": "relu"})
