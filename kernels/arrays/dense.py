@@ -18,7 +18,6 @@ from ..engine.records import (
 )
 from ..machine.isa import panel_width
 from ..machine.threads import get_num_threads
-from ..maths.activations import IDENTITY
 from .activations import activation_code
 from .arguments import checked
 from .programs import new_work, run
@@ -71,7 +70,7 @@ def dense_backward_input(dx: np.ndarray, dy: np.ndarray, weight: np.ndarray) -> 
     dx : ndarray, shape (B, I)
         Written.
     dy : ndarray, shape (B, O)
-        Gradient of the loss by the pre-activations.
+        Gradient of the loss with respect to the pre-activations.
     weight : ndarray, shape (O, I)
     """
     dx, dy, weight = checked("BI BO OI", 1, in_place=False, dx=dx, dy=dy, weight=weight)
@@ -86,7 +85,7 @@ def dense_backward_input(dx: np.ndarray, dy: np.ndarray, weight: np.ndarray) -> 
     gather = new_region(GATHER, n_in=n_out, target=places[0])
     fields = {"source": places[0], "hidden": places[1], "scratch": places[2], "to_out": 1}
     backward = new_region(BACKWARD_INPUT, table[0], **fields)
-    backward["activation"], backward["target"]["stride"] = IDENTITY, n_in
+    backward["target"]["stride"] = n_in
     run([gather, backward], [arena] * 4, work, dx.reshape(-1), [dy], np.arange(n_rows))
 
 
@@ -116,7 +115,7 @@ def dense_backward_weight(dweight: np.ndarray, dy: np.ndarray, x: np.ndarray) ->
     dweight : ndarray, shape (O, I)
         Written.
     dy : ndarray, shape (B, O)
-        Gradient of the loss by the pre-activations.
+        Gradient of the loss with respect to the pre-activations.
     x : ndarray, shape (B, I)
     """
     dweight, dy, x = checked("OI BO BI", 1, in_place=False, dweight=dweight, dy=dy, x=x)
@@ -131,7 +130,7 @@ def dense_backward_bias(dbias: np.ndarray, dy: np.ndarray) -> None:
     dbias : ndarray, shape (O,)
         Written.
     dy : ndarray, shape (B, O)
-        Gradient of the loss by the pre-activations.
+        Gradient of the loss with respect to the pre-activations.
     """
     dbias, dy = checked("O BO", 1, in_place=False, dbias=dbias, dy=dy)
     dbias[...] = _backward_weight(dy, np.zeros((len(dy), 1), dy.dtype))[1]

@@ -10,7 +10,7 @@ from ..engine.passes import new_program, new_region
 from ..engine.records import SOURCE, UPDATE, Memory
 from ..engine.steps import member_address, run_program
 from ..engine.workspace import new_step
-from ..maths.optimizers import decays_of
+from ..maths.optimizers import rule_of
 
 _NOTHING = np.zeros(0)
 _NO_LIST = np.zeros(0, np.int32)
@@ -27,9 +27,20 @@ def run(
     program: Sequence[np.ndarray], arenas: Sequence[np.ndarray], work: np.ndarray,
     out: np.ndarray, data: Sequence[np.ndarray], order: np.ndarray,
 ) -> None:  # fmt: skip
-    """Run regions on one batch, the rows `order` of the arrays `data`.
+    """Run regions on one batch.
 
-    `arenas` are parameters, two moments and the gradient.
+    Parameters
+    ----------
+    program : sequence of ndarray of REGION
+        In the order that they are run.
+    arenas : sequence of four ndarray, one-dimensional
+        Parameters, two moments and the gradient, of one layout and dtype.
+    work, out : ndarray, one-dimensional, of that dtype
+        The workspace; what regions with `to_out` write to.
+    data : sequence of ndarray, shape (N, I) each
+        The sources, uint8, float32 or float64.
+    order : ndarray of int64, shape (B,)
+        The rows of the batch; with none, nothing is done.
     """
     if len(order):
         steps = new_step(work.dtype)
@@ -44,7 +55,7 @@ def run_update(
     """Apply the gradient, the last of `arenas`, to the others; `update` counts from 1."""
     steps = new_step(arenas[0].dtype)
     steps["batch_size"], steps["updates_before"] = 1, update - 1
-    steps["rule"] = (optimizer, 0.0, *decays_of(optimizer, hyper), 1.0, 1.0)
+    steps["rule"] = rule_of(optimizer, hyper)
     program, rates = [new_region(UPDATE, n_in=arenas[0].size)], np.full(1, rate)
     no_work = [arenas[0]] * 2
     _run(program, steps, [*arenas, *no_work], rates, np.zeros(1, np.int64), np.zeros(0, SOURCE))

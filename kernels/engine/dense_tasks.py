@@ -185,8 +185,8 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
 
 @device_function
 def output_task(task: Word, region: Record, step: Record, memory: Record) -> None:
-    """Some rows of one panel of the last layer: loss against the data, and its gradient by the
-    pre-activations, as the batch mean has it.
+    """Some rows of one panel of the last layer: loss against the data, and its gradient with
+    respect to the pre-activations, as the batch mean has it.
 
     Losses are left as sums over groups of 8 columns. Tasks are counted by `forward_count`.
     """

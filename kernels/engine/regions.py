@@ -129,6 +129,7 @@ def _is_small(region: Record, step: Record, n_tasks: Word) -> Word:
 
 @kernel
 def run_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
+    """Run one task of a region; `thread` is the member that runs it, for its own scratch."""
     kind = region.kind
     sparse = _is_sparse(region, step)
     if kind == GATHER:
@@ -175,15 +176,10 @@ def memory_type(dtype: np.dtype | type, *, pointers: bool = False) -> types.Type
     return types.NamedTuple([*kinds, types.Array(from_dtype(records.SOURCE), 1, "C")], Memory)
 
 
-def record_type(record: np.dtype) -> types.Type:
-    """Return the Numba type of a record."""
-    return from_dtype(record)
-
-
 @functools.cache
 def task_address(dtype: np.dtype | type) -> int:
     """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
-    region, step = record_type(records.REGION), record_type(records.STEP)
+    region, step = from_dtype(records.REGION), from_dtype(records.STEP)
     memory = memory_type(dtype, pointers=True)
     return address_of(run_task, (types.int64, region, step, memory, types.int64))
 

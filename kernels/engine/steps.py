@@ -9,6 +9,7 @@ import functools
 
 import numpy as np
 from numba import prange, types
+from numba.np.numpy_support import from_dtype
 
 from ..machine.compilation import address_of, device_function, kernel, parallel_kernel
 from ..machine.kinds import Record, Word, Words
@@ -30,7 +31,7 @@ from ..machine.vectors import constant
 from ..maths.optimizers import set_rates
 from .loss_tasks import LOSS_TOTAL
 from .records import REGION, STEP, Memory
-from .regions import memory_type, record_type, run_region, work_off
+from .regions import memory_type, run_region, work_off
 
 
 @device_function
@@ -116,7 +117,7 @@ def run_member(team: Words, program: Record, steps: Record, arrays: Record) -> N
 def member_address(dtype: np.dtype | type) -> int:
     """Compile `run_member` for arenas of this dtype, if need be, and return its address."""
     team = types.Array(types.int64, 1, "C")
-    program, steps = (types.Array(record_type(record), 1, "C") for record in (REGION, STEP))
+    program, steps = (types.Array(from_dtype(record), 1, "C") for record in (REGION, STEP))
     return address_of(run_member, (team, program, steps, memory_type(dtype)))
 
 

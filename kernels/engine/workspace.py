@@ -8,7 +8,7 @@ import numpy as np
 from ..machine.team import yield_address
 from ..machine.threads import get_num_threads, max_threads
 from ..maths.likelihoods import LIKELIHOODS
-from ..maths.optimizers import NO_UPDATE, decays_of
+from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
 from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
@@ -43,7 +43,7 @@ class Training:
     optimizer : int
         A code of `OPTIMIZERS`, or NO_UPDATE: the gradient of the last batch is stored.
     hyper : ndarray of float64
-        The optimiser's settings, in the order of its public kernel.
+        The optimiser's settings, see `maths.optimizers.rule_of`.
     learning_rates : ndarray of float64, shape (n_steps,)
     updates_before : int
         Updates done before with these moments.
@@ -143,8 +143,7 @@ class Workspace:
             beta=run.beta, clip_norm=run.clip_norm, weights_finite=run.weights_finite,
             stream=STREAM_NOISE, element=0,
         )  # fmt: skip
-        decays = decays_of(run.optimizer, run.hyper)
-        self.steps["rule"] = (run.optimizer, 0.0, *decays, 1.0, 1.0)
+        self.steps["rule"] = rule_of(run.optimizer, run.hyper)
         self._run(program, arenas, self.matrices, order, run.totals, run.learning_rates, run.draws)
 
     def _run(

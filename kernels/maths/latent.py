@@ -66,14 +66,14 @@ def kl_terms(mean: Vector, log_var: Vector) -> Vector:
 
 @device_function
 def kl_slope(log_var: Vector) -> Vector:
-    """The derivative of kl_terms by log_var: (exp(v) - 1) / 2, v the bounded log_var."""
+    """d kl_terms / d log_var = (exp(v) - 1) / 2, v the bounded log_var."""
     v = bound_log_var(log_var)
     return (functions.exp(v) - constant(v, 1.0)) * constant(v, 0.5)
 
 
 @device_function
 def draw_slope(log_var: Vector, noise: Vector) -> Vector:
-    """The derivative of draw by log_var: exp(log_var / 2) noise / 2 within the bounds, else 0."""
+    """d draw / d log_var = exp(log_var / 2) noise / 2 within the bounds, else 0."""
     return deviation(log_var) * noise * constant(log_var, 0.5) * within_bounds(log_var)
 
 

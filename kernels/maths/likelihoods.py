@@ -29,7 +29,7 @@ def bernoulli_terms(logit: Vector, x: Vector) -> Vectors:
 
 @device_function
 def gaussian_terms(x_hat: Vector, x: Vector) -> Vectors:
-    """Return (x_hat - x)^2 and its derivative by x_hat."""
+    """Return (x_hat - x)^2 and its derivative with respect to x_hat."""
     difference = x_hat - x
     return difference * difference, difference + difference
 
@@ -38,7 +38,7 @@ def gaussian_terms(x_hat: Vector, x: Vector) -> Vectors:
 def loss_terms(
     value: Vector, x: Vector, likelihood: Word, activation: Word, scale: Real
 ) -> Vectors:
-    """The loss of pre-activations `value`, and `scale` times its derivative by them.
+    """The loss of pre-activations `value`, and `scale` times its derivative with respect to them.
 
     The Bernoulli likelihood takes them as logits, whatever the activation.
     """
@@ -83,7 +83,7 @@ def row_loss(output: Pointer, x: Pointer, n: Word, likelihood: Word) -> Real:
 def row_loss_backward(
     slope: Pointer, output: Pointer, x: Pointer, n: Word, likelihood: Word, scale: Real
 ) -> None:
-    """slope = scale * the derivative of `row_loss` by the outputs."""
+    """slope = scale * the derivative of `row_loss` with respect to the outputs."""
     for c in range(0, n, lane_count(output)):
         y = load_some(output, c, n - c)
         wanted = load_some(x, c, n - c)

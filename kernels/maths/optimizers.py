@@ -37,12 +37,18 @@ RULE = np.dtype(
 """
 
 
-def decays_of(optimizer: int, hyper: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    """Return a rule's `decay1`, `decay2` and `epsilon` from an optimiser's settings."""
-    if optimizer == ADAM:
-        beta1, beta2, epsilon = hyper[:3]
-        return beta1, beta2, epsilon
-    return hyper[0], hyper[0], hyper[1]
+def rule_of(optimizer: int, hyper: Sequence[float] | np.ndarray) -> tuple[float, ...]:
+    """Return the fields of a rule, for `set_rates` to complete.
+
+    Parameters
+    ----------
+    optimizer : int
+        A code of `OPTIMIZERS`, or NO_UPDATE.
+    hyper : sequence of float
+        momentum; decay, eps; or beta1, beta2, eps. What an optimiser lacks may be anything.
+    """
+    decay1, decay2, epsilon = hyper[:3] if optimizer == ADAM else (hyper[0], hyper[0], hyper[1])
+    return optimizer, 0.0, decay1, decay2, epsilon, 1.0, 1.0
 
 
 @device_function

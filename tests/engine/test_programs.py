@@ -28,7 +28,7 @@ from fastvae.kernels.engine.passes import new_region
 from fastvae.kernels.engine.steps import member_address, run_program
 from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import panel_width
-from fastvae.kernels.maths.optimizers import decays_of
+from fastvae.kernels.maths.optimizers import SGD, rule_of
 
 Array = npt.NDArray[Any]
 B, I, Z, K = 21, 37, 5, 3  # noqa: E741  rows, features, latents, draws per row
@@ -272,7 +272,7 @@ def test_a_gradient_is_stored_reduced_and_applied(dtype: type) -> None:
     np.testing.assert_array_equal(stored, wanted)
 
     bench.arenas[3] *= np.dtype(dtype).type(0.5)  # as a sum with the gradients of others
-    bench.step["rule"] = (0, 0.0, *decays_of(0, [0.0, 0.0]), 1.0, 1.0)
+    bench.step["rule"] = rule_of(SGD, [0.0, 0.0])
     bench.step["clip_norm"] = 1.0
     apply = [
         bench.region(records.SQUARE_SUMS, 0),

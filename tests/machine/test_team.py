@@ -173,7 +173,7 @@ def test_a_failed_run_is_an_error(monkeypatch):
 
 def test_a_task_that_fails_ends_the_run(monkeypatch):
     """The leader runs the tasks itself; the first that fails is the last, and none hangs."""
-    region, step = map(regions.record_type, (records.REGION, records.STEP))
+    region, step = map(numba.from_dtype, (records.REGION, records.STEP))
     memory = regions.memory_type(np.float32, pointers=True)
     address = address_of(failing_task, (numba.types.int64, region, step, memory, numba.types.int64))
     monkeypatch.setattr(workspace, "task_address", lambda _: address)
