@@ -24,6 +24,8 @@ from fastvae.checks import plain
 from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
+MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
+"""Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 MAX_HEADER = 100_000_000  # the format's own limit
@@ -104,12 +106,12 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def explaining(path: Path) -> Iterator[None]:
+def explaining(path: Path, kind: str = "model") -> Iterator[None]:
     """Turn whatever a bad file makes fail inside into a ValueError that names file and reason."""
     try:
         yield
     except KeyError as error:
-        raise ValueError(f"{path} is not a valid model: it has no {error}") from error
+        raise ValueError(f"{path} is not a valid {kind}: it has no {error}") from error
     except (
         ArithmeticError,
         AttributeError,
@@ -122,7 +124,7 @@ def explaining(path: Path) -> Iterator[None]:
         TypeError,
         ValueError,
     ) as error:
-        raise ValueError(f"{path} is not a valid model: {error}") from error
+        raise ValueError(f"{path} is not a valid {kind}: {error}") from error
 
 
 def read(path: Path) -> SavedModel:
@@ -136,12 +138,16 @@ def read(path: Path) -> SavedModel:
         If it cannot be read.
     """
     with explaining(path):
-        _check_header_length(path)
+        if not path.is_file():
+            raise ValueError("it is neither a model file nor a folder with a model")
+        check_header_length(path)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            if "fastvae" not in metadata:
+            if CHECKPOINT_ENTRY in metadata:
+                raise ValueError("it is a checkpoint of a training; fit(..., resume=path) goes on")
+            if MODEL_ENTRY not in metadata:
                 raise ValueError("the safetensors file was not written by fastvae")
-            settings = json.loads(metadata["fastvae"])
+            settings = json.loads(metadata[MODEL_ENTRY])
             return _model(settings, _tensors(file, settings))
 
 
@@ -251,7 +257,7 @@ def _content(model: SavedModel) -> bytes:
     """The bytes of a model's file."""
     holder = "the header of a safetensors file"
     try:
-        content = to_safetensors(named_arrays(model.layers), {"fastvae": to_json(model.settings())})
+        content = to_safetensors(named_arrays(model.layers), {MODEL_ENTRY: to_json(model.settings())})
     except SafetensorError as error:
         if "header too large" not in str(error):
             raise
@@ -261,10 +267,8 @@ def _content(model: SavedModel) -> bytes:
     return content
 
 
-def _check_header_length(path: Path) -> None:
+def check_header_length(path: Path) -> None:
     """Raise a ValueError if the header that the file announces cannot be one."""
-    if not path.is_file():
-        raise ValueError("it is neither a model file nor a folder with a model")
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)

@@ -22,7 +22,10 @@ _REFUSALS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCE
 
 
 def write_file(
-    path: str | os.PathLike[str], content: bytes, verify: Callable[[Path], None] | None = None
+    path: str | os.PathLike[str],
+    content: bytes,
+    verify: Callable[[Path], None] | None = None,
+    previous: Path | None = None,
 ) -> None:
     """Write a file; a reader sees the old one or the new one, whole.
 
@@ -39,6 +42,9 @@ def write_file(
     verify : callable, optional
         Called with the path of the finished temporary file before it takes the target's place;
         an exception keeps the old file. Not called for what is not an ordinary file.
+    previous : Path, optional
+        Where the old file stays, in the place of an older one. There is a file at `path` all the
+        time.
 
     Raises
     ------
@@ -60,6 +66,8 @@ def write_file(
             create_file(temporary, content, old)
             if verify is not None:
                 verify(temporary)
+            if previous is not None and old is not None:
+                _keep(target, previous, old)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
@@ -225,6 +233,21 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
 def _name_beside(target: Path) -> Path:
     """A name for a temporary file in the folder of `target`: no other process makes the same."""
     return target.with_name(f".{secrets.token_hex(8)}.tmp")
+
+
+def _keep(target: Path, previous: Path, status: os.stat_result) -> None:
+    """Let `previous` be what `target` is now: the same file or, without hard links, a copy."""
+    temporary = _name_beside(previous)
+    try:
+        try:
+            os.link(target, temporary)
+        except OSError as error:
+            if error.errno not in (*_REFUSALS, errno.EMLINK):
+                raise
+            create_file(temporary, target.read_bytes(), status)
+        os.replace(temporary, previous)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _rename_folder(temporary: Path, target: Path, path: Path) -> None:

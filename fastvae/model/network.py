@@ -8,8 +8,9 @@ from those that earlier calls left, and sees the parameters of one moment: passe
 turns, a whole pass against one run of training steps.
 """
 
+import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -122,6 +123,40 @@ class Network(Value):
         """Return a zeroed arena of the parameters' layout, for moments or gradients."""
         return engine.new_arena(self.table, self.dtype)
 
+    def to_arrays(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Weights (n_out, n_in) and biases (n_out,) by layer, as every instruction set reads them.
+
+        Parameters
+        ----------
+        values : ndarray
+            An array laid out like the parameters, which nobody else writes to meanwhile.
+        """
+        arrays = {}
+        for layer in range(len(self.layers)):
+            weight, bias = engine.read_dense(self.table, values, layer)
+            arrays |= {f"{layer}.weight": weight, f"{layer}.bias": bias}
+        return arrays
+
+    def from_arrays(self, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """An array laid out like the parameters, of what `to_arrays` returned.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If an array is missing, or has another shape or dtype than the layer.
+        """
+        values = self.new_arena()
+        for layer, (n_in, n_out, _) in enumerate(self.layers):
+            weight, bias = arrays[f"{layer}.weight"], arrays[f"{layer}.bias"]
+            for array, shape in ((weight, (n_out, n_in)), (bias, (n_out,))):
+                if array.shape != shape or array.dtype != self.dtype:
+                    raise ValueError(
+                        f"layer {layer} needs {self.dtype} of shape {shape}; got {array.dtype} of "
+                        f"shape {array.shape}"
+                    )
+            engine.write_dense(self.table, values, layer, weight, bias)
+        return values
+
     # --- passes over rows, in chunks --------------------------------------------------------
 
     def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -196,6 +231,29 @@ class Network(Value):
         finally:
             self._give_back(work)
         return total / len(X)
+
+    def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
+        """A digest of rows as the network sees them: their values count, not how they are stored.
+
+        Parameters
+        ----------
+        X : ndarray, shape (n, n_features)
+        n_sampled : int, optional
+            Look at so many rows only, evenly spaced.
+        """
+        order = np.arange(len(X))
+        if n_sampled is not None and n_sampled < len(X):
+            order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
+        digest = hashlib.sha256(str(X.shape).encode())
+        work = self._borrow(X, self.n_features, False)
+        try:
+            rows = work.matrix(engine.INPUT, work.n_rows, self.n_features)
+            for chunk, first in enumerate(range(0, len(order), work.n_rows)):
+                work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
+                digest.update(np.ascontiguousarray(rows[: len(order) - first]).data)
+        finally:
+            self._give_back(work)
+        return digest.hexdigest()
 
     def _borrow(self, data: np.ndarray, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
