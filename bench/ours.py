@@ -110,7 +110,7 @@ class Steps:
             batch_size=self._batch_size,
             optimizer=kernels.OPTIMIZERS["adam"],
             hyper=np.array([BETA1, BETA2, EPS]),
-            learning_rates=np.full(self.n_steps, LEARNING_RATE),
+            schedule=engine.new_schedule(self.n_steps, LEARNING_RATE),
             updates_before=self._n_updates,
             draws=np.array([self._n_updates]),
             totals=self._totals,

@@ -109,6 +109,11 @@ class _Run:
             "learning_rate, or clip_norm"
         )
 
+    def _schedule(self, n_steps: int) -> NDArray[Any]:
+        """Learning rate and beta of the next updates."""
+        rates = schedules.rates(self.settings.schedule, self.n_updates, n_steps, self.total)
+        return engine.new_schedule(n_steps, rates, self.vae.beta)
+
     def _train_steps(
         self, order: NDArray[np.int64], first: int, n_steps: int, sums: NDArray[np.float64]
     ) -> int:
@@ -126,11 +131,10 @@ class _Run:
             batch_size=self.batch_size,
             optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
             hyper=settings.optimizer.hyper,
-            learning_rates=schedules.rates(settings.schedule, self.n_updates, n_steps, self.total),
+            schedule=self._schedule(n_steps),
             updates_before=self.n_updates,
             draws=vae.update_count,
             reconstruction_weight=vae.reconstruction_weight,
-            beta=vae.beta,
             clip_norm=settings.clip_norm,
             totals=sums,
             weights_finite=True,  # looked at after each run; what is assigned is checked

@@ -7,12 +7,13 @@ import numpy as np
 from ..engine.data_tasks import array_source
 from ..engine.layout import aligned_zeros, place_matrices
 from ..engine.passes import new_program, new_region
-from ..engine.records import SOURCE, UPDATE, Memory
+from ..engine.records import SOURCE, UPDATE, Memory, new_schedule
 from ..engine.steps import member_address, run_program
 from ..engine.workspace import new_step
 from ..maths.optimizers import rule_of
 
 _NOTHING = np.zeros(0)
+_NO_SCHEDULE = new_schedule(0, 0.0)
 _NO_LIST = np.zeros(0, np.int32)
 
 
@@ -46,7 +47,7 @@ def run(
         steps = new_step(work.dtype)
         steps["batch_size"] = len(order)
         sources = np.array([array_source(array) for array in data], SOURCE)
-        _run(program, steps, [*arenas, work, out], np.zeros(1), order, sources)
+        _run(program, steps, [*arenas, work, out], _NO_SCHEDULE, order, sources)
 
 
 def run_update(
@@ -56,18 +57,18 @@ def run_update(
     steps = new_step(arenas[0].dtype)
     steps["batch_size"], steps["updates_before"] = 1, update - 1
     steps["rule"] = rule_of(optimizer, hyper)
-    program, rates = [new_region(UPDATE, n_in=arenas[0].size)], np.full(1, rate)
+    program, schedule = [new_region(UPDATE, n_in=arenas[0].size)], new_schedule(1, rate)
     no_work = [arenas[0]] * 2
-    _run(program, steps, [*arenas, *no_work], rates, np.zeros(1, np.int64), np.zeros(0, SOURCE))
+    _run(program, steps, [*arenas, *no_work], schedule, np.zeros(1, np.int64), np.zeros(0, SOURCE))
 
 
 def _run(
     program: Sequence[np.ndarray], steps: np.ndarray, arrays: Sequence[np.ndarray],
-    learning_rates: np.ndarray, order: np.ndarray, sources: np.ndarray,
+    schedule: np.ndarray, order: np.ndarray, sources: np.ndarray,
 ) -> None:  # fmt: skip
     parameters, moment1, moment2, gradient, work, out = arrays
     memory = Memory(
         parameters, moment1, moment2, gradient, work, out, _NO_LIST, _NO_LIST, _NOTHING, _NOTHING,
-        _NOTHING, _NOTHING, learning_rates, np.zeros(1, np.int64), order, sources,
+        _NOTHING, _NOTHING, schedule, np.zeros(1, np.int64), order, sources,
     )  # fmt: skip
     run_program(member_address(work.dtype), new_program(program), steps, memory)

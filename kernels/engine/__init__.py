@@ -6,6 +6,7 @@ stands here.
 
 from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
 from .loss_tasks import new_totals, read_totals
+from .records import new_schedule
 from .workspace import Training, Workspace
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Workspace",
     "layer_table",
     "new_arena",
+    "new_schedule",
     "new_totals",
     "read_dense",
     "read_totals",

@@ -157,6 +157,19 @@ rule
 """
 
 
+SCHEDULE = np.dtype([("learning_rate", np.float64), ("beta", np.float64)], align=True)
+"""What changes from one step of training to the next."""
+
+
+def new_schedule(
+    n_steps: int, learning_rate: float | np.ndarray, beta: float | np.ndarray = 1.0
+) -> np.ndarray:
+    """Return an array of SCHEDULE, from a number for all steps or an array of one for each."""
+    schedule = np.empty(n_steps, SCHEDULE)
+    schedule["learning_rate"], schedule["beta"] = learning_rate, beta
+    return schedule
+
+
 class Memory(NamedTuple):
     """The arrays of a run; in tasks, pointers to their first elements (but for `sources`).
 
@@ -175,7 +188,7 @@ class Memory(NamedTuple):
         Sums of the gradient's squares, an entry per output of each layer.
     totals : ndarray of float64, shape (4 + 2 Z,)
         Of the epoch, added to by TOTALS: see `loss_tasks`.
-    learning_rates : ndarray of float64, shape (n_steps,)
+    schedule : ndarray of SCHEDULE, shape (n_steps,)
     draws : ndarray of int64, shape (1,)
         Number of the next batch's noise. Each finished step adds 1, so that it counts what was done
         wherever a run of steps ends.
@@ -197,7 +210,7 @@ class Memory(NamedTuple):
     kl: Any
     partial: Any
     totals: Any
-    learning_rates: Any
+    schedule: Any
     draws: Any
     order: Any
     sources: Any

@@ -171,7 +171,8 @@ def run_task(task: Word, region: Record, step: Record, memory: Record, thread: W
 def memory_type(dtype: np.dtype | type, *, pointers: bool = False) -> types.Type:
     """Return the Numba type of a `Memory` whose arenas are of this dtype, of arrays or pointers."""
     arena = from_dtype(np.dtype(dtype))
-    bases = [*[arena] * 6, *[types.int32] * 2, *[types.float64] * 5, *[types.int64] * 2]
+    bases = [*[arena] * 6, *[types.int32] * 2, *[types.float64] * 4]
+    bases += [from_dtype(records.SCHEDULE), *[types.int64] * 2]
     kinds = [types.CPointer(base) if pointers else types.Array(base, 1, "C") for base in bases]
     return types.NamedTuple([*kinds, types.Array(from_dtype(records.SOURCE), 1, "C")], Memory)
 

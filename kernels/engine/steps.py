@@ -80,7 +80,8 @@ def _lead(team: Words, program: Record, step: Record, arrays: Record, memory: Re
         step.n_rows = min(step.batch_size, len(arrays.order) - step.first_row)
         step.draw = np.uint64(arrays.draws[0])
         if step.rule.optimizer >= 0:
-            set_rates(step.rule, arrays.learning_rates[s], step.updates_before + s + 1)
+            set_rates(step.rule, arrays.schedule[s].learning_rate, step.updates_before + s + 1)
+            step.beta = arrays.schedule[s].beta
         for i in range(len(program)):
             run_region(team, program, i, step, memory)
         if shared_get(team, FAILED) != 0:
@@ -97,7 +98,7 @@ def _pointers(m: Record) -> Record:
         pointer(m.parameters), pointer(m.moment1), pointer(m.moment2), pointer(m.gradient),
         pointer(m.work), pointer(m.out), pointer(m.by_row), pointer(m.by_column),
         pointer(m.reconstruction), pointer(m.kl), pointer(m.partial), pointer(m.totals),
-        pointer(m.learning_rates), pointer(m.draws), pointer(m.order), m.sources,
+        pointer(m.schedule), pointer(m.draws), pointer(m.order), m.sources,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from ..maths.optimizers import OPTIMIZERS
 from ..maths.philox import STREAM_ORDER, shuffle
 from .layout import layer_table, new_arena
 from .loss_tasks import new_totals
+from .records import new_schedule
 from .steps import run_steps
 from .workspace import Training, Workspace
 
@@ -36,7 +37,7 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
         totals=new_totals(n_latent),
         optimizer=OPTIMIZERS["adam"],
         hyper=np.array([0.9, 0.999, 1e-8]),
-        learning_rates=np.zeros(1),
+        schedule=new_schedule(1, 0.0),
     )
     for dtype in dtypes:
         table = layer_table(layers, dtype)

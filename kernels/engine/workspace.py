@@ -13,11 +13,12 @@ from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
 from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
 from .passes import Passes
-from .records import SOURCE, STEP, Memory
+from .records import SOURCE, STEP, Memory, new_schedule
 from .regions import task_address
 from .steps import member_address, run_program
 
 _NOTHING = np.zeros(0)
+_NO_SCHEDULE = new_schedule(0, 0.0)
 
 
 def new_step(dtype: np.dtype) -> np.ndarray:
@@ -44,12 +45,15 @@ class Training:
         A code of `OPTIMIZERS`, or NO_UPDATE: the gradient of the last batch is stored.
     hyper : ndarray of float64
         The optimiser's settings, see `maths.optimizers.rule_of`.
-    learning_rates : ndarray of float64, shape (n_steps,)
+    schedule : ndarray of SCHEDULE, shape (n_steps,)
+        Each step's learning rate and weight of the KL (`new_schedule`).
     updates_before : int
         Updates done before with these moments.
     draws : ndarray of int64, shape (1,)
         Number of the next batch's noise; each finished step adds 1.
-    reconstruction_weight, beta : float
+    reconstruction_weight : float
+    beta : float
+        The weight of the KL where nothing is updated.
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit.
     weights_finite : bool
@@ -62,7 +66,7 @@ class Training:
     n_steps: int = 1
     optimizer: int = NO_UPDATE
     hyper: np.ndarray = field(default_factory=lambda: np.zeros(2))
-    learning_rates: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    schedule: np.ndarray = field(default_factory=lambda: new_schedule(0, 0.0))
     updates_before: int = 0
     draws: np.ndarray = field(default_factory=lambda: np.zeros(1, np.int64))
     reconstruction_weight: float = 1.0
@@ -128,7 +132,7 @@ class Workspace:
         self.set(
             first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False
         )
-        self._run(program, (parameters,) * 4, out, order, _NOTHING, _NOTHING, self._draws)
+        self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
     def train(self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training) -> None:
         """Run steps of training; `arenas` are parameters, two moments and the gradient."""
@@ -144,11 +148,11 @@ class Workspace:
             stream=STREAM_NOISE, element=0,
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)
-        self._run(program, arenas, self.matrices, order, run.totals, run.learning_rates, run.draws)
+        self._run(program, arenas, self.matrices, order, run.totals, run.schedule, run.draws)
 
     def _run(
         self, program: np.ndarray, arenas: tuple[np.ndarray, ...], out: np.ndarray,
-        order: np.ndarray, totals: np.ndarray, learning_rates: np.ndarray, draws: np.ndarray,
+        order: np.ndarray, totals: np.ndarray, schedule: np.ndarray, draws: np.ndarray,
     ) -> None:  # fmt: skip
         if self._data is None:
             raise RuntimeError("a workspace runs on data that it was told to `take`; it has none")
@@ -156,7 +160,7 @@ class Workspace:
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
             parameters, moment1, moment2, gradient, self.matrices, out, self.by_row,
-            self.by_column, self.reconstruction, self.kl, self._partial, totals, learning_rates,
-            draws, order, self._source,
+            self.by_column, self.reconstruction, self.kl, self._partial, totals, schedule, draws,
+            order, self._source,
         )  # fmt: skip
         run_program(self._address, program, self.steps, memory)

@@ -47,7 +47,17 @@ def sparse_rows(n, n_features, seed=0):
 
 
 def train(
-    network, rows, *, n_steps=4, batch_size=37, optimizer="adam", skip_zeros=False, **settings
+    network,
+    rows,
+    *,
+    n_steps=4,
+    batch_size=37,
+    optimizer="adam",
+    skip_zeros=False,
+    hyper=None,
+    learning_rate=0.01,
+    beta=1.0,
+    **settings,
 ):
     moments = (network.new_arena(), network.new_arena())
     totals = engine.new_totals(network.n_latent)
@@ -55,8 +65,8 @@ def train(
         n_steps=n_steps,
         batch_size=batch_size,
         optimizer=kernels.OPTIMIZERS[optimizer],
-        hyper=np.array(OPTIMIZERS[optimizer]),
-        learning_rates=np.full(n_steps, 0.01),
+        hyper=np.array(hyper or OPTIMIZERS[optimizer]),
+        schedule=engine.new_schedule(n_steps, learning_rate, beta),
         **settings,
         totals=totals,
     )
@@ -88,6 +98,24 @@ def test_fused_update_equals_stored_then_applied(sizes, optimizer, dtype):
     # A limit that no gradient reaches: the gradient is stored and applied as it is.
     train(separate, rows, optimizer=optimizer, clip_norm=1e30)
     np.testing.assert_array_equal(fused.parameters, separate.parameters)
+
+
+def test_each_step_has_the_learning_rate_and_the_beta_of_its_place_in_the_schedule():
+    rates, betas = [0.01, 0.3, 0.02], [0.0, 2.0, 0.5]
+    together, apart = build(SIZES[0]), build(SIZES[0])
+    rows = sparse_rows(3 * 37, SIZES[0][0])
+    settings = {"optimizer": "sgd", "hyper": [0.0, 0.0]}
+    totals = train(together, rows, n_steps=3, learning_rate=rates, beta=betas, **settings)
+    summed = np.zeros_like(totals)
+    for step, (rate, beta) in enumerate(zip(rates, betas, strict=True)):
+        summed += train(
+            apart, rows, n_steps=1, first_step=step, draws=np.array([step]),
+            learning_rate=rate, beta=beta, **settings,
+        )  # fmt: skip
+    np.testing.assert_array_equal(together.parameters, apart.parameters)
+    loss, reconstruction, kl, *_ = engine.read_totals(totals)
+    assert loss != reconstruction + kl
+    np.testing.assert_allclose(totals, summed)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -55,7 +55,7 @@ class Bench:
         self.arenas = [engine.new_arena(self.table, dtype) for _ in range(4)]
         self.reconstruction, self.kl = np.zeros(B * K), np.zeros(B * K)
         self.partial = np.zeros(int(self.table["panels"].sum()) * panel_width(itemsize))
-        self.rates = np.full(1, 0.1)
+        self.schedule = engine.new_schedule(1, 0.1)
         self.step = new_step(self.dtype)
         self.step["reconstruction_weight"] = self.step["beta"] = 1.0
         by_row, by_column = list_sizes(I + 10, B * K)
@@ -82,7 +82,7 @@ class Bench:
             self.step["n_members"], self.step["batch_size"] = n_threads, B
             memory = records.Memory(
                 parameters, moment1, moment2, gradient, self.work, self.work, by_row, by_column,
-                self.reconstruction, self.kl, self.partial, np.zeros(0), self.rates,
+                self.reconstruction, self.kl, self.partial, np.zeros(0), self.schedule,
                 np.zeros(1, np.int64), order, sources,
             )  # fmt: skip
             run_program(member_address(self.dtype), np.concatenate(program), self.step, memory)

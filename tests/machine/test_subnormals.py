@@ -41,7 +41,7 @@ def test_moments_of_dead_inputs_end_at_zero(dtype):
         totals=engine.new_totals(3),
         optimizer=kernels.OPTIMIZERS["adam"],
         hyper=np.array([0.9, 0.999, 1e-8]),
-        learning_rates=np.array([1e-3]),
+        schedule=engine.new_schedule(1, 1e-3),
     )
     network.train(rows, np.arange(16), run, moments=moments, seed=0, skip_zeros=False)
     weight, _ = engine.read_dense(network.table, moments[0], 0)

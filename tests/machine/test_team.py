@@ -92,7 +92,7 @@ def train(monkeypatch, n_members, run_members=None):
         batch_size=batch,
         optimizer=kernels.OPTIMIZERS["adam"],
         hyper=np.array([0.9, 0.999, 1e-8]),
-        learning_rates=np.full(3, 1e-2),
+        schedule=engine.new_schedule(3, 1e-2),
         totals=engine.new_totals(3),
     )
     with monkeypatch.context() as changed:
@@ -150,8 +150,8 @@ def test_a_call_that_fails_releases_everybody():
     words_, sources = np.zeros(1, np.int64), np.zeros(1, records.SOURCE)
     totals = np.zeros(1)
     memory = records.Memory(
-        arena, arena, arena, arena, arena, arena, lists, lists, reals, reals, reals, totals, reals,
-        words_, words_, sources,
+        arena, arena, arena, arena, arena, arena, lists, lists, reals, reals, reals, totals,
+        engine.new_schedule(0, 0.0), words_, words_, sources,
     )  # fmt: skip
     words = team.new_team(2)
     address = address_of(fails, tuple(map(numba.typeof, (words, program, numbers, memory))))
