@@ -1,7 +1,7 @@
 """Callbacks of `VAE.fit`: the base class, and the two that show progress."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastvae.training.history import Figures, History
@@ -10,21 +10,73 @@ from fastvae.training.history import Figures, History
 class Callback:
     """What `fit` calls while it trains; override what you need.
 
-    `vae` is the `fastvae.VAE` itself. A plain function is taken as `on_epoch_end`. An exception
-    raised in a callback ends the training and leaves consistent weights.
+    `vae` is the `fastvae.VAE` itself. A plain function is taken as `on_epoch_end`. Several
+    callbacks are called in the order in which they were given. An exception raised in one ends the
+    training and leaves consistent weights.
+
+    Notes
+    -----
+    The order of the calls:
+
+    1. `load_state_dict`, only where a run is resumed.
+    2. `on_train_begin`.
+    3. For each epoch `on_epoch_begin`, `on_batch` after each run of updates, and `on_epoch_end`.
+       A resumed run that goes on in the middle of an epoch does not begin that epoch again.
+    4. `on_train_end`: after the last epoch, after `vae.stop_training`, and when an exception ends
+       the training, whatever it is.
+
+    `state_dict` may be called between any two of these, whenever a checkpoint is written.
+
+    What a callback may change, in every hook up to `on_epoch_end`; the next update goes by it:
+
+    - `vae.stop_training`: True ends the training after the present run of updates; set in
+      `on_train_begin`, nothing is trained.
+    - `vae.learning_rate_factor`: every rate of the schedule is multiplied by it.
+    - `vae.beta` (where `fit` was given no schedule of it), `vae.reconstruction_weight`, `vae.seed`,
+      `vae.updates`, `vae.card`.
+    - Weights and biases, by assigning those of a layer (`vae.named_layers()`).
+
+    In `on_train_end` weights may be set, too: they are those that the model is left with.
     """
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
-        """Before the first update."""
+        """Before the first update.
+
+        Parameters
+        ----------
+        vae : VAE
+            The model. Where a run is resumed, `vae.history` holds its finished epochs.
+        n_epochs : int
+            How many epochs the run has in all, those before it was resumed among them.
+        n_rows : int
+            Rows of an epoch.
+        """
+
+    def on_epoch_begin(self, vae: Any, epoch: int) -> None:
+        """Before the first update of each epoch, counted from 1."""
 
     def on_batch(self, vae: Any, epoch: int, n_done: int) -> None:
         """After each run of updates (well under a second): rows of this epoch done so far."""
 
     def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
-        """After each epoch, counted from 1; `figures` has the keys of the history."""
+        """After each epoch; `figures` has the keys of the history, where they stand already."""
 
     def on_train_end(self, vae: Any, history: History) -> None:
         """After the last epoch, or when an exception ends the training."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the callback must know to go on in another process.
+
+        Returns
+        -------
+        dict
+            Flat: plain JSON values and NumPy arrays by names of its own. Arrays are kept as they
+            are, not copied: replace them, never change them in place.
+        """
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state_dict` returned, before `on_train_begin` of the resumed run."""
 
 
 class EpochFunction(Callback):
