@@ -33,7 +33,7 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class SavedRun:
-    """What a checkpoint holds: arrays by their names, and facts that JSON gives back as they are."""
+    """What a checkpoint holds: arrays by their names, and facts, which are plain JSON data."""
 
     facts: dict[str, Any]
     arrays: dict[str, NDArray[Any]]

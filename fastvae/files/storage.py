@@ -257,7 +257,9 @@ def _content(model: SavedModel) -> bytes:
     """The bytes of a model's file."""
     holder = "the header of a safetensors file"
     try:
-        content = to_safetensors(named_arrays(model.layers), {MODEL_ENTRY: to_json(model.settings())})
+        content = to_safetensors(
+            named_arrays(model.layers), {MODEL_ENTRY: to_json(model.settings())}
+        )
     except SafetensorError as error:
         if "header too large" not in str(error):
             raise

@@ -131,7 +131,7 @@ class Network(Value):
         values : ndarray
             An array laid out like the parameters, which nobody else writes to meanwhile.
         """
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for layer in range(len(self.layers)):
             weight, bias = engine.read_dense(self.table, values, layer)
             arrays |= {f"{layer}.weight": weight, f"{layer}.bias": bias}

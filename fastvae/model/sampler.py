@@ -85,6 +85,15 @@ class Sampler(Seeded, Value):
         """The dtype of the parameters: float32 or float64."""
         return self.mean.dtype
 
+    @property
+    def n_draws(self) -> int:
+        """How many draws of noise were made."""
+        return self._draws.taken
+
+    @n_draws.setter
+    def n_draws(self, value: int) -> None:
+        self._draws.taken = value
+
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
         """Draw a latent for each row; it is kept as `sample` too.
 

@@ -33,6 +33,7 @@ from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
+from fastvae.training.progress import Progress
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class VAE(Seeded, Value):
         A free-form model card of plain JSON data, saved with the model.
     history : History or None
         What the last `fit` measured, up to where it ended, whatever ended it.
+    learning_rate_factor : float
+        Every learning rate is multiplied by it; `fit` begins with 1, callbacks may change it.
     stop_training : bool
         `fit` sets it to False when it begins; a callback that sets it to True ends the training
         after the present run of updates. An epoch that is cut short by it has no entry in the
@@ -128,6 +131,8 @@ class VAE(Seeded, Value):
             "_prior_draws",
             "_in_fit",
             "_parts",
+            "_progress",
+            "_learning_rate_factor",
         }
     )
 
@@ -155,6 +160,8 @@ class VAE(Seeded, Value):
         self.history: History | None = None
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
+        self._progress: Progress | None = None
+        self.learning_rate_factor = 1.0
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         if encoder is None and sampler is None and decoder is None:
             return
@@ -182,9 +189,10 @@ class VAE(Seeded, Value):
     def __getstate__(self) -> dict[str, Any]:
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
-        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts"})
+        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts", "_progress"})
         parts = None if self._parts is None else self._parts[:3]
-        return kept | {"_prior_draws": self._prior_draws.taken, "_parts": parts}
+        taken = self._prior_draws.taken
+        return kept | {"_prior_draws": taken, "_parts": parts, "_progress": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
@@ -316,6 +324,33 @@ class VAE(Seeded, Value):
         return self._update_count
 
     @property
+    def learning_rate_factor(self) -> float:
+        """What every learning rate is multiplied by; `fit` begins with 1."""
+        return self._learning_rate_factor
+
+    @learning_rate_factor.setter
+    def learning_rate_factor(self, value: float) -> None:
+        self._learning_rate_factor = checks.number(value, "learning_rate_factor")
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where the last `fit` ended, for `resume=True`; copies, pickles and files are without."""
+        return self._progress
+
+    @progress.setter
+    def progress(self, value: Progress | None) -> None:
+        self._progress = value
+
+    @property
+    def draw_counts(self) -> tuple[int, int]:
+        """How many draws `sample` without a seed, and `feedforward`, have made."""
+        return self._prior_draws.taken, self.sampler.n_draws
+
+    @draw_counts.setter
+    def draw_counts(self, value: tuple[int, int]) -> None:
+        self._prior_draws.taken, self.sampler.n_draws = value
+
+    @property
     def in_fit(self) -> Exclusive:
         """What `fit` is in while it trains the model."""
         return self._in_fit
@@ -358,17 +393,22 @@ class VAE(Seeded, Value):
         batch_size: int = training_defaults.BATCH_SIZE,
         learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
         optimizer: str | optimizers.Optimizer = training_defaults.OPTIMIZER,
+        beta: float | schedules.Schedule | None = None,
         validation: Rows | None = None,
         clip_norm: float | None = None,
         callbacks: Sequence[Any] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
+        resume: bool | str | os.PathLike[str] | None = None,
         verbose: bool = True,
         n_threads: int | None = None,
     ) -> History:
         """Train on rows, in a new order each epoch; the last, smaller batch is trained too.
 
-        A second `fit` continues from the weights with fresh moments, orders and noise. The
-        result is bit for bit the same for every number of threads, and whatever array of the same
-        values the rows come in.
+        A second `fit` continues from the weights with fresh moments, orders and noise; with
+        `resume` it goes on with the run itself. The result is bit for bit the same for every
+        number of threads, whatever array of the same values the rows come in, and wherever a run
+        was ended and resumed.
 
         Parameters
         ----------
@@ -378,13 +418,17 @@ class VAE(Seeded, Value):
             and read-only arrays are read in place. DataFrames (pandas, polars), CPU tensors and
             masked arrays are taken too, unless a value is missing or masked.
         epochs : int
-            Number of passes over the rows.
+            Number of passes over the rows; with `resume` those of the whole run.
         batch_size : int
             Rows per update.
         learning_rate : float or callable
             A number, or a schedule: a function of (step, total), see `fastvae.schedules`.
         optimizer : str or Adam, RMSprop, SGD
             The optimiser, or its name: "adam", "rmsprop", "sgd".
+        beta : float or callable, optional
+            The weight of the KL divergence: a number, which `beta` then is, or a schedule of
+            (step, total), see `fastvae.schedules`; `beta` is then what the last update went by.
+            The model's own if missing.
         validation : array_like of shape (n, n_features), or Dataset, optional
             Rows to evaluate after each epoch; of a data set the test rows, or where it has none
             the training rows.
@@ -395,6 +439,19 @@ class VAE(Seeded, Value):
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
+        checkpoint : path, optional
+            A file to which all is written that the run needs to go on: weights, moments,
+            counts, history, callbacks' states. The file before stays as NAME.previous.EXT. A
+            checkpoint that cannot be written is a RuntimeWarning, and the next is tried; the
+            last one, after the last epoch or an exception, stands for the end of the run.
+        checkpoint_every : "epoch", int, "<n>s" or a tuple of these
+            When it is written: after each epoch, after so many updates, at the next run of
+            updates (well under a second) after so many seconds.
+        resume : path or True, optional
+            Go on with a run at the very update where a checkpoint was written; True: where the
+            last `fit` of this model ended. Data, sizes and settings must be those of the run,
+            but for `epochs`, `callbacks`, checkpoints and threads. A callback with a state
+            (patience, best weights) is given again, and takes it up.
         verbose : bool
             Show a progress bar on a terminal, and a line per epoch.
         n_threads : int, optional
@@ -410,7 +467,11 @@ class VAE(Seeded, Value):
         ------
         TypeError, ValueError
             If an argument is not what it must be (errors about one value name its row and
-            column); nothing has changed then.
+            column), or `resume` finds a damaged checkpoint, or other data, sizes or settings than
+            those of its run (the error names the difference); nothing has changed then.
+        OSError
+            If there is no checkpoint to resume, or nothing can be written where one is to be; at
+            the end if the last one could not be written.
         FloatingPointError
             If the loss (also that of the validation rows), the weights or the optimiser's
             moments are no longer finite; epoch and step are named. Weights, `updates` and
@@ -430,8 +491,8 @@ class VAE(Seeded, Value):
         -----
         A callback sees the model itself, between two runs of updates. It may read it in every way,
         copy, pickle and save it, train another model, set `stop_training`, raise, and set weights,
-        biases, `beta`, `reconstruction_weight`, `seed`, `updates` and `card`: the next update goes
-        by them. A schedule is asked for its rates before each run of updates. `fit` and `load` on
+        biases, `learning_rate_factor`, `beta`, `reconstruction_weight`, `seed`, `updates` and
+        `card`: the next update goes by them. A schedule is asked for its rates before each run of updates. `fit` and `load` on
         the model that is being trained are RuntimeErrors, and its parts cannot be replaced.
 
         Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
@@ -442,9 +503,13 @@ class VAE(Seeded, Value):
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
+            beta=beta,
             optimizer=optimizer,
             clip_norm=clip_norm,
             callbacks=callbacks,
+            checkpoint=checkpoint,
+            checkpoint_every=checkpoint_every,
+            resume=resume,
             verbose=verbose,
             n_threads=n_threads,
         )

@@ -1,7 +1,8 @@
 """The training loop behind `VAE.fit`.
 
 Callbacks see the model itself, and other threads may read it meanwhile. What they may do: see
-`VAE.fit`.
+`VAE.fit`. What a run needs to go on stands in its `Progress`, which is right wherever an exception
+comes.
 """
 
 import time
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from fastvae import kernels
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
-from fastvae.training import schedules
+from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
 from fastvae.training.history import History
+from fastvae.training.keeping import Keeper
+from fastvae.training.progress import Counts, Progress, states_of
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Trainable
 
@@ -25,41 +28,55 @@ from fastvae.training.trainable import Trainable
 class _Run:
     """One call of `fit`, checked: what each epoch needs."""
 
-    def __init__(self, vae: Trainable, rows: NDArray[Any], settings: Settings) -> None:
-        self.vae, self.rows, self.settings = vae, rows, settings
+    def __init__(
+        self,
+        vae: Trainable,
+        rows: NDArray[Any],
+        held_out: NDArray[Any] | None,
+        settings: Settings,
+        progress: Progress,
+    ) -> None:
+        self.vae, self.rows, self.held_out, self.settings = vae, rows, held_out, settings
+        self.progress, self.counts = progress, progress.counts
         self.network = vae.network
         self.batch_size = min(settings.batch_size, len(rows))
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
         self.total = settings.epochs * self.steps_per_epoch
-        self.n_updates = 0
-        self.moments = self.network.new_arena(), self.network.new_arena()
         self.skip_zeros = self.network.pays_to_skip(rows)
-        self._good_values = self.network.new_arena()
-        self.remember()
+        self.keeper: Keeper | None = None
+        if settings.checkpoint is not None:
+            self.keeper = Keeper(*settings.checkpoint, vae, progress)
 
-    def remember(self) -> None:
-        """Keep the weights and the numbers of updates and epochs, for `go_back`."""
-        np.copyto(self._good_values, self.network.parameters)
-        self._good_counts = self.vae.updates, self.vae.epochs
+    @property
+    def epoch(self) -> int:
+        """The running epoch of the run, counted from 1."""
+        return self.counts.n_epochs + 1
 
-    def go_back(self) -> None:
-        """Return to the weights and the numbers of the last `remember`."""
-        self.vae.updates, self.vae.epochs = self._good_counts
-        self.network.overwrite(self._good_values)
+    @property
+    def step(self) -> int:
+        """Updates of the running epoch that are done."""
+        return self.counts.n_updates - self.counts.n_epochs * self.steps_per_epoch
 
-    def go_back_if_spoilt(self, kind: type[BaseException] | None, *_: object) -> None:
-        """After an exception, `go_back` from weights that are not finite: Ctrl-C may come before
-        the look at what the last run of updates has done."""
-        if kind is not None and not _all_finite(self.network.parameters):
-            self.go_back()
+    def train(self) -> None:
+        """Train to the last epoch, or until a callback stops the training."""
+        vae, listeners = self.vae, self.settings.listeners
+        for listener in listeners:
+            listener.on_train_begin(vae, self.settings.epochs, len(self.rows))
+        while self.counts.n_epochs < self.settings.epochs and not vae.stop_training:
+            if not self.counts.has_begun:
+                for listener in listeners:
+                    listener.on_epoch_begin(vae, self.epoch)
+                self.counts.has_begun, self.counts.order_seed = True, vae.seed
+                self._mark()
+                if vae.stop_training:
+                    break
+            self._train_epoch()
+            if self.step < self.steps_per_epoch:
+                break
+            self._end_epoch()
 
-    def train_epoch(self, epoch: int) -> NDArray[np.float64] | None:
-        """Pass once over the rows in a new order.
-
-        Returns
-        -------
-        ndarray or None
-            The epoch's totals; None where a callback has stopped the training within it.
+    def _train_epoch(self) -> None:
+        """Go on with a pass over the rows in a new order; a callback may stop it.
 
         Raises
         ------
@@ -68,22 +85,116 @@ class _Run:
         """
         vae, n_rows = self.vae, len(self.rows)
         order = np.empty(n_rows, np.int64)
-        kernels.permutation(order, vae.seed, kernels.STREAM_ORDER, vae.epochs)
-        sums = engine.new_totals(vae.n_latent)
+        kernels.permutation(order, self.counts.order_seed, kernels.STREAM_ORDER, vae.epochs)
         run_length = self.network.steps_per_call(self.batch_size)
-        for first in range(0, self.steps_per_epoch, run_length):
-            n_steps = min(run_length, self.steps_per_epoch - first)
-            n_finished = self._train_steps(order, first, n_steps, sums)
-            self._check_finite(epoch, first + n_finished, engine.read_totals(sums).loss)
-            n_done = min((first + n_steps) * self.batch_size, n_rows)
+        while self.step < self.steps_per_epoch:
+            # Callbacks are called at the same updates, wherever checkpoints are written.
+            end = min((self.step // run_length + 1) * run_length, self.steps_per_epoch)
+            while self.step < end:
+                start = time.perf_counter()
+                self._train_steps(order, self._next_stop(end))
+                self.counts.seconds += time.perf_counter() - start
+                if self.step < end:
+                    self._mark()
+                    self._look_at_checkpoint()
             for listener in self.settings.listeners:
-                listener.on_batch(vae, epoch, n_done)
-            if vae.stop_training and n_done < n_rows:
-                return None
-        vae.epochs += 1
-        return sums
+                listener.on_batch(vae, self.epoch, min(end * self.batch_size, n_rows))
+            self._mark()
+            if end < self.steps_per_epoch:  # else when the epoch has ended
+                if vae.stop_training:
+                    return
+                self._look_at_checkpoint()
 
-    def _check_finite(self, epoch: int, step: int, loss: float) -> None:
+    def _end_epoch(self) -> None:
+        """Report a finished epoch, and be ready for the next."""
+        vae, history = self.vae, self.vae.history
+        assert history is not None
+        vae.epochs += 1
+        figures = _training_figures(self.progress.totals, self.counts.seconds)
+        figures |= _validation_figures(vae, self.held_out)
+        val_loss = figures.get("val_loss", 0.0)
+        if not np.isfinite(val_loss):
+            self._fail(f"the validation loss became {val_loss}")
+        history.append(figures)
+        for listener in self.settings.listeners:
+            listener.on_epoch_end(vae, self.epoch, figures)
+        self.counts.n_epochs += 1
+        self.counts.seconds, self.counts.has_begun = 0.0, False
+        self.progress.totals[:] = 0.0
+        _remember(vae, self.progress, self.network.parameters)
+        self._mark()
+        self._look_at_checkpoint()
+
+    def _mark(self) -> None:
+        """Note what callbacks have changed: they were told of all that was counted."""
+        self.counts.updates, self.counts.epochs = self.vae.updates, self.vae.epochs
+        self.progress.states = states_of(self.settings.listeners)
+
+    def _look_at_checkpoint(self) -> None:
+        if self.keeper is not None:
+            self.keeper.look()
+
+    def _next_stop(self, end: int) -> int:
+        """The step of the epoch at which the run is to be looked at, at the latest `end`."""
+        if self.keeper is None:
+            return end
+        return min(end, self.step + self.keeper.next_stop() - self.counts.n_updates)
+
+    def _train_steps(self, order: NDArray[np.int64], stop: int) -> None:
+        """Run steps of training up to step `stop` of the epoch.
+
+        The model's count of updates goes up with the weights, inside the kernels: it is right
+        wherever an exception comes.
+
+        Raises
+        ------
+        FloatingPointError
+            If loss, weights or moments are not finite; the model has gone back.
+        """
+        vae, settings, progress, n_steps = self.vae, self.settings, self.progress, stop - self.step
+        if vae.network is not self.network:
+            raise RuntimeError("the model was replaced while `fit` trained it")
+        schedule = self._schedule(n_steps)
+        self.counts.updates = vae.updates
+        run = engine.Training(
+            first_step=self.step,
+            n_steps=n_steps,
+            batch_size=self.batch_size,
+            optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
+            hyper=settings.optimizer.hyper,
+            schedule=schedule,
+            updates_before=self.counts.n_updates,
+            draws=vae.update_count,
+            reconstruction_weight=vae.reconstruction_weight,
+            clip_norm=settings.clip_norm,
+            totals=progress.totals,
+            weights_finite=True,  # looked at after each run; what is assigned is checked
+        )
+        try:
+            self.network.train(
+                self.rows,
+                order,
+                run,
+                moments=progress.moments,
+                seed=vae.seed,
+                skip_zeros=self.skip_zeros,
+            )
+        finally:
+            self.counts.n_updates += vae.updates - self.counts.updates
+            self.counts.updates = vae.updates
+        self._check_finite(engine.read_totals(progress.totals).loss)
+
+    def _schedule(self, n_steps: int) -> NDArray[Any]:
+        """Learning rate and beta of the next updates; the model keeps the last beta."""
+        vae, settings, first = self.vae, self.settings, self.counts.n_updates
+        rates = schedules.rates(settings.schedule, first, n_steps, self.total)
+        if callable(settings.beta):
+            betas = schedules.rates(settings.beta, first, n_steps, self.total, "beta")
+            vae.beta = float(betas[-1])
+            return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
+        return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, vae.beta)
+
+    def _check_finite(self, loss: float) -> None:
         """Go back and raise a FloatingPointError unless loss, weights and moments are finite.
 
         Moments that overflow stop the updates of their weights for good, without another sign.
@@ -93,63 +204,49 @@ class _Run:
             what = f"the loss became {loss}"
         elif not _all_finite(self.network.parameters):
             what = "the weights are no longer finite"
-        elif step == self.steps_per_epoch and not all(map(_all_finite, self.moments)):
+        elif self.step == self.steps_per_epoch and not all(map(_all_finite, self.progress.moments)):
             what = "the optimizer's moments are no longer finite"
         else:
             return
-        self.fail(epoch, step, what)
+        self._fail(what)
 
-    def fail(self, epoch: int, step: int, what: str) -> NoReturn:
+    def _fail(self, what: str) -> NoReturn:
         """Go back and raise the FloatingPointError that says what is not finite."""
-        self.go_back()
-        before = "`fit` began" if epoch == 1 else f"epoch {epoch - 1} ended"
+        self._go_back()
+        before = "`fit` began" if self.epoch == 1 else f"epoch {self.epoch - 1} ended"
         raise FloatingPointError(
-            f"the training has diverged: {what} in epoch {epoch}, step {step} of "
+            f"the training has diverged: {what} in epoch {self.epoch}, step {self.step} of "
             f"{self.steps_per_epoch}; the model is again as it was when {before}. Try a smaller "
             "learning_rate, or clip_norm"
         )
 
-    def _schedule(self, n_steps: int) -> NDArray[Any]:
-        """Learning rate and beta of the next updates."""
-        rates = schedules.rates(self.settings.schedule, self.n_updates, n_steps, self.total)
-        return engine.new_schedule(n_steps, rates, self.vae.beta)
+    def _go_back(self) -> None:
+        """Return to the weights and numbers that the running epoch began with; the run is over."""
+        vae, counts = self.vae, self.counts
+        vae.updates, vae.epochs = counts.start_updates, counts.start_epochs
+        self.network.overwrite(self.progress.start)
+        vae.progress = None
 
-    def _train_steps(
-        self, order: NDArray[np.int64], first: int, n_steps: int, sums: NDArray[np.float64]
-    ) -> int:
-        """Run steps of training; return how many were done, fewer only if the loss is not finite.
+    def leave(self, kind: type[BaseException] | None, *_: object) -> None:
+        """End the run, by an exception or not, before callbacks hear that it has ended.
 
-        The model's count of updates goes up with the weights, inside the kernels: it is right
-        wherever an exception comes.
+        After an exception the model goes back from weights that are not finite: Ctrl-C may come
+        before the look at what the last run of updates has done.
         """
-        vae, settings, before = self.vae, self.settings, self.vae.updates
-        if vae.network is not self.network:
-            raise RuntimeError("the model was replaced while `fit` trained it")
-        run = engine.Training(
-            first_step=first,
-            n_steps=n_steps,
-            batch_size=self.batch_size,
-            optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
-            hyper=settings.optimizer.hyper,
-            schedule=self._schedule(n_steps),
-            updates_before=self.n_updates,
-            draws=vae.update_count,
-            reconstruction_weight=vae.reconstruction_weight,
-            clip_norm=settings.clip_norm,
-            totals=sums,
-            weights_finite=True,  # looked at after each run; what is assigned is checked
-        )
-        self.network.train(
-            self.rows,
-            order,
-            run,
-            moments=self.moments,
-            seed=vae.seed,
-            skip_zeros=self.skip_zeros,
-        )
-        n_finished = vae.updates - before
-        self.n_updates += n_finished
-        return n_finished
+        if kind is None:
+            self.progress.last = self.network.parameters.copy()
+        elif self.vae.progress is not None and not _all_finite(self.network.parameters):
+            self._go_back()
+        if self.keeper is not None and self.vae.progress is not None:
+            self.keeper.finish(raising=kind is None)
+
+    def note_changes(self) -> None:
+        """After a normal end, see whether callbacks have left the model with other weights."""
+        progress, values = self.progress, self.network.parameters
+        if progress.last is not None and np.array_equal(progress.last, values):
+            progress.last = None
+        elif progress.last is not None:
+            progress.left = values.copy()
 
 
 def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings) -> History:
@@ -159,43 +256,63 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )
     with vae.in_fit, _threads(settings.n_threads):
-        run = _Run(vae, rows, settings)
-        schedules.rates(settings.schedule, 0, 1, run.total)
-        schedules.rates(settings.schedule, run.total - 1, 1, run.total)
+        _check_schedules(settings, len(rows))
         _compile(vae, settings.verbose)
+        if settings.resume is False:
+            progress = _begin(vae, rows, held_out, settings)
+        elif settings.resume is True:
+            progress = resuming.from_last_fit(vae, rows, held_out, settings)
+        else:
+            progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
         vae.stop_training = False
-        vae.history = History()
-        vae.start_output_bias(rows)
-        return _train(run, held_out, vae.history)
+        vae.progress = progress
+        run = _Run(vae, rows, held_out, settings, progress)
+        assert vae.history is not None
+        with ExitStack() as ending:
+            ending.callback(run.note_changes)
+            for listener in reversed(settings.listeners):
+                ending.callback(listener.on_train_end, vae, vae.history)
+            ending.push(run.leave)
+            run.train()
+        return vae.history
 
 
-def _train(run: _Run, held_out: NDArray[Any] | None, history: History) -> History:
-    """Train epoch after epoch, and report each."""
-    vae, n_epochs, listeners = run.vae, run.settings.epochs, run.settings.listeners
-    with ExitStack() as ending:
-        for listener in reversed(listeners):
-            ending.callback(listener.on_train_end, vae, history)
-        ending.push(run.go_back_if_spoilt)
-        for listener in listeners:
-            listener.on_train_begin(vae, n_epochs, len(run.rows))
-        for epoch in range(1, n_epochs + 1):
-            if vae.stop_training:
-                break
-            if epoch > 1:
-                run.remember()
-            start = time.perf_counter()
-            sums = run.train_epoch(epoch)
-            seconds = time.perf_counter() - start
-            if sums is None:
-                break
-            figures = _training_figures(sums, seconds) | _validation_figures(vae, held_out)
-            val_loss = figures.get("val_loss", 0.0)
-            if not np.isfinite(val_loss):
-                run.fail(epoch, run.steps_per_epoch, f"the validation loss became {val_loss}")
-            history.append(figures)
-            for listener in listeners:
-                listener.on_epoch_end(vae, epoch, figures)
-    return history
+def _begin(
+    vae: Trainable, rows: NDArray[Any], held_out: NDArray[Any] | None, settings: Settings
+) -> Progress:
+    """The progress of a new run, and a model that is ready for it."""
+    thorough = settings.checkpoint is not None
+    given = resuming.identity_of(vae, rows, held_out, settings, thorough=thorough)
+    if settings.beta is not None and not callable(settings.beta):
+        vae.beta = settings.beta
+    vae.learning_rate_factor = 1.0
+    vae.history = History()
+    network = vae.network
+    progress = Progress(
+        given,
+        Counts(updates=vae.updates, epochs=vae.epochs, order_seed=vae.seed),
+        moments=(network.new_arena(), network.new_arena()),
+        start=network.new_arena(),
+        totals=engine.new_totals(vae.n_latent),
+    )
+    _remember(vae, progress, network.parameters)
+    vae.start_output_bias(rows)
+    return progress
+
+
+def _remember(vae: Trainable, progress: Progress, weights: NDArray[Any]) -> None:
+    """Keep the weights and the model's numbers as they are when an epoch begins."""
+    np.copyto(progress.start, weights)
+    progress.counts.start_updates, progress.counts.start_epochs = vae.updates, vae.epochs
+
+
+def _check_schedules(settings: Settings, n_rows: int) -> None:
+    """Ask schedules for their first and last value, before anything has changed."""
+    total = settings.epochs * -(-n_rows // min(settings.batch_size, n_rows))
+    for step in (0, total - 1):
+        schedules.rates(settings.schedule, step, 1, total)
+        if callable(settings.beta):
+            schedules.rates(settings.beta, step, 1, total, "beta")
 
 
 def _training_figures(sums: NDArray[np.float64], seconds: float) -> dict[str, float]:

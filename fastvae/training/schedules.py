@@ -135,8 +135,12 @@ def resolve(learning_rate: Schedule | float) -> Schedule:
     return Constant(checks.number(learning_rate, "learning_rate"))
 
 
-def rates(schedule: Schedule, first: int, count: int, total: int) -> NDArray[np.float64]:
-    """The learning rates of `count` updates from update `first` on, shape (count,).
+def rates(
+    schedule: Schedule, first: int, count: int, total: int, name: str = "learning_rate"
+) -> NDArray[np.float64]:
+    """What a schedule gives `count` updates from update `first` on, shape (count,).
+
+    `name` is what to call it in errors.
 
     Raises
     ------
@@ -148,6 +152,6 @@ def rates(schedule: Schedule, first: int, count: int, total: int) -> NDArray[np.
         rate = schedule(step, total)
         # The usual rate passes at once: this runs before every update.
         if type(rate) is not float or not 0.0 <= rate < math.inf:
-            rate = checks.number(rate, f"learning_rate at step {step} of {total}")
+            rate = checks.number(rate, f"{name} at step {step} of {total}")
         result[step - first] = rate
     return result

@@ -1,11 +1,15 @@
 """How a fit is to be done: the arguments of `VAE.fit`, checked."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastvae import checks
+from fastvae.files.writing import check_parent
 from fastvae.training import optimizers, schedules
+from fastvae.training.cadence import Cadence, cadence
 from fastvae.training.callbacks import Callback
 from fastvae.training.callbacks import resolve as resolve_callbacks
 
@@ -15,15 +19,19 @@ class Settings:
     """Everything that a fit goes by but the model and the rows.
 
     `VAE.fit` documents what is given, and its errors. A `clip_norm` of 0 stands for none;
-    `listeners` are the callbacks as objects, the display of progress among them.
+    `listeners` are the callbacks as objects, the display of progress among them. `checkpoint` is
+    where and when checkpoints are written, if they are; `resume` is False, True or a checkpoint.
     """
 
     epochs: int
     batch_size: int
     schedule: schedules.Schedule
+    beta: float | schedules.Schedule | None
     optimizer: optimizers.Optimizer
     clip_norm: float
     listeners: Sequence[Callback]
+    checkpoint: tuple[Path, Cadence] | None
+    resume: bool | Path
     verbose: bool
     n_threads: int | None
 
@@ -33,9 +41,13 @@ class Settings:
         epochs: int,
         batch_size: int,
         learning_rate: float | schedules.Schedule,
+        beta: float | schedules.Schedule | None,
         optimizer: str | optimizers.Optimizer,
         clip_norm: float | None,
         callbacks: Sequence[Any],
+        checkpoint: str | os.PathLike[str] | None,
+        checkpoint_every: Any,
+        resume: bool | str | os.PathLike[str] | None,
         verbose: bool,
         n_threads: int | None,
     ) -> None:
@@ -43,11 +55,46 @@ class Settings:
             epochs=checks.integer(epochs, "epochs"),
             batch_size=checks.integer(batch_size, "batch_size"),
             schedule=schedules.resolve(learning_rate),
+            beta=beta if beta is None or callable(beta) else checks.number(beta, "beta"),
             optimizer=optimizers.resolve(optimizer),
             clip_norm=(
                 0.0 if clip_norm is None else checks.number(clip_norm, "clip_norm", positive=True)
             ),
             listeners=resolve_callbacks(callbacks, verbose),
+            checkpoint=_checkpoint(checkpoint, checkpoint_every),
+            resume=_resume(resume),
             verbose=verbose,
             n_threads=n_threads,
         )
+
+
+def _checkpoint(path: Any, every: Any) -> tuple[Path, Cadence] | None:
+    """Where and when checkpoints are written.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one of the two is not what it must be.
+    OSError
+        If nothing can be written there.
+    """
+    when = cadence(every)
+    if path is None:
+        return None
+    _check_path(path, "checkpoint")
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"checkpoint must be a file; {path} is a folder")
+    check_parent(Path(path))
+    return Path(path), when
+
+
+def _resume(given: Any) -> bool | Path:
+    if given is None or isinstance(given, bool):
+        return bool(given)
+    _check_path(given, "resume", "True or ")
+    return Path(given)
+
+
+def _check_path(value: Any, name: str, more: str = "") -> None:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{name} must be {more}the path of a file; got {value!r}")

@@ -1,6 +1,6 @@
 """What training and evaluation ask of a model and of its network; a `VAE` has it all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -9,10 +9,15 @@ from numpy.typing import NDArray
 
 from fastvae.data.rows import Rows, Use
 from fastvae.training.history import History
+from fastvae.training.progress import Progress
 
 
 class Network(Protocol):
     """Parameters in one array, and the passes over rows that were checked."""
+
+    layers: tuple[tuple[int, int, str], ...]
+    n_encoder: int
+    likelihood: str
 
     @property
     def parameters(self) -> NDArray[Any]:
@@ -27,6 +32,15 @@ class Network(Protocol):
 
     def new_arena(self) -> NDArray[Any]:
         """Zeros laid out like the parameters."""
+
+    def to_arrays(self, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """What an array laid out like the parameters holds, as all instruction sets read it."""
+
+    def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+        """The opposite of `to_arrays`."""
+
+    def fingerprint(self, X: NDArray[Any], n_sampled: int | None = None) -> str:
+        """A digest of rows, or of some of them."""
 
     def steps_per_call(self, batch_size: int) -> int:
         """A number of steps that keeps one call well under a second."""
@@ -56,6 +70,9 @@ class Trainable(Protocol):
     reconstruction_weight: float
     history: History | None
     stop_training: bool
+    learning_rate_factor: float
+    draw_counts: tuple[int, int]
+    progress: Progress | None
 
     @property
     def network(self) -> Network:

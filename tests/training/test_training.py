@@ -531,8 +531,12 @@ def test_settings_check_themselves_and_stay():
         "batch_size": 3,
         "learning_rate": 0.1,
         "optimizer": "sgd",
+        "beta": None,
         "clip_norm": None,
         "callbacks": (),
+        "checkpoint": None,
+        "checkpoint_every": "epoch",
+        "resume": None,
         "verbose": False,
         "n_threads": None,
     }

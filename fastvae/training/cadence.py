@@ -1,0 +1,51 @@
+"""When checkpoints are due."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from fastvae import checks
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When checkpoints are due: at each epoch's end, after so many updates, after some seconds."""
+
+    epochs: bool = False
+    updates: int | None = None
+    seconds: float | None = None
+
+
+def cadence(given: Any) -> Cadence:
+    """What `checkpoint_every` means: "epoch", a number of updates, "30s", or several in a tuple.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is something else.
+    """
+    parts = given if isinstance(given, tuple) and given else (given,)
+    result: dict[str, Any] = {}
+    for part in parts:
+        if part == "epoch":
+            result["epochs"] = True
+        elif isinstance(part, str):
+            result["seconds"] = _seconds(part)
+        else:
+            result["updates"] = checks.integer(part, "checkpoint_every")
+    return Cadence(**result)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text.removesuffix("s")) if text.endswith("s") else math.nan
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ValueError(
+            'checkpoint_every must be "epoch", a number of updates or seconds such as "30s"; '
+            f"got {text!r}"
+        )
+    return seconds

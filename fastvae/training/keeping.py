@@ -1,0 +1,110 @@
+"""Checkpoints of a run: when they are due, and a thread that writes them.
+
+The training thread copies what it is about to change (2 ms for the seed's model); converting,
+writing and flushing are done beside it. The file before stays until the new one is on the disk, so
+that nothing is lost by that.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from fastvae.files import checkpoints
+from fastvae.training.cadence import Cadence
+from fastvae.training.progress import Progress
+from fastvae.training.resuming import Snapshot, new_room, snapshot
+from fastvae.training.trainable import Trainable
+
+
+class Keeper:
+    """Writes the checkpoints of a run.
+
+    Where one cannot be written, it warns and tries again when the next is due.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    when : Cadence
+    vae : Trainable
+    progress : Progress
+        Of the run; it is what is written.
+    """
+
+    def __init__(self, path: Path, when: Cadence, vae: Trainable, progress: Progress) -> None:
+        self._path, self._when, self._vae, self._progress = path, when, vae, progress
+        self._run = progress.identity.plain()
+        self._room = new_room(vae.network)
+        self._thread = ThreadPoolExecutor(1, "fastvae-checkpoint")
+        self._writing: Future[None] | None = None
+        self._kept: tuple[int, int, bool] | None = None
+        self._last = time.monotonic()
+
+    def next_stop(self) -> int:
+        """The number of the run's updates after which `look` is to be called at the latest."""
+        every = self._when.updates
+        return 2**62 if every is None else (self._progress.counts.n_updates // every + 1) * every
+
+    def look(self) -> None:
+        """Write a checkpoint if one is due; callbacks have been told of all that has happened.
+
+        Where it is due by the clock and the one before is still being written, it waits for the
+        next look.
+        """
+        counts, when = self._progress.counts, self._when
+        is_due = when.epochs and not counts.has_begun
+        is_due |= when.updates is not None and counts.n_updates % when.updates == 0
+        late = when.seconds is not None and time.monotonic() - self._last >= when.seconds
+        if is_due or (late and (self._writing is None or self._writing.done())):
+            self._write()
+
+    def finish(self, *, raising: bool) -> None:
+        """Write the last checkpoint, unless the present state is on the disk already.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written and `raising`; else that is a warning.
+        """
+        try:
+            self._settle()
+            if self._kept != self._state():
+                self._write()
+                self._settle(raising=raising)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def _state(self) -> tuple[int, int, bool]:
+        counts = self._progress.counts
+        return counts.n_epochs, counts.n_updates, counts.has_begun
+
+    def _write(self) -> None:
+        self._settle()  # the room is free again
+        taken = snapshot(self._vae, self._progress, self._run, self._room)
+        self._last = time.monotonic()
+        self._writing = self._thread.submit(self._write_out, taken)
+        self._kept = self._state()
+
+    def _write_out(self, taken: Snapshot) -> None:
+        checkpoints.write(self._path, taken.saved(self._vae.network))
+
+    def _settle(self, *, raising: bool = False) -> None:
+        """Wait for the checkpoint that is being written."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.result()
+        except OSError as error:
+            self._kept = None
+            if raising:
+                raise
+            warnings.warn(
+                f"a checkpoint could not be written: {error}; the training goes on, and the next "
+                "one is tried",
+                RuntimeWarning,
+                stacklevel=2,
+            )

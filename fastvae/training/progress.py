@@ -1,0 +1,135 @@
+"""Where a training run is: what it needs, beside the model itself, to go on to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import checks
+from fastvae.checks import plain
+from fastvae.training.callbacks import Callback
+from fastvae.training.identity import Identity
+
+CallbackState = tuple[str, dict[str, Any]]
+"""The name of a callback's class, and what its `state_dict` returned."""
+
+
+@dataclass
+class Counts:
+    """The numbers of a run; plain data, for a checkpoint.
+
+    Attributes
+    ----------
+    n_epochs, n_updates : finished epochs of the run, and its updates
+    updates, epochs : what the model itself counted when `n_updates` was counted
+    start_updates, start_epochs : the same when the running epoch began
+    order_seed : the model's seed when the running epoch began: its order comes from it
+    has_begun : whether callbacks were told that the running epoch began
+    seconds : time spent on the running epoch so far
+    """
+
+    updates: int
+    epochs: int
+    order_seed: int
+    n_epochs: int = 0
+    n_updates: int = 0
+    start_updates: int = 0
+    start_epochs: int = 0
+    has_begun: bool = False
+    seconds: float = 0.0
+
+    @classmethod
+    def read(cls, saved: Mapping[str, Any]) -> Counts:
+        """The numbers that a checkpoint holds.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            If one is missing or not what it must be.
+        """
+        seed = checks.seed(saved["order_seed"])
+        seconds = checks.number(saved["seconds"], "seconds")
+        if type(saved["has_begun"]) is not bool:
+            raise TypeError(f"has_begun must be true or false; got {saved['has_begun']!r}")
+        names = ("updates", "epochs", "n_epochs", "n_updates", "start_updates", "start_epochs")
+        numbers = {name: checks.count(saved[name], name) for name in names}
+        return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
+
+
+@dataclass
+class Progress:
+    """Where a run is. Arrays are laid out like the model's parameters.
+
+    Attributes
+    ----------
+    identity : Identity
+        What run it is.
+    counts : Counts
+    moments : the optimiser's two
+    start : the weights when the running epoch began, for a training that diverges
+    totals : of the running epoch, as the kernels sum them
+    states : of the callbacks, when `counts` were counted
+    last, left : where the weights were changed after the last epoch (a callback may restore the
+        best): those of the last epoch, and those that the model was left with
+    """
+
+    identity: Identity
+    counts: Counts
+    moments: tuple[NDArray[Any], NDArray[Any]]
+    start: NDArray[Any]
+    totals: NDArray[np.float64]
+    states: list[CallbackState] = field(default_factory=list)
+    last: NDArray[Any] | None = None
+    left: NDArray[Any] | None = None
+
+
+def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
+    """What the callbacks would have to be told to go on; those that say nothing are left out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a state is not flat plain data and arrays of numbers.
+    """
+    states = []
+    for listener in listeners:
+        state = listener.state_dict()
+        if state:
+            name = type(listener).__name__
+            states.append((name, _checked_state(state, f"the state of {name}")))
+    return states
+
+
+def match_states(
+    listeners: Sequence[Callback], states: Sequence[CallbackState]
+) -> list[tuple[Callback, dict[str, Any]]]:
+    """Each state with the callback that takes it up: those of one class in their order.
+
+    Raises
+    ------
+    ValueError
+        If there is a state whose callback is not among the listeners.
+    """
+    free = list(listeners)
+    matched = []
+    for name, state in states:
+        callback = next((one for one in free if type(one).__name__ == name), None)
+        if callback is None:
+            raise ValueError(f"the run has a callback {name}, and none is given to go on with")
+        free.remove(callback)
+        matched.append((callback, state))
+    return matched
+
+
+def _checked_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A copy of a callback's state, whose arrays are the same."""
+    arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must hold arrays of numbers; {key!r} has dtype {array.dtype}")
+    others = {key: value for key, value in state.items() if key not in arrays}
+    return plain.mapping(others, name) | arrays

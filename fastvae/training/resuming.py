@@ -1,0 +1,291 @@
+"""Going on with a run: from a checkpoint, or where the model's last `fit` ended."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import checks
+from fastvae.files import checkpoints
+from fastvae.files.storage import explaining
+from fastvae.kernels import engine
+from fastvae.training import schedules
+from fastvae.training.history import History
+from fastvae.training.identity import Identity, check_same
+from fastvae.training.progress import CallbackState, Counts, Progress, match_states
+from fastvae.training.settings import Settings
+from fastvae.training.trainable import Network, Trainable
+
+_ARENAS = ("weights", "moment1", "moment2", "start")
+_SAMPLED_ROWS = 512
+
+
+def identity_of(
+    vae: Trainable,
+    rows: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    settings: Settings,
+    *,
+    thorough: bool,
+) -> Identity:
+    """What a run of `fit` with these arguments is.
+
+    Parameters
+    ----------
+    thorough : bool
+        Whether all rows are looked at, or 512 of them.
+    """
+    network = vae.network
+    n_sampled = None if thorough else _SAMPLED_ROWS
+
+    def seen(X: NDArray[Any] | None) -> str | None:
+        return None if X is None else network.fingerprint(X, n_sampled)
+
+    batch_size = min(settings.batch_size, len(rows))
+    beta: float | str = vae.beta if settings.beta is None else "a schedule"
+    if not callable(settings.beta) and settings.beta is not None:
+        beta = settings.beta
+    facts = {
+        "layers": [list(layer) for layer in network.layers],
+        "n_encoder": network.n_encoder,
+        "likelihood": network.likelihood,
+        "dtype": vae.dtype.name,
+        "seed": vae.seed,
+        "reconstruction_weight": vae.reconstruction_weight,
+        "beta": beta,
+        "batch_size": batch_size,
+        "optimizer": repr(settings.optimizer),
+        "clip_norm": settings.clip_norm or None,
+        "n_rows": len(rows),
+        "thorough": thorough,
+        "data": seen(rows),
+        "validation": seen(held_out),
+    }
+    plans: dict[str, schedules.Schedule] = {"schedule": settings.schedule}
+    if callable(settings.beta):
+        plans["beta_schedule"] = settings.beta
+    return Identity(facts, plans, settings.epochs * -(-len(rows) // batch_size))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one moment, copied where training would change it.
+
+    `arenas` are laid out like the model's parameters, `arrays` are all others.
+    """
+
+    facts: dict[str, Any]
+    arenas: dict[str, NDArray[Any]]
+    arrays: dict[str, NDArray[Any]]
+
+    def saved(self, network: Network) -> checkpoints.SavedRun:
+        """As a checkpoint holds it, on every instruction set."""
+        arrays = dict(self.arrays)
+        for arena, values in self.arenas.items():
+            arrays |= {f"{arena}.{k}": array for k, array in network.to_arrays(values).items()}
+        return checkpoints.SavedRun(self.facts, arrays)
+
+
+def snapshot(
+    vae: Trainable, progress: Progress, run: Mapping[str, Any], room: Mapping[str, NDArray[Any]]
+) -> Snapshot:
+    """Copy all that a run needs to go on.
+
+    Parameters
+    ----------
+    run : mapping
+        What `Identity.plain` returned.
+    room : mapping of ndarray
+        Arenas (`new_room`) that the copies are written to.
+    """
+    arenas = dict(room)
+    values = (vae.network.parameters, *progress.moments, progress.start)
+    for name, value in zip(_ARENAS, values, strict=True):
+        np.copyto(arenas[name], value)
+    if not progress.counts.has_begun:
+        del arenas["start"]  # they are the weights
+    history, n_epochs = vae.history or History(), progress.counts.n_epochs
+    # Of the epochs whose end callbacks were told of.
+    finished = np.array([values[:n_epochs] for values in history.values()], np.float64)
+    arrays = {
+        "totals": progress.totals.copy(),
+        "history": finished.reshape(len(history), n_epochs if history else 0),
+    }
+    states = []
+    for i, (name, state) in enumerate(progress.states):
+        held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
+        arrays |= {f"callbacks.{i}.{key}": value for key, value in held.items()}
+        plain = {key: value for key, value in state.items() if key not in held}
+        states.append({"name": name, "state": plain, "arrays": sorted(held)})
+    facts = {
+        "run": run,
+        "counts": asdict(progress.counts),
+        "model": {
+            "seed": vae.seed,
+            "beta": vae.beta,
+            "reconstruction_weight": vae.reconstruction_weight,
+            "learning_rate_factor": vae.learning_rate_factor,
+            "draw_counts": list(vae.draw_counts),
+        },
+        "figures": list(history),
+        "callbacks": states,
+    }
+    return Snapshot(facts, arenas, arrays)
+
+
+def new_room(network: Network) -> dict[str, NDArray[Any]]:
+    """Arenas for the copies of a snapshot."""
+    return {name: network.new_arena() for name in _ARENAS}
+
+
+def from_checkpoint(
+    path: str | os.PathLike[str],
+    vae: Trainable,
+    rows: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    settings: Settings,
+) -> Progress:
+    """Make the model and the callbacks what they were when a checkpoint was written.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        If there is no such file, or it cannot be read.
+    ValueError
+        If it is damaged, or of a run with other data, sizes or settings; nothing has changed then.
+    """
+    path = Path(path)
+    saved = checkpoints.read(path)
+    network, facts, arrays = vae.network, saved.facts, saved.arrays
+    with explaining(path, "checkpoint"):
+        run, model = facts["run"], facts["model"]
+        counts = Counts.read(facts["counts"])
+        states = _states(facts["callbacks"], arrays)
+        history = _history(facts["figures"], arrays["history"], counts.n_epochs)
+        n_given, n_forward = (checks.count(n, "draw_counts") for n in model["draw_counts"])
+        thorough = run["facts"]["thorough"]
+    given = identity_of(vae, rows, held_out, settings, thorough=thorough)
+    with _going_on_with(str(path)):
+        check_same(run, given)
+        _check_total(settings, counts)
+        matched = match_states(settings.listeners, states)
+    with explaining(path, "checkpoint"):
+        arenas = {name: network.from_arrays(_part(arrays, name)) for name in _ARENAS[:3]}
+        weights = arenas["weights"]
+        start = network.from_arrays(_part(arrays, "start") or _part(arrays, "weights"))
+        totals = engine.new_totals(vae.n_latent)
+        if arrays["totals"].shape != totals.shape or arrays["totals"].dtype != totals.dtype:
+            raise ValueError(f"totals must have shape {totals.shape}")
+        totals[:] = arrays["totals"]
+        values = {
+            "beta": checks.number(model["beta"], "beta"),
+            "reconstruction_weight": checks.number(
+                model["reconstruction_weight"], "reconstruction_weight"
+            ),
+            "learning_rate_factor": checks.number(
+                model["learning_rate_factor"], "learning_rate_factor"
+            ),
+            "seed": checks.seed(model["seed"]),
+            "updates": counts.updates,
+            "epochs": counts.epochs,
+            "draw_counts": (n_given, n_forward),
+            "history": history,
+        }
+    for callback, state in matched:
+        callback.load_state_dict(state)
+    network.overwrite(weights)
+    for name, value in values.items():
+        setattr(vae, name, value)
+    moments = arenas["moment1"], arenas["moment2"]
+    return Progress(given, counts, moments, start, totals, states)
+
+
+def from_last_fit(
+    vae: Trainable, rows: NDArray[Any], held_out: NDArray[Any] | None, settings: Settings
+) -> Progress:
+    """Go on where the model's last `fit` ended, whatever ended it but a divergence.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to go on with, or data, sizes or settings are others; nothing has
+        changed then.
+    """
+    progress = vae.progress
+    if progress is None or vae.history is None:
+        raise ValueError(
+            "resume=True goes on with the last fit of the same model, and there is none, or it "
+            "diverged; give the path of a checkpoint, or leave resume out"
+        )
+    counts, run = progress.counts, progress.identity.plain()
+    thorough = run["facts"]["thorough"]
+    given = identity_of(vae, rows, held_out, settings, thorough=thorough)
+    with _going_on_with("the last fit"):
+        # The object has its seed and weights of the loss, whatever set them meanwhile.
+        but_for = {"seed", "reconstruction_weight", *(["beta"] if settings.beta is None else [])}
+        check_same(run, given, but_for)
+        _check_total(settings, counts)
+        matched = match_states(settings.listeners, progress.states)
+    for callback, state in matched:
+        callback.load_state_dict(state)
+    last, left = progress.last, progress.left
+    if last is not None and left is not None and np.array_equal(vae.network.parameters, left):
+        vae.network.overwrite(last)
+    vae.updates, vae.epochs = counts.updates, counts.epochs
+    for figures in vae.history.values():
+        del figures[counts.n_epochs :]
+    progress.identity, progress.last, progress.left = given, None, None
+    return progress
+
+
+def _check_total(settings: Settings, counts: Counts) -> None:
+    """Raise a ValueError if `epochs`, the total of the run, is less than was begun."""
+    n_begun = counts.n_epochs + counts.has_begun
+    if settings.epochs < n_begun:
+        raise ValueError(
+            f"epochs is the total of a run that goes on, which has begun its epoch {n_begun}; got "
+            f"{settings.epochs}"
+        )
+
+
+def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackState]:
+    """The callbacks' states that a checkpoint holds."""
+    return [
+        (
+            entry["name"],
+            entry["state"] | {key: arrays[f"callbacks.{i}.{key}"] for key in entry["arrays"]},
+        )
+        for i, entry in enumerate(saved)
+    ]
+
+
+def _history(names: list[str], figures: NDArray[Any], n_epochs: int) -> History:
+    """The history that a checkpoint holds."""
+    if figures.dtype != np.float64 or figures.shape != (len(names), n_epochs if names else 0):
+        raise ValueError(f"history must hold {n_epochs} epochs of {len(names)} figures")
+    history = History()
+    for epoch in figures.T.tolist():
+        history.append(dict(zip(names, epoch, strict=True)))
+    return history
+
+
+def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin with `name` and a dot, by what follows."""
+    start = f"{name}."
+    return {key[len(start) :]: array for key, array in arrays.items() if key.startswith(start)}
+
+
+@contextmanager
+def _going_on_with(what: str) -> Iterator[None]:
+    """Make a ValueError say what cannot be gone on with."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"cannot go on with {what}: {error}") from error
