@@ -492,8 +492,9 @@ class VAE(Seeded, Value):
         A callback sees the model itself, between two runs of updates. It may read it in every way,
         copy, pickle and save it, train another model, set `stop_training`, raise, and set weights,
         biases, `learning_rate_factor`, `beta`, `reconstruction_weight`, `seed`, `updates` and
-        `card`: the next update goes by them. A schedule is asked for its rates before each run of updates. `fit` and `load` on
-        the model that is being trained are RuntimeErrors, and its parts cannot be replaced.
+        `card`: the next update goes by them. A schedule is asked for its values before each run of
+        updates. `fit` and `load` on the model that is being trained are RuntimeErrors, and its
+        parts cannot be replaced.
 
         Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
         `sample`, `feedforward`, `gradients`, `save`): each call sees the weights as they are
