@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fastvae.files import checkpoints
+from fastvae.files.writing import clear_left
 from fastvae.training.cadence import Cadence
 from fastvae.training.progress import Progress
 from fastvae.training.resuming import Snapshot, new_room, snapshot
@@ -37,6 +38,8 @@ class Keeper:
     def __init__(self, path: Path, when: Cadence, vae: Trainable, progress: Progress) -> None:
         self._path, self._when, self._vae, self._progress = path, when, vae, progress
         self._run = progress.identity.plain()
+        clear_left(path)
+        clear_left(checkpoints.previous_of(path))
         self._room = new_room(vae.network)
         self._thread = ThreadPoolExecutor(1, "fastvae-checkpoint")
         self._writing: Future[None] | None = None
