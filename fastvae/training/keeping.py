@@ -64,17 +64,24 @@ class Keeper:
         if is_due or (late and (self._writing is None or self._writing.done())):
             self._write()
 
-    def finish(self, *, raising: bool) -> None:
+    def finish(self, *, diverged: bool = False, raising: bool = True) -> None:
         """Write the last checkpoint, unless the present state is on the disk already.
+
+        Parameters
+        ----------
+        diverged : bool
+            The present state is not to be written.
+        raising : bool
+            Whether a failure is an error, or a warning as before.
 
         Raises
         ------
         OSError
-            If it cannot be written and `raising`; else that is a warning.
+            If it cannot be written.
         """
         try:
             self._settle()
-            if self._kept != self._state():
+            if not diverged and self._kept != self._state():
                 self._write()
                 self._settle(raising=raising)
         finally:
