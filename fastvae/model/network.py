@@ -309,20 +309,29 @@ class Network(Value):
     ) -> None:
         """Run steps of training on a pass over order (int64 rows of X), see `engine.Training`.
 
-        The run ends after a step that makes the loss infinite or NaN.
+        The run ends after a step that makes the loss infinite or NaN. A step of many rows is done
+        in pieces: an exception between them, as by Ctrl-C, leaves all as it was before the step.
         """
         _check_columns(X, self.n_features)
         if self._training is None or self._training.n_rows != run.batch_size:
             self._training = self._new_workspace(run.batch_size)
-        if run.clip_norm > 0.0 and self._gradient is None:
+        work = self._training
+        *pieces, last = work.pieces(run, _flop_per_piece())
+        if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
-        work = self._training
+        arenas = self.parameters, *moments, gradient
         work.take(X, skip_zeros=skip_zeros)
         work.set(draws_noise=True, seed=seed)
         try:
-            with self.gate.writing:
-                work.train((self.parameters, *moments, gradient), order, run)
+            for step in map(run.step, range(run.n_steps)) if pieces else [run]:
+                with self.gate.reading:
+                    for piece in pieces:
+                        work.train(arenas, order, step, piece)
+                with self.gate.writing:
+                    work.train(arenas, order, step, last)
+                if not np.isfinite(engine.read_totals(run.totals).loss):
+                    break
         finally:
             work.release()
 
@@ -350,12 +359,16 @@ class Network(Value):
             beta=beta,
         )
         with self.gate.reading:
-            work.train((self.parameters, *[gradient] * 3), np.arange(n), run)
+            for piece in work.pieces(run, _flop_per_piece()):
+                work.train((self.parameters, *[gradient] * 3), np.arange(n), run, piece)
         totals = engine.read_totals(run.totals)
         return totals.loss / n, totals.reconstruction / n, totals.kl / n, gradient
 
     def steps_per_call(self, batch_size: int) -> int:
-        """Return a number of steps that keeps one call well under a second."""
+        """Return a number of steps, at least 1, that takes well under a second.
+
+        One step may take longer; it is then done in pieces, see `train`.
+        """
         # Products, and the update's memory traffic.
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
@@ -367,6 +380,11 @@ class Network(Value):
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
         return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+
+
+def _flop_per_piece() -> float:
+    """What one call does of a long step; more threads do more in the same time."""
+    return _FLOP_PER_CALL * max(1.0, kernels.get_num_threads() / 2)
 
 
 def _check_columns(data: np.ndarray, n_columns: int) -> None:

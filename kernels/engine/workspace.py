@@ -1,6 +1,6 @@
 """Workspace: the matrices that passes over a batch write to, allocated once per batch size."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
 from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
 from .passes import Passes
+from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
 from .regions import task_address
 from .steps import member_address, run_program
@@ -25,7 +26,7 @@ def new_step(dtype: np.dtype) -> np.ndarray:
     """Return a record of one step of one batch, for arenas of this dtype, that updates nothing."""
     steps = np.zeros(1, STEP)
     steps["task_address"], steps["yield_address"] = task_address(dtype), yield_address()
-    steps["n_members"], steps["n_steps"] = get_num_threads(), 1
+    steps["n_members"], steps["n_steps"], steps["n_parts"] = get_num_threads(), 1, 1
     steps["rule"]["optimizer"] = NO_UPDATE
     return steps
 
@@ -73,6 +74,14 @@ class Training:
     beta: float = 1.0
     clip_norm: float = 0.0
     weights_finite: bool = False
+
+    def step(self, number: int) -> "Training":
+        """Return one step of the run, counted from 0, as a run of its own."""
+        return replace(
+            self, first_step=self.first_step + number, n_steps=1,
+            schedule=self.schedule[number : number + 1],
+            updates_before=self.updates_before + number,
+        )  # fmt: skip
 
 
 class Workspace:
@@ -134,21 +143,30 @@ class Workspace:
         )
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
-    def train(self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training) -> None:
-        """Run steps of training; `arenas` are parameters, two moments and the gradient."""
-        program = self.passes.training
+    def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
+        """Return the pieces of each step of a run: one if it is short (see `divide`)."""
+        passes = self.passes
         if run.optimizer == NO_UPDATE:
-            program = self.passes.gradient
-        elif run.clip_norm > 0.0:
-            program = self.passes.clipped_training
+            return divide(passes.gradient, run.batch_size, flop_per_call)
+        if run.clip_norm > 0.0:
+            return divide(passes.clipped_training, run.batch_size, flop_per_call)
+        pieces = divide(passes.stored_training, run.batch_size, flop_per_call)
+        return pieces if len(pieces) > 1 else [Piece(passes.training)]
+
+    def train(
+        self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training, piece: Piece
+    ) -> None:
+        """Run a piece of training; `arenas` are parameters, two moments and the gradient."""
+        draws = run.draws if piece.is_last else run.draws.copy()
         self.set(
+            part=piece.part, n_parts=piece.n_parts,
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
             beta=run.beta, clip_norm=run.clip_norm, weights_finite=run.weights_finite,
             stream=STREAM_NOISE, element=0,
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)
-        self._run(program, arenas, self.matrices, order, run.totals, run.schedule, run.draws)
+        self._run(piece.program, arenas, self.matrices, order, run.totals, run.schedule, draws)
 
     def _run(
         self, program: np.ndarray, arenas: tuple[np.ndarray, ...], out: np.ndarray,
