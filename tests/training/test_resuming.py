@@ -208,6 +208,30 @@ def test_callbacks_go_on_with_what_they_knew(tmp_path: Path, n: int) -> None:
             np.testing.assert_array_equal(meddler.kept, whole.kept)
 
 
+class Draws(callbacks.Callback):
+    """Draws from the model's own streams, and keeps the sum."""
+
+    total = 0.0
+
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None:
+        self.total += float(vae.sample(2).sum()) + float(vae.feedforward(ROWS[:3]).sum())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"total": self.total}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.total = state["total"]
+
+
+def test_draws_of_the_model_go_on(tmp_path: Path) -> None:
+    whole, resumed, path = Draws(), Draws(), tmp_path / "run.ckpt"
+    expected = fit(new_vae(), callbacks=[whole])
+    interrupt(new_vae(), "batch", 6, callbacks=[Draws()], checkpoint=path)
+    vae = fit(new_vae(), callbacks=[resumed], resume=path)
+    assert_same_run(vae, expected)
+    assert (resumed.total, vae.draw_counts) == (whole.total, (3, 3))
+
+
 def test_a_callback_with_a_state_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
     fit(new_vae(), epochs=1, callbacks=[Meddler()], checkpoint=path)
