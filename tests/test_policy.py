@@ -42,7 +42,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "checks": (),
     "data": ("kernels", "checks"),
     "files": ("kernels", "checks"),
-    "training": ("kernels", "checks", "data"),
+    "training": ("kernels", "checks", "data", "files"),
     "model": ("kernels", "checks", "data", "files", "training"),
     "plots": (
         "kernels",
@@ -52,6 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:callbacks",
         "training:evaluation",
         "training:history",
+        "training:patience",
         "model:vae",
     ),
     "commands": ("",),
