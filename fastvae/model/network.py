@@ -25,6 +25,7 @@ _FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
 _KEPT_WORKSPACES = 4
+_KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
 
 
@@ -69,7 +70,8 @@ class Network(Value):
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         self._training: engine.Workspace | None = None
-        self._spare: deque[engine.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
+        # For passes over rows: the first without room for lists, the second with it.
+        self._spare = [deque[engine.Workspace](maxlen=_KEPT_WORKSPACES) for _ in range(2)]
         self._gradient: np.ndarray | None = None
         number = self.dtype.type
         self._log_var_bounds = number(kernels.LOG_VAR_MIN), number(kernels.LOG_VAR_MAX)
@@ -259,18 +261,21 @@ class Network(Value):
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
-            work = self._spare.pop()
+            work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self._new_workspace(_CHUNK_ROWS)
-        work.take(data, skip_zeros=skip_zeros)
+            work = self._new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+        work.take(data)
         return work
 
     def _give_back(self, work: engine.Workspace) -> None:
         work.release()
-        self._spare.append(work)
+        self._spare[work.skip_zeros].append(work)
 
-    def _new_workspace(self, n_rows: int) -> engine.Workspace:
-        return engine.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
+    def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+        return engine.Workspace(
+            self.table, self.n_encoder, self.likelihood, n_rows, self.dtype,
+            training=training, skip_zeros=skip_zeros,
+        )  # fmt: skip
 
     def _pass(
         self, name: str, data: np.ndarray, n_inputs: int, n_columns: int, skip_zeros: bool
@@ -313,15 +318,16 @@ class Network(Value):
         in pieces: an exception between them, as by Ctrl-C, leaves all as it was before the step.
         """
         _check_columns(X, self.n_features)
-        if self._training is None or self._training.n_rows != run.batch_size:
-            self._training = self._new_workspace(run.batch_size)
-        work = self._training
+        # Skipping zeros would hide an infinite weight behind a zero pixel.
+        if skip_zeros and not run.weights_finite:
+            skip_zeros = bool(np.isfinite(self.parameters).all())
+        work = self._training_workspace(run.batch_size, skip_zeros)
         *pieces, last = work.pieces(run, _flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
         arenas = self.parameters, *moments, gradient
-        work.take(X, skip_zeros=skip_zeros)
+        work.take(X)
         work.set(draws_noise=True, seed=seed)
         try:
             for step in map(run.step, range(run.n_steps)) if pieces else [run]:
@@ -334,6 +340,21 @@ class Network(Value):
                     break
         finally:
             work.release()
+
+    def _training_workspace(self, n_rows: int, skip_zeros: bool) -> engine.Workspace:
+        """The workspace of the last training, if it is of this kind, or a new one."""
+        if self._training is not None and (
+            self._training.n_rows != n_rows or self._training.skip_zeros != skip_zeros
+        ):
+            self._training = None  # its memory is free before more is taken
+        if self._training is None:
+            self._training = self._new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+        return self._training
+
+    def release_training(self) -> None:
+        """Let go of what training works in, where it is large; for the end of a training."""
+        if self._training is not None and self._training.nbytes > _KEPT_BYTES:
+            self._training = self._gradient = None
 
     def gradients(
         self, X: np.ndarray, noise: np.ndarray, reconstruction_weight: float, beta: float
@@ -348,7 +369,7 @@ class Network(Value):
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self._new_workspace(n)
+        work = self._new_workspace(n, training=True, skip_zeros=False)
         work.take(X)
         work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()

@@ -85,17 +85,24 @@ class Training:
 
 
 class Workspace:
-    """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time."""
+    """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time.
+
+    It has room for gradients with `training` only, and for lists with `skip_zeros` only: then the
+    zeros of its data are left out.
+    """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype
-    ) -> None:
-        self.n_rows = n_rows
-        self.places, size = workspace_places(table, n_encoder, n_rows, max_threads(), dtype)
+        self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype,
+        *, training: bool, skip_zeros: bool,
+    ) -> None:  # fmt: skip
+        self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
+        self.places, size = workspace_places(
+            table, n_encoder, n_rows, max_threads(), dtype, training=training, skip_zeros=skip_zeros
+        )
         self.matrices = aligned_zeros(size, dtype)
         by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
-        self.by_row = np.zeros(by_row, np.int32)
-        self.by_column = np.zeros(by_column, np.int32)
+        self.by_row = np.zeros(by_row * skip_zeros, np.int32)
+        self.by_column = np.zeros(by_column * (training and skip_zeros), np.int32)
         self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
         self.passes = Passes(table, n_encoder, self.places, dtype)
         self.steps = new_step(dtype)
@@ -111,6 +118,11 @@ class Workspace:
         self._draws = np.zeros(1, np.int64)
         self._data: np.ndarray | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrices and lists."""
+        return self.matrices.nbytes + self.by_row.nbytes + self.by_column.nbytes
+
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
         offset, stride = self.places[place].item()
@@ -122,10 +134,10 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(self, data: np.ndarray, *, skip_zeros: bool = False) -> None:
+    def take(self, data: np.ndarray) -> None:
         """Set the data that rows are gathered from, kept until `release`."""
         self._source[0] = array_source(data)
-        self._views["skip_zeros"][0] = skip_zeros
+        self._views["skip_zeros"][0] = self.skip_zeros
         self._data = data
 
     def release(self) -> None:
@@ -156,13 +168,18 @@ class Workspace:
     def train(
         self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training, piece: Piece
     ) -> None:
-        """Run a piece of training; `arenas` are parameters, two moments and the gradient."""
+        """Run a piece of training; `arenas` are parameters, two moments and the gradient.
+
+        Weights must be finite where zeros are skipped: there is no room to do without.
+        """
+        if not self.training:
+            raise RuntimeError("this workspace has no room for gradients")
         draws = run.draws if piece.is_last else run.draws.copy()
         self.set(
             part=piece.part, n_parts=piece.n_parts,
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
-            beta=run.beta, clip_norm=run.clip_norm, weights_finite=run.weights_finite,
+            beta=run.beta, clip_norm=run.clip_norm, weights_finite=True,
             stream=STREAM_NOISE, element=0,
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)

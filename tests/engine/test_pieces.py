@@ -118,7 +118,9 @@ def test_a_long_run_ends_after_a_step_that_is_not_finite(monkeypatch):
 @pytest.mark.parametrize(("flop", "apart"), [(5e5, True), (2e7, False)])
 def test_pieces_are_regions_in_their_order_or_parts_of_one(flop, apart):
     """The rest of the program from TOTALS on is the last."""
-    program = build(SIZES)._new_workspace(64).passes.clipped_training
+    program = (
+        build(SIZES)._new_workspace(64, training=True, skip_zeros=False).passes.clipped_training
+    )
     end = program["kind"].tolist().index(TOTALS)
     *pieces, last = divide(program, 64, flop)
     assert last.is_last
@@ -133,7 +135,7 @@ def test_pieces_are_regions_in_their_order_or_parts_of_one(flop, apart):
 
 
 def test_a_short_step_is_one_piece():
-    program = build(SIZES)._new_workspace(64).passes.training
+    program = build(SIZES)._new_workspace(64, training=True, skip_zeros=False).passes.training
     (piece,) = divide(program, 64, 1e99)
     assert piece == Piece(program, 0, 1, True)
 

@@ -100,7 +100,9 @@ def train(monkeypatch, n_members, run_members=None):
         changed.setattr(steps, "run_steps", run_steps)
         changed.setattr(workspace, "get_num_threads", lambda: n_members)
         changed.setattr(workspace, "max_threads", lambda: n_members)
-        work = workspace.Workspace(table, 1, "bernoulli", batch, np.dtype(np.float32))
+        work = workspace.Workspace(
+            table, 1, "bernoulli", batch, np.dtype(np.float32), training=True, skip_zeros=False
+        )
         work.take(rows)
         work.set(draws_noise=True)
         (piece,) = work.pieces(run, np.inf)
