@@ -238,7 +238,7 @@ class _Run:
         elif self.vae.progress is not None and not _all_finite(self.network.parameters):
             self._go_back()
         if self.keeper is not None:
-            self.keeper.finish(diverged=self.vae.progress is None, raising=kind is None)
+            self.keeper.finish(diverged=self.vae.progress is None)
 
     def note_changes(self) -> None:
         """After a normal end, see whether callbacks have left the model with other weights."""
