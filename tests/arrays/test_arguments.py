@@ -103,7 +103,8 @@ def test_arrays_that_a_kernel_cannot_handle_are_refused(name: str) -> None:
 
 @each_kernel
 def test_float_dtypes_do_not_mix(name: str) -> None:
-    if name in ("gather", "uniform", "normal", "normal_from"):  # rows are converted; the others have one array
+    # Rows are converted; the others have one array.
+    if name in ("gather", "uniform", "normal", "normal_from"):
         return
     for dtype, other in ((np.float32, np.float64), (np.float64, np.float32)):
         values = arguments(name, dtype)
