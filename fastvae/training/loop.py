@@ -269,6 +269,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
         with ExitStack() as ending:
+            ending.callback(run.network.release_training)
             ending.callback(run.note_changes)
             for listener in reversed(settings.listeners):
                 ending.callback(listener.on_train_end, vae, vae.history)
