@@ -11,13 +11,16 @@ from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
-from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
+from .layout import ACTIVE, aligned_zeros, list_sizes, n_partial_sums, workspace_places
 from .passes import Passes
 from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
 from .regions import task_address
 from .steps import member_address, run_program
 
+_TOUCHED = 2**24
+"""Elements that are touched at once."""
+_PAGE = 4096
 _NOTHING = np.zeros(0)
 _NO_SCHEDULE = new_schedule(0, 0.0)
 
@@ -84,6 +87,16 @@ class Training:
         )  # fmt: skip
 
 
+def _touch(values: np.ndarray) -> None:
+    """Make the system give an array its memory, in calls that Ctrl-C need not wait long for.
+
+    Layers write some columns of all rows at once: the first such call would take all the memory of
+    a matrix, up to 3 s for a GB.
+    """
+    for first in range(0, values.size, _TOUCHED):
+        values[first : first + _TOUCHED : _PAGE // values.itemsize] = 0.0
+
+
 class Workspace:
     """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time.
 
@@ -100,6 +113,8 @@ class Workspace:
             table, n_encoder, n_rows, max_threads(), dtype, training=training, skip_zeros=skip_zeros
         )
         self.matrices = aligned_zeros(size, dtype)
+        if training:
+            _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
         by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
         self.by_row = np.zeros(by_row * skip_zeros, np.int32)
         self.by_column = np.zeros(by_column * (training and skip_zeros), np.int32)
