@@ -200,7 +200,8 @@ def workspace_places(
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
 
     What is not needed has no room: the last layer's outputs never do, as they are used up where
-    they arise or go to the caller's array.
+    they arise or go to the caller's array. Values listed by row have been used when the same are
+    listed by column: both have one room.
 
     Parameters
     ----------
@@ -240,10 +241,14 @@ def workspace_places(
         strides[PACKED], sizes[PACKED] = packed_size(n_rows, widest, itemsize)
     if training and skip_zeros:
         strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
-        sizes[COLUMN_VALUES] = strides[COLUMN_VALUES] * n_inputs
-    return place_matrices(strides, sizes, itemsize)
+        sizes[ROW_VALUES] = max(sizes[ROW_VALUES], strides[COLUMN_VALUES] * n_inputs)
+    places, size = place_matrices(strides, sizes, itemsize)
+    places["offset"][COLUMN_VALUES] = places["offset"][ROW_VALUES]
+    return places, size
 
 
-def list_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
-    """Return the int32 entries of a list of columns for each row, and of rows for each column."""
-    return n_rows * list_size(n_features), n_features * list_size(n_rows)
+def n_listed(n_features: int, n_rows: int, *, training: bool) -> int:
+    """Return the int32 entries of a list of columns for each row or, in training and in the same
+    room, of rows for each column."""
+    by_row, by_column = n_rows * list_size(n_features), n_features * list_size(n_rows)
+    return max(by_row, by_column) if training else by_row

@@ -11,7 +11,7 @@ from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
-from .layout import ACTIVE, aligned_zeros, list_sizes, n_partial_sums, workspace_places
+from .layout import ACTIVE, aligned_zeros, n_listed, n_partial_sums, workspace_places
 from .passes import Passes
 from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
@@ -115,9 +115,8 @@ class Workspace:
         self.matrices = aligned_zeros(size, dtype)
         if training:
             _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
-        by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
-        self.by_row = np.zeros(by_row * skip_zeros, np.int32)
-        self.by_column = np.zeros(by_column * (training and skip_zeros), np.int32)
+        n_lists = n_listed(int(table["n_in"][0]), n_rows, training=training)
+        self.lists = np.zeros(n_lists * skip_zeros, np.int32)
         self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
         self.passes = Passes(table, n_encoder, self.places, dtype)
         self.steps = new_step(dtype)
@@ -136,7 +135,7 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes of the matrices and lists."""
-        return self.matrices.nbytes + self.by_row.nbytes + self.by_column.nbytes
+        return self.matrices.nbytes + self.lists.nbytes
 
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
@@ -209,8 +208,8 @@ class Workspace:
         self._views["n_members"][0] = get_num_threads()
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
-            parameters, moment1, moment2, gradient, self.matrices, out, self.by_row,
-            self.by_column, self.reconstruction, self.kl, self._partial, totals, schedule, draws,
-            order, self._source,
+            parameters, moment1, moment2, gradient, self.matrices, out, self.lists, self.lists,
+            self.reconstruction, self.kl, self._partial, totals, schedule, draws, order,
+            self._source,
         )  # fmt: skip
         run_program(self._address, program, self.steps, memory)

@@ -8,7 +8,7 @@ from network_checks import SIZES, build, sparse_rows, train
 
 from fastvae import VAE
 from fastvae.kernels.engine import layout, workspace
-from fastvae.kernels.engine.layout import list_sizes
+from fastvae.kernels.engine.layout import n_listed
 from fastvae.kernels.engine.pieces import Piece
 from fastvae.kernels.machine.isa import CACHE_LINE
 from fastvae.model import network as networks
@@ -24,8 +24,8 @@ GRADIENTS = [H, Z, 2 * Z, H]
 """Columns of what is derived by: hidden layer, latent, head, hidden layer."""
 DENSE = [*PASSES, *GRADIENTS, I]
 """The last is the widest of the inputs, packed."""
-SPARSE = [*PASSES, *PASSES_LISTS, *GRADIENTS, H, I, I]
-"""The data is not packed; of each column what is not zero, and where that is."""
+SPARSE = [*PASSES, *PASSES_LISTS, *GRADIENTS, H]
+"""The data is not packed. Lists of rows and those of columns take turns in one room."""
 ROOM = 1.08
 """Rows are padded to an odd number of cache lines; threads have a panel each."""
 
@@ -69,7 +69,7 @@ def test_nothing_is_written_past_the_end_of_a_matrix_or_list(skip_zeros, sizes, 
 
     monkeypatch.setattr(layout, "place_matrices", place_apart)
     monkeypatch.setattr(
-        workspace, "list_sizes", lambda *sizes: [size + FENCE for size in list_sizes(*sizes)]
+        workspace, "n_listed", lambda *sizes, **kind: n_listed(*sizes, **kind) + FENCE
     )
     network = build(sizes, dtype)
     rows = sparse_rows(300, sizes[0]) if skip_zeros else np.ones((300, sizes[0]), np.uint8)
@@ -80,9 +80,8 @@ def test_nothing_is_written_past_the_end_of_a_matrix_or_list(skip_zeros, sizes, 
     for work, matrix_ends in zip((network._training, passes), ends, strict=True):
         assert work.matrices.any()
         assert all(is_untouched(work.matrices, end) for end in matrix_ends)
-        for listed in (work.by_row, work.by_column):
-            assert is_untouched(listed, listed.size - FENCE)
-            assert listed.any() or len(listed) <= FENCE
+        assert is_untouched(work.lists, work.lists.size - FENCE)
+        assert work.lists.any() or len(work.lists) <= FENCE
 
 
 def test_a_workspace_of_passes_cannot_train():
