@@ -1,5 +1,13 @@
-"""Learning-rate schedules; they live in `fastvae.training.schedules`."""
+"""Schedules of the learning rate and of beta; they live in `fastvae.training.schedules`."""
 
-from fastvae.training.schedules import Constant, Cosine, Schedule, Step, Warmup
+from fastvae.training.schedules import (
+    Constant,
+    Cosine,
+    Cyclical,
+    LinearWarmup,
+    Schedule,
+    Step,
+    Warmup,
+)
 
-__all__ = ["Constant", "Cosine", "Schedule", "Step", "Warmup"]
+__all__ = ["Constant", "Cosine", "Cyclical", "LinearWarmup", "Schedule", "Step", "Warmup"]

@@ -109,28 +109,45 @@ class PrintEpochs(Callback):
 
 
 class ProgressBar(PrintEpochs):
-    """A live bar for the running epoch above which the epochs' lines stay."""
+    """A live bar for the rows of the whole run, above which the epochs' lines stay.
+
+    A resumed run starts where it is, and the time left is reckoned from what is done since then.
+    """
 
     bar: Any = None
+    n_rows = 0
+    _is_in_sight = False
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
-        """Open the bar."""
+        """Open the bar, at the end of the last finished epoch."""
         from tqdm import tqdm
 
         super().on_train_begin(vae, n_epochs, n_rows)
-        self.bar = tqdm(total=n_rows, unit=" samples", unit_scale=True, leave=False)
+        self.n_rows, self._is_in_sight = n_rows, False
+        self.bar = tqdm(
+            total=n_epochs * n_rows,
+            initial=n_rows * (vae.history.n_epochs if vae.history is not None else 0),
+            unit=" samples",
+            unit_scale=True,
+            leave=False,
+            dynamic_ncols=True,
+            smoothing=0,  # the mean speed: between epochs there are validation and callbacks
+        )
+
+    def on_epoch_begin(self, vae: Any, epoch: int) -> None:
+        """Note that the epoch's rows are all done in sight of the bar."""
+        self._is_in_sight = True
 
     def on_batch(self, vae: Any, epoch: int, n_done: int) -> None:
         """Move the bar."""
-        if self.bar is not None:
-            self.bar.set_description(f"epoch {epoch}/{self.n_epochs}", refresh=False)
-            self.bar.update(n_done - self.bar.n)
-
-    def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
-        """Print the epoch's line and start the bar anew."""
-        super().on_epoch_end(vae, epoch, figures)
-        if self.bar is not None:
-            self.bar.reset()
+        if self.bar is None:
+            return
+        self.bar.set_description(f"epoch {epoch}/{self.n_epochs}", refresh=False)
+        position = (epoch - 1) * self.n_rows + n_done
+        if not self._is_in_sight:  # resumed within an epoch: its first rows took no time
+            self.bar.initial = self.bar.n = position
+            self._is_in_sight = True
+        self.bar.update(position - self.bar.n)
 
     def on_train_end(self, vae: Any, history: History) -> None:
         """Take the bar away."""
@@ -146,16 +163,18 @@ class ProgressBar(PrintEpochs):
 
 
 def epoch_line(epoch: int, n_epochs: int, n_latent: int, figures: Figures) -> str:
-    """The line that reports one epoch, losses in nats per sample."""
-    line = (
-        f"epoch {epoch:>{len(str(n_epochs))}}/{n_epochs}  ELBO {figures['elbo']:.2f}  "
-        f"reconstruction {figures['reconstruction']:.2f}  KL {figures['kl']:.2f}  "
-        f"active units {figures['active_units']:.0f}/{n_latent}  "
-        f"{figures['samples_per_second']:,.0f} samples/s"
+    """The line that reports one epoch, losses in nats per sample, in at most 80 characters.
+
+    The reconstruction is in the ELBO and the KL; the history has it, and the rest, by name.
+    """
+    validation = f"  val {figures['val_elbo']:.2f}" if "val_elbo" in figures else ""
+    seconds = figures["seconds"]
+    decimals = (seconds < 10) + (seconds < 100)
+    return (
+        f"epoch {epoch:>{len(str(n_epochs))}}/{n_epochs}  ELBO {figures['elbo']:.2f}{validation}  "
+        f"KL {figures['kl']:.2f}  active {figures['active_units']:.0f}/{n_latent}  "
+        f"{seconds:.{decimals}f} s"
     )
-    if "val_elbo" in figures:
-        line += f"  validation ELBO {figures['val_elbo']:.2f}"
-    return line
 
 
 def resolve(callbacks: object, verbose: bool) -> list[Callback]:

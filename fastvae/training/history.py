@@ -1,39 +1,91 @@
-"""The history that `VAE.fit` returns."""
+"""The history that `VAE.fit` returns, and its table."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from fastvae.checks import public
 
 Figures = Mapping[str, float]
 """What one epoch gave, by the keys of the history."""
 
+# The columns of the printed table, of what is there: side by side they fit into 80 characters.
+# The loss is in the ELBO and its parts, the speed in the seconds.
+_SHOWN = ("elbo", "reconstruction", "kl", "active_units", "val_elbo", "seconds")
+_MOST_ROWS = 20
+_WIDTH = 80
+
 
 @public
-class History(Mapping[str, list[float]]):
-    """What `fit` measured: a mapping of lists with one entry per finished epoch.
+class History(dict[str, list[float]]):
+    """What `fit` measured: a dict of lists with one entry per finished epoch.
 
     The keys are `loss, elbo, reconstruction, kl` (nats per sample, from the epoch's own passes
     while the weights changed), `active_units`, `seconds` (the epoch without validation),
     `samples_per_second` and, with validation rows, `val_loss, val_elbo, val_reconstruction,
     val_kl` (after the epoch).
+
+    It prints as a table. `pandas.DataFrame(history)` has a column for each key, and
+    `json.dumps(history)` works.
     """
 
-    def __init__(self) -> None:
-        self._figures: dict[str, list[float]] = {}
+    @property
+    def n_epochs(self) -> int:
+        """Number of finished epochs."""
+        return min(map(len, self.values()), default=0)
 
     def append(self, figures: Figures) -> None:
         """Add the figures of one epoch."""
         for name, value in figures.items():
-            self._figures.setdefault(name, []).append(value)
+            self.setdefault(name, []).append(value)
 
-    def __getitem__(self, name: str) -> list[float]:
-        return self._figures[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._figures)
-
-    def __len__(self) -> int:
-        return len(self._figures)
+    def records(self) -> list[dict[str, Any]]:
+        """A dict for each epoch: its number under `epoch`, counted from 1, and its figures."""
+        rows = zip(*self.values(), strict=False)
+        return [
+            {"epoch": epoch} | dict(zip(self, row, strict=True))
+            for epoch, row in enumerate(rows, start=1)
+        ]
 
     def __repr__(self) -> str:
-        return f"History({self._figures!r})"
+        n_epochs = self.n_epochs
+        if n_epochs == 0:
+            return "History of no finished epoch"
+        shown = [name for name in _SHOWN if name in self] or list(self)
+        kept = list(range(n_epochs))
+        if n_epochs > _MOST_ROWS:
+            kept[_MOST_ROWS // 2 : -_MOST_ROWS // 2] = []
+        columns = [_column("epoch", [str(i + 1) for i in kept])]
+        columns += [_column(name, _texts([self[name][i] for i in kept])) for name in shown]
+        lines = ["  ".join(cells) for cells in zip(*columns, strict=True)]
+        if n_epochs > _MOST_ROWS:
+            lines.insert(1 + _MOST_ROWS // 2, "...".rjust(len(columns[0][0])))
+        left_out = [name for name in self if name not in shown]
+        if left_out:
+            lines += _wrapped(["not shown:", *left_out])
+        return "\n".join(lines)
+
+    __str__ = __repr__
+
+
+def _column(name: str, texts: list[str]) -> list[str]:
+    """The name and the texts below it, aligned on the right."""
+    width = max(map(len, (name, *texts)))
+    return [text.rjust(width) for text in (name, *texts)]
+
+
+def _texts(values: list[float]) -> list[str]:
+    """Values with two decimals, those that are all below 1 with four, whole numbers with none."""
+    if all(float(value).is_integer() for value in values):
+        return [f"{value:.0f}" for value in values]
+    decimals = 2 if max(map(abs, values)) >= 1 else 4
+    return [f"{value:.{decimals}f}" for value in values]
+
+
+def _wrapped(words: list[str]) -> list[str]:
+    """The words in lines that are not too long."""
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + 1 + len(word) > _WIDTH:
+            lines.append(" " * len(words[0]))
+        lines[-1] += f" {word}"
+    return lines

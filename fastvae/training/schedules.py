@@ -1,13 +1,14 @@
-"""Learning-rate schedules: functions of (step, total) that `VAE.fit` evaluates for each update.
+"""Schedules of the learning rate and of beta: functions of (step, total).
 
-`step` counts the updates of this fit from 0, `total` is how many it will make, so that a
-schedule holds no number of epochs and stretches to whatever length is trained. Any function of
-those two integers is a schedule too.
+`VAE.fit` evaluates them for each update: `step` counts the updates of the run from 0, `total` is
+how many it will make, so that a schedule holds no number of epochs and stretches to whatever length
+is trained. Any function of those two integers is a schedule too. `LinearWarmup` and `Cyclical` are
+meant for beta, the weight of the KL divergence; each schedule can be used for both.
 """
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def step_at(fraction: float, total: int) -> int:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate for every update."""
+    """The same value for every update."""
 
     rate: float
 
@@ -35,7 +36,7 @@ class Constant:
         checks.number(self.rate, "rate")
 
     def __call__(self, step: int, total: int) -> float:
-        """The learning rate of update `step` of `total`."""
+        """The value at update `step` of `total`."""
         return self.rate
 
 
@@ -46,9 +47,9 @@ class Step:
     Parameters
     ----------
     start : float
-        The first rate.
+        The first value.
     factor : float
-        What the rate is multiplied by.
+        What it is multiplied by.
     milestones : tuple of float
         Fractions of the run in (0, 1); each stands for the nearest step after the first.
     """
@@ -66,7 +67,7 @@ class Step:
             checks.number(milestone, "milestones", below=1.0, positive=True)
 
     def __call__(self, step: int, total: int) -> float:
-        """The learning rate of update `step` of `total`."""
+        """The value at update `step` of `total`."""
         passed = sum(step >= step_at(milestone, total) for milestone in self.milestones)
         return float(self.start * self.factor**passed)
 
@@ -89,7 +90,7 @@ class Cosine:
         checks.number(self.end, "end")
 
     def __call__(self, step: int, total: int) -> float:
-        """The learning rate of update `step` of `total`."""
+        """The value at update `step` of `total`."""
         progress = step / max(total - 1, 1)
         return self.end + (self.start - self.end) * (1 + math.cos(math.pi * progress)) / 2
 
@@ -101,9 +102,9 @@ class Warmup:
     Parameters
     ----------
     schedule : callable or float
-        A schedule, or a constant rate.
+        A schedule, or a constant.
     steps : int
-        How many updates the rise takes: update i has (i + 1) / steps of the first rate.
+        How many updates the rise takes: update i has (i + 1) / steps of the first value.
     """
 
     schedule: Schedule | float
@@ -111,10 +112,10 @@ class Warmup:
 
     def __post_init__(self) -> None:
         checks.integer(self.steps, "steps")
-        resolve(self.schedule)
+        resolve(self.schedule, "schedule")
 
     def __call__(self, step: int, total: int) -> float:
-        """The learning rate of update `step` of `total`."""
+        """The value at update `step` of `total`."""
         rest = max(total - self.steps, 1)
         schedule = resolve(self.schedule)
         if step < self.steps:
@@ -122,36 +123,120 @@ class Warmup:
         return schedule(step - self.steps, rest)
 
 
-def resolve(learning_rate: Schedule | float) -> Schedule:
-    """Return the schedule that `learning_rate` is or, for a number, the constant one.
+@dataclass(frozen=True)
+class LinearWarmup:
+    """A line from `start` at the first update to `end` at update `steps`; `end` from then on.
+
+    Parameters
+    ----------
+    end : float
+        The last value.
+    steps : int
+        How many updates the way takes; given by name.
+    start : float
+        The first value; given by name.
+
+    References
+    ----------
+    Bowman et al. (2016), "Generating Sentences from a Continuous Space", section 3.1, with a line
+    in place of the sigmoid.
+    """
+
+    end: float = 1.0
+    steps: int = field(kw_only=True)
+    start: float = field(default=0.0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        checks.number(self.end, "end")
+        checks.integer(self.steps, "steps")
+        checks.number(self.start, "start")
+
+    def __call__(self, step: int, total: int) -> float:
+        """The value at update `step` of `total`."""
+        return _on_the_way(self.start, self.end, step / self.steps)
+
+
+@dataclass(frozen=True)
+class Cyclical:
+    """Cycles of equal length, each with a line from `start` to `end`, then `end`.
+
+    Parameters
+    ----------
+    end : float
+        The value that each cycle reaches.
+    n_cycles : int
+        How many cycles the run has.
+    rising : float
+        The share of each cycle that the rise takes, in (0, 1].
+    start : float
+        The value that each cycle begins with.
+
+    References
+    ----------
+    Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing",
+    eq. 6 and 7, with a linear f.
+    """
+
+    end: float = 1.0
+    n_cycles: int = 4
+    rising: float = 0.5
+    start: float = 0.0
+
+    def __post_init__(self) -> None:
+        checks.number(self.end, "end")
+        checks.integer(self.n_cycles, "n_cycles")
+        if checks.number(self.rising, "rising", positive=True) > 1.0:
+            raise ValueError(f"rising must be at most 1; got {self.rising!r}")
+        checks.number(self.start, "start")
+
+    def __call__(self, step: int, total: int) -> float:
+        """The value at update `step` of `total`."""
+        in_cycle = step % math.ceil(total / self.n_cycles) / (total / self.n_cycles)
+        return _on_the_way(self.start, self.end, in_cycle / self.rising)
+
+
+def _on_the_way(start: float, end: float, progress: float) -> float:
+    """The value at a fraction of the way from `start` to `end`; `end` itself from 1 on."""
+    return float(end) if progress >= 1.0 else start + (end - start) * progress
+
+
+def resolve(value: Schedule | float, name: str = "learning_rate") -> Schedule:
+    """Return the schedule that `value` is or, for a number, the constant one.
+
+    Parameters
+    ----------
+    value : callable or float
+        The schedule, or a constant.
+    name : str
+        What to call it in errors.
 
     Raises
     ------
     TypeError, ValueError
         If it is neither callable nor a finite number of at least 0.
     """
-    if callable(learning_rate):
-        return learning_rate
-    return Constant(checks.number(learning_rate, "learning_rate"))
+    if callable(value):
+        return value
+    return Constant(checks.number(value, name))
 
 
 def rates(
     schedule: Schedule, first: int, count: int, total: int, name: str = "learning_rate"
 ) -> NDArray[np.float64]:
-    """What a schedule gives `count` updates from update `first` on, shape (count,).
+    """The values of a schedule at `count` updates from update `first` on, shape (count,).
 
-    `name` is what to call it in errors.
+    `name` is what errors call them.
 
     Raises
     ------
     TypeError, ValueError
-        If the schedule returns no number, or NaN, infinity or a negative rate.
+        If the schedule returns no number, or NaN, infinity or a negative one.
     """
     result = np.empty(count)
     for step in range(first, first + count):
-        rate = schedule(step, total)
-        # The usual rate passes at once: this runs before every update.
-        if type(rate) is not float or not 0.0 <= rate < math.inf:
-            rate = checks.number(rate, f"{name} at step {step} of {total}")
-        result[step - first] = rate
+        value = schedule(step, total)
+        # The usual value passes at once: this runs before every update.
+        if type(value) is not float or not 0.0 <= value < math.inf:
+            value = checks.number(value, f"{name} at step {step} of {total}")
+        result[step - first] = value
     return result

@@ -1,4 +1,4 @@
-"""Learning-rate schedules and optimiser settings."""
+"""Schedules of the learning rate and of beta, and optimiser settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastvae import SGD, Adam, RMSprop
-from fastvae.schedules import Constant, Cosine, Step, Warmup
+from fastvae.schedules import Constant, Cosine, Cyclical, LinearWarmup, Step, Warmup
 from fastvae.training import optimizers, schedules
 
 
@@ -62,6 +62,54 @@ def test_warmup_longer_than_the_run():
     assert [Warmup(1.0, steps=4)(step, 2) for step in range(2)] == [0.25, 0.5]
 
 
+def test_linear_warmup_reaches_its_end_at_an_update():
+    schedule = LinearWarmup(steps=4)
+    assert [schedule(step, 10) for step in range(7)] == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    falling = LinearWarmup(0.5, steps=2, start=2.5)
+    assert [falling(step, 3) for step in range(4)] == [2.5, 1.5, 0.5, 0.5]
+    assert [LinearWarmup(3, steps=1, start=1)(step, 3) for step in range(2)] == [1.0, 3.0]
+    odd = LinearWarmup(0.3, steps=7, start=0.1)
+    assert odd(7, 9) == odd(8, 9) == 0.3  # itself, however the line rounds
+    with pytest.raises(TypeError):
+        LinearWarmup(1.0)  # type: ignore[call-arg]
+
+
+def fu_et_al(t, total, n_cycles, share):
+    """Equations 6 and 7, t from 1 on, f(tau) = tau / R."""
+    tau = (t - 1) % np.ceil(total / n_cycles) / (total / n_cycles)
+    return tau / share if tau <= share else 1.0
+
+
+@pytest.mark.parametrize(("total", "n_cycles", "share"), [(20, 4, 0.5), (23, 3, 0.7), (9, 1, 1.0)])
+def test_cycles_are_those_of_the_paper(total, n_cycles, share):
+    schedule = Cyclical(n_cycles=n_cycles, rising=share)
+    wanted = [fu_et_al(t, total, n_cycles, share) for t in range(1, total + 1)]
+    np.testing.assert_allclose([schedule(step, total) for step in range(total)], wanted, rtol=1e-15)
+
+
+def test_cycles_go_from_start_to_end():
+    schedule = Cyclical(2.0, n_cycles=2, rising=0.5, start=1.0)
+    assert [schedule(step, 8) for step in range(8)] == [1.0, 1.5, 2.0, 2.0] * 2
+    assert Cyclical() == Cyclical(1.0, 4, 0.5, 0.0)
+    assert [Cyclical()(step, 2) for step in range(2)] == [0.0, 0.0]  # fewer updates than cycles
+
+
+def test_schedules_of_beta_are_evaluated_like_rates():
+    values = schedules.rates(LinearWarmup(steps=4), 2, 4, 10, "beta")
+    np.testing.assert_array_equal(values, [0.5, 0.75, 1.0, 1.0])
+    with pytest.raises(ValueError, match="beta at step 2 of 5 must be .* at least 0; got -0.1"):
+        schedules.rates(lambda step, total: -0.1, 2, 1, 5, "beta")
+    with pytest.raises(TypeError, match="beta must be a finite number of at least 0; got 'high'"):
+        schedules.resolve("high", "beta")  # type: ignore[arg-type]
+    assert schedules.resolve(0.5, "beta")(0, 1) == 0.5
+
+
+@pytest.mark.parametrize("schedule", [LinearWarmup(steps=3), Cyclical(n_cycles=2)])
+def test_schedules_of_beta_can_be_copied_and_compared(schedule):
+    assert pickle.loads(pickle.dumps(schedule)) == copy.deepcopy(schedule) == schedule
+    assert repr(schedule).startswith(type(schedule).__name__)
+
+
 def test_rates_evaluates_each_step():
     rates = schedules.rates(lambda step, total: step / total, 3, 4, 10)
     np.testing.assert_array_equal(rates, [0.3, 0.4, 0.5, 0.6])
@@ -97,6 +145,14 @@ def test_milestones_are_several(milestones):
         lambda: Cosine(1.0, float("inf")),
         lambda: Warmup(1.0, 0),
         lambda: Warmup(-1.0, 3),
+        lambda: LinearWarmup(-1.0, steps=3),
+        lambda: LinearWarmup(steps=0),
+        lambda: LinearWarmup(steps=3, start=float("nan")),
+        lambda: Cyclical(-1.0),
+        lambda: Cyclical(n_cycles=0),
+        lambda: Cyclical(rising=0.0),
+        lambda: Cyclical(rising=1.5),
+        lambda: Cyclical(start=-1.0),
         lambda: SGD(momentum=1.0),
         lambda: RMSprop(decay=-0.1),
         lambda: RMSprop(eps=0.0),
