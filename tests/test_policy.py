@@ -52,6 +52,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:callbacks",
         "training:evaluation",
         "training:history",
+        "training:patience",
         "model:vae",
     ),
     "commands": ("",),

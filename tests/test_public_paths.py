@@ -10,14 +10,24 @@ import fastvae
 
 PATHS = {
     "animation": {"TrainingFilm", "latent_walk", "prior_walk", "save_gif"},
-    "callbacks": {"Callback", "PrintEpochs", "ProgressBar"},
+    "callbacks": {
+        *(
+            "Callback",
+            "PrintEpochs",
+            "ProgressBar",
+            "EarlyStopping",
+            "ReduceOnPlateau",
+            "Checkpoint",
+        ),
+        *("CSVLogger", "JSONLogger", "TensorBoard", "SampleGrid"),
+    },
     "data": {"Dataset", "fetch", "locate", "synthetic_digits"},
     "evaluation": {"Evaluation", "evaluate"},
     "kernels": {"dense_forward", "get_num_threads", "set_num_threads", "warmup"},
     "nn": {"MLP", "Dense"},
     "optimizers": {"SGD", "Adam", "RMSprop"},
     "plots": {"interpolate", "losses", "manifold", "samples", "save_figure", "tile_images"},
-    "schedules": {"Constant", "Cosine", "Step", "Warmup"},
+    "schedules": {"Constant", "Cosine", "Cyclical", "LinearWarmup", "Step", "Warmup"},
     "vae": {"VAE", "Elbo", "Losses", "Sampler"},
 }
 

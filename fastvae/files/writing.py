@@ -5,6 +5,8 @@ then takes the target's place in one step (rename(2)): a reader sees the old fil
 and whatever fails before leaves the old one as it was. Two writers do not meet: each has a
 temporary file of its own, and the last one to finish stays. A hard link to the old file keeps the
 old content.
+
+Only what others watch while it grows (`append_file`) is added to in place.
 """
 
 import errno
@@ -72,6 +74,42 @@ def write_file(
         finally:
             temporary.unlink(missing_ok=True)
         _flush_folder(target.parent)
+
+
+def append_file(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file by adding to it what it lacks: a reader that holds it open sees it grow.
+
+    Where adding fails, the file is as it was. A reader may see part of what is added.
+
+    Parameters
+    ----------
+    path : path
+        The file; a new one is written whole.
+    content : bytes
+        All that it is to hold. What is there already is taken for its beginning.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the error names it.
+    """
+    path = Path(path)
+    if not path.exists():
+        write_file(path, content)
+        return
+    with _naming(path):
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        with open(descriptor, "ab", buffering=0) as file:
+            length = os.fstat(descriptor).st_size
+            rest = memoryview(content)[length:]
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+                with _where_possible():
+                    os.fsync(descriptor)
+            except BaseException:
+                file.truncate(length)
+                raise
 
 
 def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> None:

@@ -4,19 +4,25 @@ Each function takes an optional ``ax`` (or ``figure``), makes a new one where no
 returns it. Only matplotlib's object interface is used: no display is needed, and neither
 ``matplotlib.pyplot`` nor any global setting is touched. Many small images are drawn as one tiled
 image, which is faster than an Axes for each and gives a smaller file.
+
+matplotlib is loaded when the first of these functions is asked for.
 """
 
-from fastvae.plots.drawing import save_figure, tile_images
-from fastvae.plots.latents import interpolate
-from fastvae.plots.pictures import (
-    activity,
-    interpolation,
-    latent_space,
-    losses,
-    manifold,
-    reconstructions,
-    samples,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastvae.plots.drawing import save_figure, tile_images
+    from fastvae.plots.latents import interpolate
+    from fastvae.plots.pictures import (
+        activity,
+        interpolation,
+        latent_space,
+        losses,
+        manifold,
+        reconstructions,
+        samples,
+    )
 
 __all__ = [
     "activity",
@@ -30,3 +36,17 @@ __all__ = [
     "save_figure",
     "tile_images",
 ]
+
+_HOMES = {"interpolate": "latents", "save_figure": "drawing", "tile_images": "drawing"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        home = importlib.import_module(f"fastvae.plots.{_HOMES.get(name, 'pictures')}")
+        globals()[name] = value = getattr(home, name)
+        return value
+    raise AttributeError(f"module 'fastvae.plots' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

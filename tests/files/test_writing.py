@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from failing_writes import contents, each_failure
 
-from fastvae.files.writing import create_file, write_file, write_folder
+from fastvae.files.writing import append_file, create_file, write_file, write_folder
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[2]
@@ -402,3 +403,33 @@ def test_files_are_created_only_where_there_is_none(tmp_path):
     with pytest.raises(FileExistsError):
         create_file(tmp_path / "file", b"new")
     assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_what_a_file_lacks_is_added_in_place(tmp_path):
+    path = tmp_path / "file"
+    append_file(path, b"one")
+    with path.open("rb") as reader:
+        assert reader.read() == b"one"
+        append_file(path, b"one, two")
+        assert reader.read() == b", two"
+        append_file(path, b"one, two")
+        assert reader.read() == b""
+    assert contents(tmp_path) == {"file": b"one, two"}
+    path.write_bytes(b"one, t")  # of a process that was killed
+    append_file(path, b"one, two, three")
+    assert path.read_bytes() == b"one, two, three"
+
+
+@each_failure
+def test_where_adding_fails_the_file_is_as_it_was(tmp_path, failure):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    append_file(folder / "file", b"old")
+    if failure.call == "replace":
+        pytest.skip("nothing is replaced")
+    with failure.injected(folder), pytest.raises(OSError, match=failure.reason) as caught:
+        append_file(folder / "file", b"old and new")
+    assert str(folder / "file") in str(caught.value)
+    assert contents(folder) == {"file": b"old"}
+    append_file(folder / "file", b"old and new")
+    assert contents(folder) == {"file": b"old and new"}
