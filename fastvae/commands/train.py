@@ -13,8 +13,8 @@ import numpy as np
 from fastvae import VAE, Dataset, __version__, kernels
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
-from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.runs import Run, check_free
+from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.training import schedules
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import evaluate

@@ -20,7 +20,7 @@ from PIL import Image
 
 import fastvae
 from fastvae import VAE, kernels
-from fastvae.commands import arguments, inputs, parser
+from fastvae.commands import arguments, inputs, parser, train_options
 from fastvae.commands.cli import main
 from fastvae.commands.interrupt import interruptible
 from fastvae.data import NAMES, DataUnavailable
@@ -510,11 +510,11 @@ def test_help_states_every_option_with_its_default(command, capsys):
 
 
 def test_names_in_the_help_are_those_that_exist():
-    assert set(parser.ACTIVATIONS) == set(kernels.ACTIVATIONS)
-    assert set(parser.LIKELIHOODS) == set(kernels.LIKELIHOODS)
-    assert set(parser.OPTIMIZERS) == set(kernels.OPTIMIZERS)
+    assert set(train_options.ACTIVATIONS) == set(kernels.ACTIVATIONS)
+    assert set(train_options.LIKELIHOODS) == set(kernels.LIKELIHOODS)
+    assert set(train_options.OPTIMIZERS) == set(kernels.OPTIMIZERS)
     assert set(arguments.DATASETS) == set(NAMES)
-    for name in parser.OPTIMIZERS:
+    for name in train_options.OPTIMIZERS:
         assert optimizers.resolve(name).name == name
 
 
