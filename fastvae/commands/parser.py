@@ -1,5 +1,7 @@
 """The parser of the whole command line: each command with its options, their defaults and units."""
 
+from argparse import SUPPRESS
+
 from fastvae import __version__
 from fastvae.commands.arguments import (
     DATA_DIR,
@@ -202,8 +204,14 @@ _COMMANDS = (
 )
 
 
-def build_parser() -> Parser:
-    """The parser of the whole command line."""
+def build_parser(*, defaults: bool = True) -> Parser:
+    """The parser of the whole command line.
+
+    Parameters
+    ----------
+    defaults : bool
+        Whether options that are not given have their default values, or are left out.
+    """
     parser = Parser(
         prog="fastvae",
         description="Train variational autoencoders on the CPU, and show what they learned.",
@@ -225,5 +233,6 @@ def build_parser() -> Parser:
         ]
         for section, options in [*sections, (made, command.options)]:
             for names, settings in options:
-                section.add_argument(*names, **settings)
+                left_out = {} if defaults else {"default": SUPPRESS}
+                section.add_argument(*names, **{**settings, **left_out})
     return parser

@@ -22,9 +22,20 @@ TRAIN = Command(
     "train a model and leave a run folder",
     "Train a variational autoencoder. Without --dataset it takes MNIST, from disk or by "
     "download, and where neither can be had it trains on synthetic digits. The run folder "
-    "holds the model (brought up to date after each epoch), history.csv, settings.json, "
-    "test.json, reconstructions.png, samples.png and loss.png.",
+    "holds the model and history.csv (brought up to date after each epoch), settings.json, "
+    "checkpoint.safetensors (written after each epoch, every 30 s and on Ctrl-C: --resume goes on "
+    "from it), test.json, reconstructions.png, samples.png and loss.png.",
     groups={
+        "going on": [
+            option(
+                "--resume",
+                metavar="RUN",
+                help="go on with the run in the folder RUN, with its settings, to the same bits as "
+                "if it had never stopped; beside it only --epochs (to raise their total), "
+                "--data-dir, --threads, --quiet and --no-pictures may be given "
+                "(default: begin a new run)",
+            ),
+        ],
         "data": [
             *data_options("mnist, else synthetic_digits"),
             option(
@@ -152,6 +163,20 @@ TRAIN = Command(
                 "schedule (default: no warm-up)",
             ),
             option(
+                "--beta-warmup",
+                metavar="EPOCHS",
+                type=count,
+                help="let beta rise linearly from 0 to --beta over the first EPOCHS epochs "
+                "(default: no warm-up)",
+            ),
+            option(
+                "--beta-cycles",
+                metavar="N",
+                type=count,
+                help="let beta rise from 0 to --beta N times, each time over half of an N-th of "
+                "the run (default: no cycles)",
+            ),
+            option(
                 "--clip-norm",
                 metavar="NORM",
                 type=float,
@@ -160,6 +185,53 @@ TRAIN = Command(
             ),
             THREADS,
             seed("initial weights, order of the rows and noise"),
+        ],
+        "watching the training": [
+            option(
+                "--early-stopping",
+                metavar="N",
+                type=count,
+                help="stop after N epochs without a better ELBO of the validation rows, and keep "
+                "the weights of the best epoch; needs --validation (default: no early stopping)",
+            ),
+            option(
+                "--reduce-on-plateau",
+                metavar="N",
+                type=count,
+                help="multiply the learning rate by 0.1 after N epochs without a better ELBO of "
+                "the validation rows; needs --validation (default: never)",
+            ),
+            option(
+                "--save-best",
+                action="store_true",
+                help="keep the model of the best ELBO of the validation rows as best.safetensors "
+                "as well; needs --validation",
+            ),
+            option(
+                "--csv",
+                metavar="FILE",
+                help="write the history to this file, too, after each epoch (default: only "
+                "history.csv in the run folder)",
+            ),
+            option(
+                "--json",
+                metavar="FILE",
+                help="write it as JSON, a record a line where FILE ends in .jsonl (default: no "
+                "JSON)",
+            ),
+            option(
+                "--tensorboard",
+                metavar="FOLDER",
+                help="write it for TensorBoard; needs the extra tensorboard (default: no event "
+                "files)",
+            ),
+            option(
+                "--sample-grid",
+                metavar="N",
+                type=count,
+                help="draw samples of the same latents every N epochs, in the folder samples of "
+                "the run (default: only samples.png at the end)",
+            ),
         ],
         "output": [
             option(
@@ -173,7 +245,8 @@ TRAIN = Command(
             option(
                 "--animation",
                 action="store_true",
-                help="write samples.gif as well: the same samples after each epoch",
+                help="write samples.gif as well: the same samples after each epoch (after a "
+                "--resume those since then)",
             ),
         ],
     },
