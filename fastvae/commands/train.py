@@ -14,11 +14,12 @@ from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.runs import PICTURES, TEST, Run, check_free
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.commands.watching import Watchers
+from fastvae.commands.watching import watchers
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import evaluate
 from fastvae.training.history import History
+from fastvae.training.monitoring import EarlyStopping
 
 _N_RECONSTRUCTIONS = 20
 _CHECKPOINT_EVERY = ("epoch", "30s")
@@ -111,10 +112,9 @@ class _Training:
     ) -> None:
         self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
         self.rows, self.validation = rows, validation
-        self.watchers = Watchers(args, run)
-        self.callbacks = self.watchers.all
+        self.callbacks = watchers(args, run)
         if args.resume is not None:
-            self.callbacks = [*self.callbacks, _GoingOn(run, recorded, args.quiet)]
+            self.callbacks.append(_GoingOn(run, recorded, args.quiet))
         vae.card = settings.card(recorded)
 
     def do(self) -> int:
@@ -183,7 +183,6 @@ class _Training:
             if results and all((run.folder / name).exists() for name in results):
                 self._say_finished(history)
                 return
-            self.watchers.write_logs(self.vae)
         self.vae.save(run.model_path)
         self._say_best(history)
         self._evaluate()
@@ -209,15 +208,14 @@ class _Training:
 
     def _say_best(self, history: History) -> None:
         """With early stopping, say where it stopped and which epoch was the best."""
-        stopping = self.watchers.stopping
-        if stopping is None:
-            return
-        if history.n_epochs < self.args.epochs:
-            print(f"stopped early, after epoch {history.n_epochs} of {self.args.epochs}")
-        print(
-            f"best    epoch {stopping.best_epoch}, validation ELBO {stopping.best:.2f}: the model "
-            "has its weights"
-        )
+        for stopping in self.callbacks:
+            if isinstance(stopping, EarlyStopping):
+                if history.n_epochs < self.args.epochs:
+                    print(f"stopped early, after epoch {history.n_epochs} of {self.args.epochs}")
+                print(
+                    f"best    epoch {stopping.best_epoch}, validation ELBO {stopping.best:.2f}: "
+                    "the model has its weights"
+                )
 
     def _evaluate(self) -> None:
         """Evaluate on the test set, where there is one."""
@@ -243,9 +241,9 @@ class _Training:
         run, progress, n_epochs = self.run, self.vae.progress, self.args.epochs
         if progress is None:
             run.discard_if_empty()
-            if not run.folder.exists() or not run.has_checkpoint:
-                return "stopped before the first epoch was over: nothing saved"
-            return f"stopped: go on with  {run.command_to_go_on}"
+            if self.args.resume is not None:
+                return f"stopped: go on with  {run.command_to_go_on}"
+            return "stopped before the first epoch was over: nothing saved"
         n_done = progress.counts.n_epochs
         is_trained = n_done == n_epochs or self.vae.stop_training
         where = f"after epoch {n_done}" if is_trained else f"in epoch {n_done + 1}"
