@@ -520,6 +520,51 @@ def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, c
     assert not list(Path("run").glob(".*"))
 
 
+SLOW_DISK = """
+import sys, time
+from pathlib import Path
+from fastvae.commands.cli import main
+from fastvae.files import checkpoints
+
+write_file = checkpoints.write_file
+
+def write_slowly(path, content, **settings):
+    if Path("slow").exists():
+        path.with_name(".0123456789abcdef.tmp").write_bytes(content[:1000])
+        time.sleep(60)
+    write_file(path, content, **settings)
+
+checkpoints.write_file = write_slowly
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_wait_for_a_disk_and_keeps_the_checkpoint_before(slow_images):
+    options = ["train", *slow_images, "--epochs", "6"]
+    assert main([*options, "--output", "whole", "--quiet"]) == 0
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW_DISK, *options, "--output", "run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch 2"):
+                break
+        Path("slow").touch()
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert re.fullmatch(r"fastvae: stopped in epoch \d of 6: go on with .*--resume run\n", err)
+    assert list(Path("run").glob(".*.tmp"))
+    resume(run=Path("run"))
+    assert results(Path("run")) == results(Path("whole"))
+    assert not list(Path("run").glob(".*"))
+
+
 @pytest.mark.slow
 def test_a_run_that_goes_on_is_not_gone_on_with_twice(slow_images):
     with start(*slow_images, "--epochs", "1000", "--output", "run") as process:
