@@ -63,7 +63,7 @@ class Run(Callback):
 
     def __init__(self, folder: Path, *, is_begun_here: bool, is_new: bool) -> None:
         self.folder = folder
-        self._is_begun_here, self._is_new = is_begun_here, is_new
+        self._is_kept, self._is_new = not is_begun_here, is_new
         self.n_saved = 0
         self._lock = _lock(folder)
 
@@ -179,6 +179,10 @@ class Run(Callback):
             with suppress(OSError):  # what cannot be removed cannot be replaced, which is said
                 (self.folder / name).unlink(missing_ok=True)
 
+    def keep(self) -> None:
+        """Let the folder stay, though nothing but its settings may have been saved."""
+        self._is_kept = True
+
     def discard_if_empty(self, *, diverged: bool = False) -> None:
         """Where nothing was saved, take away what the run has written, and its new folder.
 
@@ -187,7 +191,7 @@ class Run(Callback):
         diverged : bool
             Whether the training has: then a checkpoint on the way there is nothing to go on from.
         """
-        if not self._is_begun_here or self.model_path.exists():
+        if self._is_kept or self.model_path.exists():
             return
         if self.has_checkpoint and not diverged:
             return

@@ -91,7 +91,8 @@ class _GoingOn(Callback):
         counts = vae.progress.counts
         if vae.stop_training or counts.n_epochs >= n_epochs:
             return
-        self._run.write_settings(self._recorded)
+        if settings.read(self._run.folder) != self._recorded:  # --epochs was raised
+            self._run.write_settings(self._recorded)
         if not self._quiet:
             where = f"in epoch {counts.n_epochs + 1} of {n_epochs}"
             print(f"resume  {where if counts.n_updates else 'from the start'}", flush=True)
@@ -134,6 +135,7 @@ class _Training:
         except OSError as error:
             if self.vae.progress is None:  # nothing was begun
                 raise
+            self.run.keep()
             advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
             if error.errno is None:
                 raise OSError(f"{error}; {advice}") from error
@@ -244,6 +246,7 @@ class _Training:
             if self.args.resume is not None:
                 return f"stopped: go on with  {run.command_to_go_on}"
             return "stopped before the first epoch was over: nothing saved"
+        run.keep()
         n_done = progress.counts.n_epochs
         is_trained = n_done == n_epochs or self.vae.stop_training
         where = f"after epoch {n_done}" if is_trained else f"in epoch {n_done + 1}"

@@ -410,8 +410,9 @@ def test_options_arrive_in_the_training(monkeypatch):
 # --- a disk that is full ---------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("first", [1, 3])
 @pytest.mark.filterwarnings("default::RuntimeWarning")
-def test_a_full_disk_is_a_warning_and_at_the_end_an_error(capsys, monkeypatch):
+def test_a_full_disk_is_a_warning_and_at_the_end_an_error(capsys, monkeypatch, first):
     """It says how to go on; when there is room again the run ends as if there always had been."""
     from fastvae.commands.runs import Run
 
@@ -422,7 +423,7 @@ def test_a_full_disk_is_a_warning_and_at_the_end_an_error(capsys, monkeypatch):
 
     def on_epoch_end(run, vae, epoch, figures):
         original(run, vae, epoch, figures)
-        if epoch == 3:
+        if epoch == first:
             full.__enter__()
 
     monkeypatch.setattr(Run, "on_epoch_end", on_epoch_end)
@@ -442,6 +443,27 @@ def test_a_full_disk_is_a_warning_and_at_the_end_an_error(capsys, monkeypatch):
     monkeypatch.setattr(Run, "on_epoch_end", original)
     resume()
     assert results(RUN) == results(Path("whole"))
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_ctrl_c_on_a_full_disk_leaves_what_it_says(capsys, stop_after):
+    train("--epochs", "3", "--output", "whole")
+    capsys.readouterr()
+    stop_after(1)
+    full = Failure("replace", errno.ENOSPC)
+    settings = Path("whole/settings.json").read_bytes()
+    Path("run").mkdir()
+    with full.injected(Path("run")):
+        train("--epochs", "3", "--output", "run", code=1)  # not even the settings
+    assert list(Path("run").iterdir()) == []
+    with full.injected(Path("run")):
+        (Path("run") / "settings.json").write_bytes(settings)
+        capsys.readouterr()
+        resume(run=Path("run"), code=130)
+    assert capsys.readouterr().err.endswith("go on with  fastvae train --resume run\n")
+    stop_after(None)
+    resume(run=Path("run"))
+    assert results(Path("run")) == results(Path("whole"))
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
