@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from failing_writes import FULL
 from model_checks import pixel_rows, small_vae
 from PIL import Image
 
@@ -54,6 +55,23 @@ def test_an_exception_draws_nothing_more(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fit(None, callbacks=[SampleGrid(tmp_path, every=2, n=4), Fails()])
     assert names(tmp_path) == ["samples-0002.png"]
+
+
+def test_where_a_picture_fails_the_next_epoch_is_drawn(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    disk = FULL.injected(folder)
+
+    def fill_and_empty(vae, epoch, figures):
+        if epoch == 3:
+            disk.__enter__()
+        elif epoch == 4:
+            disk.__exit__(None, None, None)
+
+    grid = SampleGrid(folder, every=4, n=4)
+    with pytest.warns(RuntimeWarning, match="samples-0004.png"):
+        fit(None, epochs=8, callbacks=[grid, fill_and_empty])
+    assert names(folder) == ["samples-0005.png", "samples-0008.png"]
 
 
 def test_the_latents_are_the_same_each_time(tmp_path):

@@ -194,6 +194,14 @@ def test_a_new_training_begins_anew():
     assert weights_are(unfinished.vae, 77)
 
 
+def test_a_new_training_after_a_resumed_one_begins_anew():
+    stopping = EarlyStopping("elbo", 3)
+    stopping.load_state_dict(kept(Scripted(EarlyStopping("elbo", 3)).run("elbo", VALUES).callback))
+    assert Scripted(stopping).vae.stop_training
+    again = Scripted(stopping)
+    assert (again.vae.stop_training, stopping.best, stopping.best_epoch) == (False, None, 0)
+
+
 def test_arrays_of_a_state_are_not_changed_in_place():
     training = Scripted(EarlyStopping("elbo", 9)).run("elbo", [-2.0])
     state = training.callback.state_dict()
