@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from fastvae.commands.interrupt import INTERRUPTED, interruptible
+from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
 
 FAILURE = 1
@@ -27,10 +27,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C.
+        Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C,
+        143 after SIGTERM.
     """
     try:
         args = build_parser().parse_args(argv)
+        # By name, what stands on the command line, be it the default value or not.
+        args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
     except SystemExit as stop:
         return int(stop.code or 0)
     module, function = args.run.split(":")
@@ -41,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return int(getattr(command, function)(args) or 0)
     except KeyboardInterrupt as interrupt:
         print(f"fastvae: {str(interrupt) or 'stopped'}", file=sys.stderr)
-        return INTERRUPTED
+        return exit_code(interrupt)
     except BrokenPipeError:
         # The reader of a pipe (head, less) has gone. Python would complain once more when it
         # flushes standard output at exit.
@@ -54,7 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Write a warning as one line, without the place in the code."""
-    print(f"fastvae: warning: {message}", file=sys.stderr)
+    line = f"fastvae: warning: {message}"
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is None:
+        print(line, file=sys.stderr)
+    else:  # there may be a progress bar on the last line
+        tqdm.tqdm.write(line, file=sys.stderr)
 
 
 def _message(error: Exception) -> str:

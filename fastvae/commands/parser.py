@@ -1,8 +1,6 @@
-"""The parser of the whole command line: each command with its options, their defaults and units.
+"""The parser of the whole command line: each command with its options, their defaults and units."""
 
-Names of activations and the like are written out here, because asking the modules that know them
-would make ``fastvae --help`` wait for numba; the tests compare the two.
-"""
+from argparse import SUPPRESS
 
 from fastvae import __version__
 from fastvae.commands.arguments import (
@@ -21,179 +19,8 @@ from fastvae.commands.arguments import (
     seed,
     steps,
 )
-from fastvae.model import defaults as model_defaults
-from fastvae.training import defaults as training_defaults
+from fastvae.commands.train_options import TRAIN
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
-LIKELIHOODS = ("bernoulli", "gaussian")
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
-SCHEDULES = ("constant", "cosine", "step")
-EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
-DEFAULT_EPOCHS = 10
-DEFAULT_VALIDATION = 5000
-
-_TRAIN = Command(
-    "train",
-    "train:train",
-    "train a model and leave a run folder",
-    "Train a variational autoencoder. Without --dataset it takes MNIST, from disk or by "
-    "download, and where neither can be had it trains on synthetic digits. The run folder "
-    "holds the model (brought up to date after each epoch), history.csv, settings.json, "
-    "test.json, reconstructions.png, samples.png and loss.png.",
-    groups={
-        "data": [
-            *data_options("mnist, else synthetic_digits"),
-            option(
-                "--train-size",
-                metavar="ROWS",
-                type=count,
-                help="take the first ROWS training rows (default: all)",
-            ),
-            option(
-                "--validation",
-                metavar="ROWS",
-                nargs="?",
-                type=count,
-                const=DEFAULT_VALIDATION,
-                help="hold out the last ROWS training rows and evaluate them after each epoch "
-                f"(default: no validation; {DEFAULT_VALIDATION} where ROWS is not given)",
-            ),
-        ],
-        "model": [
-            option(
-                "--hidden",
-                metavar="UNITS",
-                nargs="+",
-                type=count,
-                default=list(model_defaults.HIDDEN),
-                help="units of the encoder's hidden layers, from the input on; the decoder mirrors "
-                f"them (default: {' '.join(map(str, model_defaults.HIDDEN))})",
-            ),
-            option(
-                "--latent",
-                metavar="UNITS",
-                type=count,
-                default=model_defaults.N_LATENT,
-                help="units of the latent space (default: %(default)s)",
-            ),
-            option(
-                "--activation",
-                choices=ACTIVATIONS,
-                default=model_defaults.ACTIVATION,
-                help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
-                metavar="NAME",
-            ),
-            option(
-                "--output-activation",
-                choices=ACTIVATIONS,
-                metavar="NAME",
-                help="of the last layer, the same names (default: sigmoid for bernoulli, identity "
-                "for gaussian)",
-            ),
-            option(
-                "--likelihood",
-                choices=LIKELIHOODS,
-                default=model_defaults.LIKELIHOOD,
-                metavar="NAME",
-                help="bernoulli (values in [0, 1]) or gaussian (squared error) "
-                "(default: %(default)s)",
-            ),
-            option(
-                "--beta",
-                metavar="WEIGHT",
-                type=float,
-                default=1.0,
-                help="weight of the KL divergence in the loss (default: %(default)g)",
-            ),
-            option(
-                "--reconstruction-weight",
-                metavar="WEIGHT",
-                type=float,
-                default=1.0,
-                help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
-                "(default: %(default)g)",
-            ),
-        ],
-        "training": [
-            option(
-                "--epochs",
-                metavar="N",
-                type=count,
-                default=None,
-                help=f"passes over the training rows (default: {DEFAULT_EPOCHS}, or what the "
-                f"environment variable {EPOCHS_VARIABLE} says)",
-            ),
-            option(
-                "--batch-size",
-                metavar="ROWS",
-                type=count,
-                default=training_defaults.BATCH_SIZE,
-                help="rows of an update (default: %(default)s)",
-            ),
-            option(
-                "--optimizer",
-                choices=OPTIMIZERS,
-                default=training_defaults.OPTIMIZER,
-                metavar="NAME",
-                help=f"{', '.join(OPTIMIZERS)} (default: %(default)s)",
-            ),
-            option(
-                "--learning-rate",
-                metavar="RATE",
-                type=float,
-                default=training_defaults.LEARNING_RATE,
-                help="step size of the optimizer, at the start where a schedule changes it "
-                "(default: %(default)s)",
-            ),
-            option(
-                "--schedule",
-                choices=SCHEDULES,
-                default="constant",
-                metavar="NAME",
-                help="of the learning rate: constant, cosine (falls to --final-learning-rate), "
-                "step (times 0.1 at a half and at three quarters of the run) "
-                "(default: %(default)s)",
-            ),
-            option(
-                "--final-learning-rate",
-                metavar="RATE",
-                type=float,
-                help="where the cosine schedule ends (default: 0)",
-            ),
-            option(
-                "--warmup-steps",
-                metavar="N",
-                type=count,
-                help="let the learning rate rise linearly over the first N updates, before the "
-                "schedule (default: no warm-up)",
-            ),
-            option(
-                "--clip-norm",
-                metavar="NORM",
-                type=float,
-                help="scale the gradient down to this Euclidean norm where it is longer "
-                "(default: no clipping)",
-            ),
-            THREADS,
-            seed("initial weights, order of the rows and noise"),
-        ],
-        "output": [
-            option(
-                "--output",
-                metavar="FOLDER",
-                help="run folder; one that holds a run already is refused (default: runs/DATASET-N "
-                "with the next free N)",
-            ),
-            option("--quiet", action="store_true", help="print the result only"),
-            option("--no-pictures", action="store_true", help="draw no pictures"),
-            option(
-                "--animation",
-                action="store_true",
-                help="write samples.gif as well: the same samples after each epoch",
-            ),
-        ],
-    },
-)
 _EVALUATE = Command(
     "evaluate",
     "models:evaluate",
@@ -364,7 +191,7 @@ _WARMUP = Command(
     "Compile what training needs and keep the machine code, so that the next start is fast.",
 )
 _COMMANDS = (
-    _TRAIN,
+    TRAIN,
     _EVALUATE,
     _SAMPLE,
     _RECONSTRUCT,
@@ -377,8 +204,14 @@ _COMMANDS = (
 )
 
 
-def build_parser() -> Parser:
-    """The parser of the whole command line."""
+def build_parser(*, defaults: bool = True) -> Parser:
+    """The parser of the whole command line.
+
+    Parameters
+    ----------
+    defaults : bool
+        Whether options that are not given have their default values, or are left out.
+    """
     parser = Parser(
         prog="fastvae",
         description="Train variational autoencoders on the CPU, and show what they learned.",
@@ -400,5 +233,6 @@ def build_parser() -> Parser:
         ]
         for section, options in [*sections, (made, command.options)]:
             for names, settings in options:
-                section.add_argument(*names, **settings)
+                left_out = {} if defaults else {"default": SUPPRESS}
+                section.add_argument(*names, **{**settings, **left_out})
     return parser

@@ -1,44 +1,56 @@
 """Run folders: what one training leaves on disk.
 
-A run folder holds ``settings.json`` (how it was trained), ``model.safetensors`` and
-``history.csv`` (both brought up to date after each epoch, so that an interrupted run keeps what
-it has), ``test.json`` (the final evaluation) and the pictures ``reconstructions.png``,
-``samples.png`` and ``loss.png``.
+A run folder holds ``settings.json`` (how it is trained), ``checkpoint.safetensors`` (what `fit`
+needs to go on; the one before as ``checkpoint.previous.safetensors``), ``model.safetensors`` and
+``history.csv`` (both brought up to date after each epoch). When the training is over it gets
+``test.json`` (the evaluation) and the pictures ``reconstructions.png``, ``samples.png`` and
+``loss.png``.
 """
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
+import fcntl
 import json
 import os
+import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastvae.checks import plain
+from fastvae.commands.settings import SETTINGS
+from fastvae.files.checkpoints import previous_of
 from fastvae.files.storage import RUN_MODEL
 from fastvae.files.writing import is_writable, write_file
 from fastvae.model.vae import VAE
 from fastvae.training.callbacks import Callback
 
 ROOT = Path("runs")
+CHECKPOINT = "checkpoint.safetensors"
 HISTORY = "history.csv"
-SETTINGS = "settings.json"
 TEST = "test.json"
-_MARKS_OF_A_RUN = (RUN_MODEL, HISTORY, SETTINGS)
+PICTURES = ("reconstructions.png", "samples.png", "loss.png")
+SAMPLES = "samples"
+_MARKS_OF_A_RUN = (RUN_MODEL, HISTORY, SETTINGS, CHECKPOINT)
+# The first checkpoint is on the disk before the second epoch ends, if not before the first.
+_EPOCHS_WITHOUT_CHECKPOINT = 2
 
 
 class Run(Callback):
-    """A run folder, and the callback of ``fit`` that keeps it up to date.
+    """A run folder, which no other process trains in meanwhile.
+
+    As a callback of ``fit`` it takes away, when the model changes, what was said of the one before.
 
     Parameters
     ----------
     folder : Path
-        An existing folder without a run in it; see `create`.
+        An existing folder; see `create` and `open`.
+    is_begun_here : bool
+        Whether it held no run before.
     is_new : bool
         Whether the folder was made for this run.
 
@@ -46,14 +58,14 @@ class Run(Callback):
     ----------
     folder : Path
     n_saved : int
-        Epochs saved so far.
+        Epochs trained so far, by this process.
     """
 
-    def __init__(self, folder: Path, is_new: bool) -> None:
+    def __init__(self, folder: Path, *, is_begun_here: bool, is_new: bool) -> None:
         self.folder = folder
-        self._is_new = is_new
-        self._history: list[Sequence[Any]] = []
+        self._is_kept, self._is_new = not is_begun_here, is_new
         self.n_saved = 0
+        self._lock = _lock(folder)
 
     @classmethod
     def create(cls, dataset_name: str, output: str | os.PathLike[str] | None = None) -> Run:
@@ -75,7 +87,7 @@ class Run(Callback):
             If the folder cannot be made or written.
         """
         if output is None:
-            return cls(_next_free(dataset_name), is_new=True)
+            return cls(_next_free(dataset_name), is_begun_here=True, is_new=True)
         folder = Path(output)
         check_free(folder)
         is_new = not folder.exists()
@@ -85,12 +97,60 @@ class Run(Callback):
                 raise PermissionError(os.strerror(errno.EACCES))
         except OSError as error:
             raise _unwritable(folder, error) from error
-        return cls(folder, is_new)
+        return cls(folder, is_begun_here=True, is_new=is_new)
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Run:
+        """Go on with a run.
+
+        Raises
+        ------
+        FileNotFoundError, NotADirectoryError
+            If there is no run.
+        ValueError
+            If it cannot be gone on with.
+        OSError
+            If the folder cannot be written, or another process trains in it.
+        """
+        folder = Path(folder)
+        if not folder.exists():
+            raise FileNotFoundError(f"there is no run folder {folder}")
+        if not folder.is_dir():
+            raise NotADirectoryError(f"{folder} is a file; give its run folder, {folder.parent}")
+        if not any((folder / name).exists() for name in _MARKS_OF_A_RUN):
+            raise FileNotFoundError(f"{folder} holds no run: there is no {SETTINGS} in it")
+        if not is_writable(folder):
+            raise _unwritable(folder, PermissionError(os.strerror(errno.EACCES)))
+        run = cls(folder, is_begun_here=False, is_new=False)
+        if not run.has_checkpoint and run._has_more_than_a_beginning():
+            run.close()
+            raise ValueError(
+                f"{folder} has no checkpoint ({CHECKPOINT}) and cannot be gone on with: it was "
+                "trained by an earlier version, or the file was taken away"
+            )
+        for left in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
+        return run
 
     @property
     def model_path(self) -> Path:
         """Path of the model file."""
         return self.folder / RUN_MODEL
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Path of the checkpoint."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.checkpoint_path.exists()
+
+    @property
+    def command_to_go_on(self) -> str:
+        """What to type to go on with the run."""
+        return f"fastvae train --resume {shlex.quote(str(self.folder))}"
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Write ``settings.json``.
@@ -113,22 +173,38 @@ class Run(Callback):
         self._write_json(TEST, figures)
 
     def on_epoch_end(self, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None:
-        """Save the model, and ``history.csv`` with the epoch's row."""
-        vae.save(self.model_path)
-        if not self._history:
-            self._history.append(["epoch", *figures])
-        self._history.append([epoch, *figures.values()])
-        text = io.StringIO(newline="")
-        csv.writer(text).writerows(self._history)
-        write_file(self.folder / HISTORY, text.getvalue().encode())
+        """Count the epoch; evaluation and pictures tell of another model now."""
         self.n_saved += 1
+        for name in (TEST, *PICTURES):
+            with suppress(OSError):  # what cannot be removed cannot be replaced, which is said
+                (self.folder / name).unlink(missing_ok=True)
 
-    def discard_if_empty(self) -> None:
-        """Where no epoch was saved, take away what the run has written, and its new folder."""
-        if self.n_saved == 0:
-            (self.folder / SETTINGS).unlink(missing_ok=True)
-            if self._is_new and self.folder.is_dir() and not any(self.folder.iterdir()):
-                self.folder.rmdir()
+    def keep(self) -> None:
+        """Let the folder stay, though nothing but its settings may have been saved."""
+        self._is_kept = True
+
+    def discard_if_empty(self, *, diverged: bool = False) -> None:
+        """Where nothing was saved, take away what the run has written, and its new folder.
+
+        Parameters
+        ----------
+        diverged : bool
+            Whether the training has: then a checkpoint on the way there is nothing to go on from.
+        """
+        if self._is_kept or self.model_path.exists():
+            return
+        if self.has_checkpoint and not diverged:
+            return
+        for path in (self.checkpoint_path, previous_of(self.checkpoint_path)):
+            path.unlink(missing_ok=True)
+        (self.folder / SETTINGS).unlink(missing_ok=True)
+        _remove_if_empty(self.folder / SAMPLES)
+        if self._is_new:
+            _remove_if_empty(self.folder)
+
+    def close(self) -> None:
+        """Let other processes train in the folder."""
+        os.close(self._lock)
 
     def draw(
         self, vae: VAE, images: np.ndarray, history: Mapping[str, Sequence[float]], seed: int
@@ -147,9 +223,20 @@ class Run(Callback):
         """
         from fastvae import plots
 
-        plots.save_figure(plots.reconstructions(vae, images), self.folder / "reconstructions.png")
-        plots.save_figure(plots.samples(vae, seed=seed), self.folder / "samples.png")
-        plots.save_figure(plots.losses(history), self.folder / "loss.png")
+        reconstructions, samples, losses = (self.folder / name for name in PICTURES)
+        plots.save_figure(plots.reconstructions(vae, images), reconstructions)
+        plots.save_figure(plots.samples(vae, seed=seed), samples)
+        plots.save_figure(plots.losses(history), losses)
+
+    def _has_more_than_a_beginning(self) -> bool:
+        """Whether so much was trained that there must have been a checkpoint."""
+        try:
+            n_epochs = (self.folder / HISTORY).read_bytes().count(b"\n") - 1
+        except FileNotFoundError:
+            n_epochs = 0
+        is_over = (self.folder / TEST).exists()
+        has_settings = (self.folder / SETTINGS).exists()
+        return is_over or not has_settings or n_epochs > _EPOCHS_WITHOUT_CHECKPOINT
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         text = json.dumps(plain.mapping(values, name), indent=2, allow_nan=False)
@@ -191,3 +278,24 @@ def _next_free(dataset_name: str) -> Path:
 
 def _unwritable(folder: Path, error: OSError) -> OSError:
     return type(error)(f"output folder {folder} cannot be written: {error.strerror or error}")
+
+
+def _lock(folder: Path) -> int:
+    """A descriptor of the folder that no other process can get at the same time.
+
+    The system lets go of it when the process ends, however it ends.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise BlockingIOError(f"another process trains in {folder}") from error
+    except OSError:  # not on every file system
+        pass
+    return descriptor
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

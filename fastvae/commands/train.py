@@ -1,82 +1,256 @@
-"""``fastvae train``: from a data set to a run folder."""
+"""``fastvae train``: from a data set to a run folder, in one go or in several."""
 
 import os
-import platform
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
-from fastvae import VAE, Dataset, __version__, kernels
+from fastvae import VAE, Dataset
+from fastvae.commands import plan, settings
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
-from fastvae.commands.parser import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.commands.runs import Run, check_free
-from fastvae.training import schedules
+from fastvae.commands.runs import PICTURES, TEST, Run, check_free
+from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
+from fastvae.commands.watching import watchers
+from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import evaluate
 from fastvae.training.history import History
+from fastvae.training.monitoring import EarlyStopping
 
 _N_RECONSTRUCTIONS = 20
+_CHECKPOINT_EVERY = ("epoch", "30s")
 
 
 def train(args: Namespace) -> int:
-    """Train a model as the arguments say; return the exit code.
+    """Train a model as the arguments say, or go on with a run; return the exit code.
 
     Raises
     ------
     ValueError, OSError
-        If the arguments, the data or the output folder are not usable; nothing is left behind.
+        If the arguments, the data or the output folder are not usable; nothing is left behind. An
+        OSError at the end, if something could not be written: the run can be gone on with.
     FloatingPointError
         If the training diverges; the model of the last good epoch, if there is one, stays.
     """
+    if args.resume is not None:
+        return _resume(args)
     args.epochs = args.epochs or _default_epochs()
-    learning_rate = _learning_rate(args)
+    plan.check(args)
+    plan.learning_rate(args)
     if args.output is not None:
         check_free(args.output)  # create says so too, but only after the data are loaded
     dataset = load_training_data(args)
     rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
     run = Run.create(Path(dataset.name).stem, args.output)
-    listeners: list[Callback] = [run]
-    if args.animation:
-        from fastvae.plots.animation import TrainingFilm
-
-        listeners.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
     try:
-        settings = _settings(args, dataset)
-        run.write_settings(settings)
-        vae.card = {name: value for name, value in settings.items() if name != "data_dir"}
-        if not args.quiet:
-            _announce(args, dataset, len(rows), vae, run)
-        with interruptible(lambda: _last_words(run)):
-            history = vae.fit(
-                rows,
-                epochs=args.epochs,
-                batch_size=args.batch_size,
-                learning_rate=learning_rate,
-                optimizer=args.optimizer,
-                validation=validation,
-                clip_norm=args.clip_norm,
-                callbacks=listeners,
-                verbose=not args.quiet,
-                n_threads=args.threads,
-            )
-            _finish(args, dataset, vae, run, history)
-    except FloatingPointError as error:
-        if run.n_saved == 0:
-            raise
-        raise FloatingPointError(
-            f"{error}; the model of the last good epoch is in {run.folder}"
-        ) from error
-    except KeyboardInterrupt:  # main reports it
-        raise KeyboardInterrupt(_last_words(run)) from None
+        recorded = settings.recorded(args, dataset.name)
+        run.write_settings(recorded)
+        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
     finally:
         run.discard_if_empty()
-    return 0
+        run.close()
+
+
+def _resume(args: Namespace) -> int:
+    """Go on with a run, or begin it where it was ended before its first checkpoint."""
+    run = Run.open(args.resume)
+    try:
+        recorded = settings.read(run.folder)
+        args = settings.resumed(args, recorded)
+        path = run.folder / settings.SETTINGS
+        with explaining(path, settings.KIND):
+            plan.check(args)
+            plan.learning_rate(args)
+        dataset = load_training_data(args)
+        with explaining(path, settings.KIND):
+            rows, validation = _split(dataset, args.validation)
+            vae = _new_model(args, dataset)
+        recorded["epochs"] = args.epochs
+        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
+    finally:
+        run.close()
+
+
+class _GoingOn(Callback):
+    """Where a run is gone on with: brings settings.json up to date, and says where it stands.
+
+    It is asked when `fit` has found data and settings to be those of the run.
+    """
+
+    def __init__(self, run: Run, recorded: Mapping[str, Any], quiet: bool) -> None:
+        self._run, self._recorded, self._quiet = run, recorded, quiet
+
+    def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
+        """Do so, unless the run is over already."""
+        assert vae.progress is not None
+        counts = vae.progress.counts
+        if vae.stop_training or counts.n_epochs >= n_epochs:
+            return
+        if settings.read(self._run.folder) != self._recorded:  # --epochs was raised
+            self._run.write_settings(self._recorded)
+        if not self._quiet:
+            where = f"in epoch {counts.n_epochs + 1} of {n_epochs}"
+            print(f"resume  {where if counts.n_updates else 'from the start'}", flush=True)
+
+
+class _Training:
+    """A training that is ready to be done."""
+
+    def __init__(
+        self,
+        args: Namespace,
+        run: Run,
+        recorded: Mapping[str, Any],
+        dataset: Dataset,
+        vae: VAE,
+        rows: np.ndarray,
+        validation: np.ndarray | None,
+    ) -> None:
+        self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
+        self.rows, self.validation = rows, validation
+        self.callbacks = watchers(args, run)
+        if args.resume is not None:
+            self.callbacks.append(_GoingOn(run, recorded, args.quiet))
+        vae.card = settings.card(recorded)
+
+    def do(self) -> int:
+        """Train, evaluate and draw; return the exit code."""
+        if not self.args.quiet:
+            self._announce()
+        try:
+            with interruptible(self._last_words):
+                self._finish(self._fit())
+        except FloatingPointError as error:
+            if not self.run.model_path.exists():
+                self.run.discard_if_empty(diverged=True)
+                raise
+            raise FloatingPointError(
+                f"{error}; the model of the last good epoch is in {self.run.folder}"
+            ) from error
+        except OSError as error:
+            if self.vae.progress is None:  # nothing was begun
+                raise
+            self.run.keep()
+            advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
+            if error.errno is None:
+                raise OSError(f"{error}; {advice}") from error
+            raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
+        except KeyboardInterrupt as interrupt:  # main reports it
+            raise type(interrupt)(self._last_words()) from None
+        return 0
+
+    def _fit(self) -> History:
+        args, run = self.args, self.run
+        return self.vae.fit(
+            self.rows,
+            epochs=args.epochs,
+            batch_size=args.batch_size,
+            learning_rate=plan.learning_rate(args),
+            optimizer=args.optimizer,
+            beta=plan.beta(args, len(self.rows)),
+            validation=self.validation,
+            clip_norm=args.clip_norm,
+            callbacks=self.callbacks,
+            checkpoint=run.checkpoint_path,
+            checkpoint_every=_CHECKPOINT_EVERY,
+            resume=run.checkpoint_path if run.has_checkpoint else None,
+            verbose=not args.quiet,
+            n_threads=args.threads,
+        )
+
+    def _announce(self) -> None:
+        args, n_test = self.args, len(self.dataset.test)
+        sizes = [self.dataset.train.shape[1], *args.hidden, args.latent]
+        shape = "-".join(str(size) for size in sizes + sizes[-2::-1])
+        held_out = f", {args.validation:,} held out" if args.validation else ""
+        print(
+            f"data    {self.dataset.name}: {len(self.rows):,} training{held_out}, "
+            f"{n_test:,} test rows\n"
+            f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
+            f"output  {self.run.folder}",
+            flush=True,
+        )
+
+    def _finish(self, history: History) -> None:
+        """Evaluate on the test set, draw the pictures, and say so."""
+        run = self.run
+        if run.n_saved == 0:
+            results = [TEST] if len(self.dataset.test) else []
+            results += [] if self.args.no_pictures else PICTURES
+            if results and all((run.folder / name).exists() for name in results):
+                self._say_finished(history)
+                return
+        self.vae.save(run.model_path)
+        self._say_best(history)
+        self._evaluate()
+        if not self.args.no_pictures:
+            rows, _ = rows_to_show(self.dataset)
+            run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+        names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
+        print(f"saved   {names} in {run.folder}")
+
+    def _say_finished(self, history: History) -> None:
+        """Say that there is nothing to do, and how there would be."""
+        n_epochs = history.n_epochs
+        if n_epochs < self.args.epochs:
+            self._say_best(history)
+            print(
+                "finished: nothing to do; more epochs would not go on, as the training has stopped"
+            )
+        else:
+            print(
+                f"finished: all {n_epochs} epochs are done, nothing to do; for more of them  "
+                f"{self.run.command_to_go_on} --epochs {2 * n_epochs}"
+            )
+
+    def _say_best(self, history: History) -> None:
+        """With early stopping, say where it stopped and which epoch was the best."""
+        for stopping in self.callbacks:
+            if isinstance(stopping, EarlyStopping):
+                if history.n_epochs < self.args.epochs:
+                    print(f"stopped early, after epoch {history.n_epochs} of {self.args.epochs}")
+                print(
+                    f"best    epoch {stopping.best_epoch}, validation ELBO {stopping.best:.2f}: "
+                    "the model has its weights"
+                )
+
+    def _evaluate(self) -> None:
+        """Evaluate on the test set, where there is one."""
+        if not len(self.dataset.test):
+            print("no test rows: the model is not evaluated")
+            return
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = evaluate(self.vae, self.dataset.test, seed=self.args.seed)
+        if not np.isfinite(result.loss):  # of an update that was too large, and the last
+            raise ArithmeticError(
+                f"the training has diverged: the loss of the test rows is {result.loss}; try a "
+                "smaller --learning-rate, or --clip-norm (the model of the last epoch is in "
+                f"{self.run.folder})"
+            )
+        self.run.write_test(vars(result))
+        print(
+            f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
+            f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}"
+        )
+
+    def _last_words(self) -> str:
+        """What to say after Ctrl-C; takes an empty run folder away."""
+        run, progress, n_epochs = self.run, self.vae.progress, self.args.epochs
+        if progress is None:
+            run.discard_if_empty()
+            if self.args.resume is not None:
+                return f"stopped: go on with  {run.command_to_go_on}"
+            return "stopped before the first epoch was over: nothing saved"
+        run.keep()
+        n_done = progress.counts.n_epochs
+        is_trained = n_done == n_epochs or self.vae.stop_training
+        where = f"after epoch {n_done}" if is_trained else f"in epoch {n_done + 1}"
+        return f"stopped {where} of {n_epochs}: go on with  {run.command_to_go_on}"
 
 
 def _default_epochs() -> int:
@@ -89,22 +263,6 @@ def _default_epochs() -> int:
             f"got {text!r}"
         )
     return int(text)
-
-
-def _learning_rate(args: Namespace) -> schedules.Schedule:
-    if args.final_learning_rate is not None and args.schedule != "cosine":
-        raise ValueError(
-            f"--final-learning-rate belongs to --schedule cosine; got --schedule {args.schedule}"
-        )
-    kinds: dict[str, Callable[[float], schedules.Schedule]] = {
-        "constant": schedules.Constant,
-        "cosine": lambda rate: schedules.Cosine(rate, args.final_learning_rate or 0.0),
-        "step": schedules.Step,
-    }
-    schedule = kinds[args.schedule](args.learning_rate)
-    if args.warmup_steps is not None:
-        schedule = schedules.Warmup(schedule, args.warmup_steps)
-    return schedule
 
 
 def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -132,63 +290,3 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,
     )
-
-
-def _settings(args: Namespace, dataset: Dataset) -> dict[str, Any]:
-    """Everything that the run depends on, and the versions it ran with."""
-    left_out = ("run", "output", "quiet", "no_pictures", "animation", "threads", "shipped")
-    return {name: value for name, value in vars(args).items() if name not in left_out} | {
-        "dataset": dataset.name,
-        "fastvae": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "instruction_set": kernels.isa(),
-    }
-
-
-def _announce(args: Namespace, dataset: Dataset, n_rows: int, vae: VAE, run: Run) -> None:
-    sizes = [dataset.train.shape[1], *args.hidden, args.latent]
-    shape = "-".join(str(size) for size in sizes + sizes[-2::-1])
-    held_out = f", {args.validation:,} held out" if args.validation else ""
-    print(
-        f"data    {dataset.name}: {n_rows:,} training{held_out}, {len(dataset.test):,} test rows\n"
-        f"model   {shape}, {args.likelihood}, {vae.n_parameters:,} parameters\n"
-        f"output  {run.folder}",
-        flush=True,
-    )
-
-
-def _finish(args: Namespace, dataset: Dataset, vae: VAE, run: Run, history: History) -> None:
-    """Evaluate on the test set, draw the pictures, and say so."""
-    if len(dataset.test):
-        with np.errstate(over="ignore", invalid="ignore"):
-            result = evaluate(vae, dataset.test, seed=args.seed)
-        if not np.isfinite(result.loss):  # of an update that was too large, and the last
-            raise ArithmeticError(
-                f"the training has diverged: the loss of the test rows is {result.loss}; try a "
-                "smaller --learning-rate, or --clip-norm (the model of the last epoch is in "
-                f"{run.folder})"
-            )
-        run.write_test(vars(result))
-        print(
-            f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
-            f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}"
-        )
-    else:
-        print("no test rows: the model is not evaluated")
-    if not args.no_pictures:
-        rows, _ = rows_to_show(dataset)
-        run.draw(vae, rows[:_N_RECONSTRUCTIONS], history, args.seed)
-    print(
-        f"saved   {', '.join(sorted(path.name for path in run.folder.iterdir()))} in {run.folder}"
-    )
-
-
-def _last_words(run: Run) -> str:
-    """What to say after Ctrl-C; takes an empty run folder away."""
-    run.discard_if_empty()
-    if run.n_saved == 0:
-        return "stopped before the first epoch was over: nothing saved"
-    epochs = "1 epoch" if run.n_saved == 1 else f"{run.n_saved} epochs"
-    return f"stopped after {epochs}: the model and its history are saved in {run.folder}"

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,9 @@ from PIL import Image
 
 import fastvae
 from fastvae import VAE, kernels
-from fastvae.commands import arguments, inputs, parser
+from fastvae.commands import arguments, inputs, parser, train_options
 from fastvae.commands.cli import main
-from fastvae.commands.interrupt import interruptible
+from fastvae.commands.interrupt import Terminated, interruptible
 from fastvae.data import NAMES, DataUnavailable
 from fastvae.training import optimizers
 
@@ -81,6 +80,8 @@ def test_train_leaves_a_run_folder(images, capsys):
     folder = Path("runs/images-1")
     assert {path.name for path in folder.iterdir()} == {
         "model.safetensors",
+        "checkpoint.safetensors",
+        "checkpoint.previous.safetensors",
         "history.csv",
         "settings.json",
         "test.json",
@@ -367,6 +368,8 @@ def test_test_figures_that_are_not_finite_are_not_written(images, capsys, monkey
     assert failure(capsys).startswith("test.json['kl'] must be finite")
     assert {path.name for path in Path("runs/images-1").iterdir()} == {
         "model.safetensors",
+        "checkpoint.safetensors",
+        "checkpoint.previous.safetensors",
         "history.csv",
         "settings.json",
     }
@@ -510,11 +513,11 @@ def test_help_states_every_option_with_its_default(command, capsys):
 
 
 def test_names_in_the_help_are_those_that_exist():
-    assert set(parser.ACTIVATIONS) == set(kernels.ACTIVATIONS)
-    assert set(parser.LIKELIHOODS) == set(kernels.LIKELIHOODS)
-    assert set(parser.OPTIMIZERS) == set(kernels.OPTIMIZERS)
+    assert set(train_options.ACTIVATIONS) == set(kernels.ACTIVATIONS)
+    assert set(train_options.LIKELIHOODS) == set(kernels.LIKELIHOODS)
+    assert set(train_options.OPTIMIZERS) == set(kernels.OPTIMIZERS)
     assert set(arguments.DATASETS) == set(NAMES)
-    for name in parser.OPTIMIZERS:
+    for name in train_options.OPTIMIZERS:
         assert optimizers.resolve(name).name == name
 
 
@@ -561,30 +564,6 @@ def test_a_closed_pipe_is_no_traceback(model):
 # --- Ctrl-C ----------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
-def test_interrupt_keeps_the_epochs_so_far(images):
-    with subprocess.Popen(
-        [sys.executable, "-m", "fastvae", "train", "--dataset", images, *SMALL[:-4],
-         "--epochs", "1000000", "--output", "out"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.lstrip().startswith("epoch"):
-                break
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.startswith("fastvae: stopped after ")
-    assert err.endswith("are saved in out\n")
-    with open("out/history.csv", newline="", encoding="utf-8") as file:
-        n_rows = sum(1 for _ in csv.DictReader(file))
-    assert abs(fastvae.load("out").epochs - n_rows) <= 1
-
-
 DEAF = """
 import ctypes, os, signal, sys, time
 from fastvae.commands.interrupt import interruptible
@@ -600,19 +579,41 @@ with interruptible(lambda: "last words"):
 """
 
 
-def test_an_interrupt_that_python_drops_ends_the_process_all_the_same():
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_that_python_drops_ends_the_process_all_the_same(name, code):
+    program = DEAF.replace("SIGINT", name)
     done = subprocess.run(
-        [sys.executable, "-c", DEAF], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
     )
-    assert done.returncode == 130
+    assert done.returncode == code
     assert done.stderr == "fastvae: last words\n"
 
 
-def test_interruptible_leaves_no_trace():
-    before = (signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count())
-    with pytest.raises(KeyboardInterrupt), interruptible(lambda: "unused"):
-        signal.raise_signal(signal.SIGINT)
-    assert (signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count()) == before
+def trace() -> tuple[object, ...]:
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    return *handlers, signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_interruptible_leaves_no_trace(number, kind):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    before = trace()
+    with pytest.raises(kind), interruptible(lambda: "unused"):
+        signal.raise_signal(number)
+    assert trace() == before
+
+
+def test_a_process_that_ignores_sigterm_goes_on_doing_so():
+    previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with interruptible(lambda: "unused"):
+            signal.raise_signal(signal.SIGTERM)
+    except Terminated:  # pytest would take it for Ctrl-C
+        pytest.fail("the signal was not ignored")
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, capsys):

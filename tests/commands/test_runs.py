@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import errno
 import json
 import os
 
@@ -75,21 +73,13 @@ def test_an_output_folder_without_permission_is_an_error(tmp_path):
         Run.create("mnist", tmp_path)
 
 
-def test_each_epoch_saves_the_model_and_a_row_of_history(vae):
+def test_an_epoch_takes_away_what_was_said_of_the_model_before(vae):
     run = Run.create("mnist")
-    for epoch in (1, 2):
-        vae.decoder.layers[-1].bias = np.full(4, epoch)
-        run.on_epoch_end(vae, epoch, FIGURES)
-        assert run.n_saved == epoch
-        saved = VAE()
-        saved.load(run.model_path)
-        np.testing.assert_array_equal(saved.decoder.layers[-1].bias, np.full(4, epoch))
-        with open(run.folder / "history.csv", newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        expected = {name: str(value) for name, value in FIGURES.items()}
-        assert rows == [{"epoch": str(n), **expected} for n in range(1, epoch + 1)]
-    run.discard_if_empty()
-    assert {path.name for path in run.folder.iterdir()} == {"model.safetensors", "history.csv"}
+    for name in ("test.json", "reconstructions.png", "samples.png", "loss.png", "notes.txt"):
+        (run.folder / name).touch()
+    run.on_epoch_end(vae, 1, FIGURES)
+    assert [path.name for path in run.folder.iterdir()] == ["notes.txt"]
+    assert run.n_saved == 1
 
 
 def test_settings_and_test_figures_are_json():
@@ -119,19 +109,6 @@ def test_the_latest_model_is_the_one_written_last(vae):
     assert runs.latest_model() == first.model_path
 
 
-def test_a_model_that_is_not_finite_leaves_the_one_before(tmp_path):
-    run = Run.create("mnist", tmp_path / "run")
-    vae = VAE.from_sizes(6, (4,), 2)
-    run.on_epoch_end(vae, 1, {"loss": 3.0})
-    before = {path: path.read_bytes() for path in run.folder.iterdir()}
-    # As after an update that was not finite: assigning NaN is refused.
-    vae.network.parameters[:] = np.nan
-    with pytest.raises(ValueError, match=r"encoder\.0\.weight holds NaN"):
-        run.on_epoch_end(vae, 2, {"loss": 2.0})
-    assert {path: path.read_bytes() for path in run.folder.iterdir()} == before
-    assert run.n_saved == 1
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float64(1)])
 def test_figures_that_json_lacks_are_not_written(value):
     run = Run.create("mnist")
@@ -143,17 +120,64 @@ def test_figures_that_json_lacks_are_not_written(value):
         assert (run.folder / name).read_bytes() == before
 
 
-def test_a_history_that_cannot_be_written_stays_whole(vae, monkeypatch):
+def test_what_was_saved_stays(vae):
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        run = Run.create("mnist")
+        run.write_settings({})
+        (run.folder / name).touch()
+        run.discard_if_empty()
+        assert {path.name for path in run.folder.iterdir()} == {name, "settings.json"}
+
+
+def test_of_a_training_that_diverged_before_an_epoch_was_over_nothing_stays():
     run = Run.create("mnist")
-    run.on_epoch_end(vae, 1, FIGURES)
-    before = (run.folder / "history.csv").read_bytes()
+    run.write_settings({})
+    (run.folder / "samples").mkdir()
+    for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
+        (run.folder / name).touch()
+    run.discard_if_empty(diverged=True)
+    assert not run.folder.exists()
 
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(vae, "save", lambda path: None)
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match=r"history\.csv"):
-        run.on_epoch_end(vae, 2, FIGURES)
-    assert (run.folder / "history.csv").read_bytes() == before
-    assert {path.name for path in run.folder.iterdir()} == {"model.safetensors", "history.csv"}
+def test_a_run_that_is_gone_on_with_is_never_discarded(tmp_path):
+    (tmp_path / "settings.json").touch()
+    Run.open(tmp_path).discard_if_empty(diverged=True)
+    assert (tmp_path / "settings.json").exists()
+
+
+def test_one_process_at_a_time_trains_in_a_folder():
+    run = Run.create("mnist")
+    run.write_settings({})
+    with pytest.raises(BlockingIOError, match="another process trains in runs/mnist-1"):
+        Run.open(run.folder)
+    run.close()
+    Run.open(run.folder).close()
+
+
+def test_what_a_killed_process_has_left_half_written_goes(tmp_path):
+    for name in ("settings.json", ".0123456789abcdef.tmp", ".mine", "notes.tmp"):
+        (tmp_path / name).touch()
+    Run.open(tmp_path).close()
+    assert {path.name for path in tmp_path.iterdir()} == {"settings.json", ".mine", "notes.tmp"}
+
+
+@pytest.mark.parametrize("marks", [("test.json",), ("history.csv",)])
+def test_a_run_without_a_checkpoint_is_not_begun_anew_over_its_model(tmp_path, marks):
+    for name in ("settings.json", "model.safetensors", *marks):
+        (tmp_path / name).write_text("epoch,loss\n1,2.0\n2,2.0\n3,2.0\n")
+    with pytest.raises(ValueError, match="has no checkpoint .* and cannot be gone on with"):
+        Run.open(tmp_path)
+    # Killed before the first checkpoint was on the disk.
+    (tmp_path / marks[0]).unlink()
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,2.0\n2,2.0\n")
+    Run.open(tmp_path).close()
+
+
+def test_what_is_no_run_is_not_gone_on_with(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no run folder nowhere"):
+        Run.open("nowhere")
+    with pytest.raises(FileNotFoundError, match="holds no run: there is no settings.json"):
+        Run.open(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match=f"is a file; give its run folder, {tmp_path}"):
+        Run.open(tmp_path / "file")

@@ -1,0 +1,253 @@
+"""The options of ``fastvae train``, their defaults and units.
+
+Names of activations and the like are written out here, because asking the modules that know them
+would make ``fastvae --help`` wait for numba; the tests compare the two.
+"""
+
+from fastvae.commands.arguments import THREADS, Command, count, data_options, option, seed
+from fastvae.model import defaults as model_defaults
+from fastvae.training import defaults as training_defaults
+
+ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
+LIKELIHOODS = ("bernoulli", "gaussian")
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine", "step")
+EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
+DEFAULT_EPOCHS = 10
+DEFAULT_VALIDATION = 5000
+
+TRAIN = Command(
+    "train",
+    "train:train",
+    "train a model and leave a run folder",
+    "Train a variational autoencoder. Without --dataset it takes MNIST, from disk or by "
+    "download, and where neither can be had it trains on synthetic digits. The run folder "
+    "holds the model and history.csv (brought up to date after each epoch), settings.json, "
+    "checkpoint.safetensors (written after each epoch, every 30 s and on Ctrl-C: --resume goes on "
+    "from it), test.json, reconstructions.png, samples.png and loss.png.",
+    groups={
+        "going on": [
+            option(
+                "--resume",
+                metavar="RUN",
+                help="go on with the run in the folder RUN, with its settings, to the same bits as "
+                "if it had never stopped; beside it only --epochs (to raise their total), "
+                "--data-dir, --threads, --quiet and --no-pictures may be given "
+                "(default: begin a new run)",
+            ),
+        ],
+        "data": [
+            *data_options("mnist, else synthetic_digits"),
+            option(
+                "--train-size",
+                metavar="ROWS",
+                type=count,
+                help="take the first ROWS training rows (default: all)",
+            ),
+            option(
+                "--validation",
+                metavar="ROWS",
+                nargs="?",
+                type=count,
+                const=DEFAULT_VALIDATION,
+                help="hold out the last ROWS training rows and evaluate them after each epoch "
+                f"(default: no validation; {DEFAULT_VALIDATION} where ROWS is not given)",
+            ),
+        ],
+        "model": [
+            option(
+                "--hidden",
+                metavar="UNITS",
+                nargs="+",
+                type=count,
+                default=list(model_defaults.HIDDEN),
+                help="units of the encoder's hidden layers, from the input on; the decoder mirrors "
+                f"them (default: {' '.join(map(str, model_defaults.HIDDEN))})",
+            ),
+            option(
+                "--latent",
+                metavar="UNITS",
+                type=count,
+                default=model_defaults.N_LATENT,
+                help="units of the latent space (default: %(default)s)",
+            ),
+            option(
+                "--activation",
+                choices=ACTIVATIONS,
+                default=model_defaults.ACTIVATION,
+                help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: %(default)s)",
+                metavar="NAME",
+            ),
+            option(
+                "--output-activation",
+                choices=ACTIVATIONS,
+                metavar="NAME",
+                help="of the last layer, the same names (default: sigmoid for bernoulli, identity "
+                "for gaussian)",
+            ),
+            option(
+                "--likelihood",
+                choices=LIKELIHOODS,
+                default=model_defaults.LIKELIHOOD,
+                metavar="NAME",
+                help="bernoulli (values in [0, 1]) or gaussian (squared error) "
+                "(default: %(default)s)",
+            ),
+            option(
+                "--beta",
+                metavar="WEIGHT",
+                type=float,
+                default=1.0,
+                help="weight of the KL divergence in the loss (default: %(default)g)",
+            ),
+            option(
+                "--reconstruction-weight",
+                metavar="WEIGHT",
+                type=float,
+                default=1.0,
+                help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
+                "(default: %(default)g)",
+            ),
+        ],
+        "training": [
+            option(
+                "--epochs",
+                metavar="N",
+                type=count,
+                default=None,
+                help=f"passes over the training rows (default: {DEFAULT_EPOCHS}, or what the "
+                f"environment variable {EPOCHS_VARIABLE} says)",
+            ),
+            option(
+                "--batch-size",
+                metavar="ROWS",
+                type=count,
+                default=training_defaults.BATCH_SIZE,
+                help="rows of an update (default: %(default)s)",
+            ),
+            option(
+                "--optimizer",
+                choices=OPTIMIZERS,
+                default=training_defaults.OPTIMIZER,
+                metavar="NAME",
+                help=f"{', '.join(OPTIMIZERS)} (default: %(default)s)",
+            ),
+            option(
+                "--learning-rate",
+                metavar="RATE",
+                type=float,
+                default=training_defaults.LEARNING_RATE,
+                help="step size of the optimizer, at the start where a schedule changes it "
+                "(default: %(default)s)",
+            ),
+            option(
+                "--schedule",
+                choices=SCHEDULES,
+                default="constant",
+                metavar="NAME",
+                help="of the learning rate: constant, cosine (falls to --final-learning-rate), "
+                "step (times 0.1 at a half and at three quarters of the run) "
+                "(default: %(default)s)",
+            ),
+            option(
+                "--final-learning-rate",
+                metavar="RATE",
+                type=float,
+                help="where the cosine schedule ends (default: 0)",
+            ),
+            option(
+                "--warmup-steps",
+                metavar="N",
+                type=count,
+                help="let the learning rate rise linearly over the first N updates, before the "
+                "schedule (default: no warm-up)",
+            ),
+            option(
+                "--beta-warmup",
+                metavar="EPOCHS",
+                type=count,
+                help="let beta rise linearly from 0 to --beta over the first EPOCHS epochs "
+                "(default: no warm-up)",
+            ),
+            option(
+                "--beta-cycles",
+                metavar="N",
+                type=count,
+                help="let beta rise from 0 to --beta N times, each time over half of an N-th of "
+                "the run (default: no cycles)",
+            ),
+            option(
+                "--clip-norm",
+                metavar="NORM",
+                type=float,
+                help="scale the gradient down to this Euclidean norm where it is longer "
+                "(default: no clipping)",
+            ),
+            THREADS,
+            seed("initial weights, order of the rows and noise"),
+        ],
+        "watching the training": [
+            option(
+                "--early-stopping",
+                metavar="N",
+                type=count,
+                help="stop after N epochs without a better ELBO of the validation rows, and keep "
+                "the weights of the best epoch; needs --validation (default: no early stopping)",
+            ),
+            option(
+                "--reduce-on-plateau",
+                metavar="N",
+                type=count,
+                help="multiply the learning rate by 0.1 after N epochs without a better ELBO of "
+                "the validation rows; needs --validation (default: never)",
+            ),
+            option(
+                "--save-best",
+                action="store_true",
+                help="keep the model of the best ELBO of the validation rows as best.safetensors "
+                "as well; needs --validation",
+            ),
+            option(
+                "--csv",
+                metavar="FILE",
+                help="write the history to this file, too, after each epoch (default: only "
+                "history.csv in the run folder)",
+            ),
+            option(
+                "--json",
+                metavar="FILE",
+                help="write it as JSON, a record a line where FILE ends in .jsonl (default: no "
+                "JSON)",
+            ),
+            option(
+                "--tensorboard",
+                metavar="FOLDER",
+                help="write it for TensorBoard; needs the extra tensorboard (default: no event "
+                "files)",
+            ),
+            option(
+                "--sample-grid",
+                metavar="N",
+                type=count,
+                help="draw samples of the same latents every N epochs, in the folder samples of "
+                "the run (default: only samples.png at the end)",
+            ),
+        ],
+        "output": [
+            option(
+                "--output",
+                metavar="FOLDER",
+                help="run folder; one that holds a run already is refused (default: runs/DATASET-N "
+                "with the next free N)",
+            ),
+            option("--quiet", action="store_true", help="print the result only"),
+            option("--no-pictures", action="store_true", help="draw no pictures"),
+            option(
+                "--animation",
+                action="store_true",
+                help="write samples.gif as well: the same samples after each epoch (after a "
+                "--resume those since then)",
+            ),
+        ],
+    },
+)

@@ -1,0 +1,64 @@
+"""The callbacks of ``fastvae train``: what keeps its run folder, and what its options ask for."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from fastvae.commands.runs import HISTORY, SAMPLES, Run
+from fastvae.training.callbacks import Callback
+from fastvae.training.loggers import CSVLogger, JSONLogger
+from fastvae.training.model_saving import Checkpoint
+from fastvae.training.monitoring import EarlyStopping, ReduceOnPlateau
+from fastvae.training.tensorboard import TensorBoard
+
+_BEST = "best.safetensors"
+
+
+def watchers(args: Namespace, run: Run) -> list[Callback]:
+    """The callbacks of a run, in the order that `fit` is to have.
+
+    Early stopping comes first: at the end the others see the weights that it has restored.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of ``fastvae train``.
+    run : Run
+
+    Raises
+    ------
+    OSError
+        If something cannot be written where it is to be.
+    ValueError
+        If what an option needs is not installed.
+    """
+    made: list[Callback] = []
+    if args.early_stopping is not None:
+        made.append(EarlyStopping(patience=args.early_stopping))
+    if args.reduce_on_plateau is not None:
+        made.append(ReduceOnPlateau(patience=args.reduce_on_plateau))
+    made += [run, Checkpoint(run.model_path), CSVLogger(run.folder / HISTORY)]
+    if args.save_best:
+        made.append(Checkpoint(run.folder / _BEST, best_only=True))
+    if args.csv is not None:
+        made.append(CSVLogger(args.csv))
+    if args.json is not None:
+        made.append(JSONLogger(args.json))
+    if args.tensorboard is not None:
+        made.append(_tensorboard(args.tensorboard))
+    if args.sample_grid is not None:
+        from fastvae.plots.sample_grid import SampleGrid
+
+        made.append(SampleGrid(run.folder / SAMPLES, args.sample_grid, seed=args.seed))
+    if args.animation:
+        from fastvae.plots.animation import TrainingFilm
+
+        made.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
+    return made
+
+
+def _tensorboard(folder: str) -> TensorBoard:
+    try:
+        return TensorBoard(folder)
+    except ImportError as error:
+        raise ValueError(f"--tensorboard cannot be used: {error}") from error
