@@ -32,12 +32,12 @@ from fastvae.model.prior import PriorLatents, decoded_batches
 from fastvae.model.progress import run_pass
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
+from fastvae.model.trained import Trained
 from fastvae.model.value import Seeded, Value
 from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
-from fastvae.training.progress import Progress
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Seeded, Value):
+class VAE(Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
@@ -157,15 +157,10 @@ class VAE(Seeded, Value):
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
         self.seed = seed
-        self.epochs = 0
-        self._update_count = np.zeros(1, np.int64)
+        Trained.__init__(self)
         self.card = {}
-        self.stop_training = False
-        self.history: History | None = None
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
-        self._progress: Progress | None = None
-        self.learning_rate_factor = 1.0
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         if encoder is None and sampler is None and decoder is None:
             return
@@ -303,47 +298,6 @@ class VAE(Seeded, Value):
     @reconstruction_weight.setter
     def reconstruction_weight(self, value: float) -> None:
         self._reconstruction_weight = checks.number(value, "reconstruction_weight")
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the model has been trained for."""
-        return self._epochs
-
-    @epochs.setter
-    def epochs(self, value: int) -> None:
-        self._epochs = checks.count(value, "epochs")
-
-    @property
-    def updates(self) -> int:
-        """How many updates the model has been trained for, counted by the kernels themselves."""
-        return int(self.update_count[0])
-
-    @updates.setter
-    def updates(self, value: int) -> None:
-        self.update_count[0] = checks.count(value, "updates")
-
-    @property
-    def update_count(self) -> NDArray[np.int64]:
-        """The number of updates where the kernels count it, shape (1,)."""
-        return self._update_count
-
-    @property
-    def learning_rate_factor(self) -> float:
-        """What every learning rate is multiplied by; `fit` begins with 1."""
-        return self._learning_rate_factor
-
-    @learning_rate_factor.setter
-    def learning_rate_factor(self, value: float) -> None:
-        self._learning_rate_factor = checks.number(value, "learning_rate_factor")
-
-    @property
-    def progress(self) -> Progress | None:
-        """Where the last `fit` ended, for `resume=True`; copies, pickles and files are without."""
-        return self._progress
-
-    @progress.setter
-    def progress(self, value: Progress | None) -> None:
-        self._progress = value
 
     @property
     def draw_counts(self) -> tuple[int, int]:
