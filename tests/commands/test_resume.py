@@ -21,6 +21,7 @@ import fastvae
 from fastvae import VAE
 from fastvae.commands.cli import main
 from fastvae.files import checkpoints
+from fastvae.model.network import Network
 
 SMALL = ["--hidden", "8", "--latent", "2", "--batch-size", "32", "--no-pictures"]
 RUN = Path("runs/images-1")
@@ -126,6 +127,36 @@ def test_a_raised_number_of_epochs_makes_the_longer_run(capsys):
     train("--epochs", "2")
     resume("--epochs", "5")
     assert "resume  in epoch 3 of 5" in capsys.readouterr().out
+    assert results(RUN) == results(Path("whole"))
+
+
+@pytest.mark.xfail(strict=True, reason="a checkpoint gives active_units back as a float")
+def test_a_history_that_is_gone_on_with_is_the_same_text(stop_after):
+    train("--epochs", "3", "--output", "whole")
+    stop_after(2)
+    train("--epochs", "3", code=130)
+    stop_after(None)
+    resume()
+    texts = []
+    for run in (RUN, Path("whole")):
+        with open(run / "history.csv", newline="", encoding="utf-8") as file:
+            texts.append([(row["elbo"], row["active_units"]) for row in csv.DictReader(file)])
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.xfail(strict=True, reason="the time of updates that Ctrl-C ends is not counted")
+def test_ctrl_c_after_the_last_update_of_an_epoch(monkeypatch):
+    train("--epochs", "3", "--output", "whole")
+    original = Network.train
+
+    def interrupted(*args, **named):
+        original(*args, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Network, "train", interrupted)
+    train("--epochs", "3", code=130)
+    monkeypatch.setattr(Network, "train", original)
+    resume()
     assert results(RUN) == results(Path("whole"))
 
 
@@ -547,6 +578,7 @@ import sys, time
 from pathlib import Path
 from fastvae.commands.cli import main
 from fastvae.files import checkpoints
+from fastvae.model.network import Network
 
 write_file = checkpoints.write_file
 
