@@ -91,9 +91,7 @@ class _Run:
             # Callbacks are called at the same updates, wherever checkpoints are written.
             end = min((self.step // run_length + 1) * run_length, self.steps_per_epoch)
             while self.step < end:
-                start = time.perf_counter()
                 self._train_steps(order, self._next_stop(end))
-                self.counts.seconds += time.perf_counter() - start
                 if self.step < end:
                     self._mark()
                     self._look_at_checkpoint()
@@ -170,6 +168,7 @@ class _Run:
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
         )
+        start = time.perf_counter()
         try:
             self.network.train(
                 self.rows,
@@ -180,6 +179,7 @@ class _Run:
                 skip_zeros=self.skip_zeros,
             )
         finally:
+            self.counts.seconds += time.perf_counter() - start
             self.counts.n_updates += vae.updates - self.counts.updates
             self.counts.updates = vae.updates
         self._check_finite(engine.read_totals(progress.totals).loss)

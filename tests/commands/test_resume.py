@@ -130,7 +130,6 @@ def test_a_raised_number_of_epochs_makes_the_longer_run(capsys):
     assert results(RUN) == results(Path("whole"))
 
 
-@pytest.mark.xfail(strict=True, reason="a checkpoint gives active_units back as a float")
 def test_a_history_that_is_gone_on_with_is_the_same_text(stop_after):
     train("--epochs", "3", "--output", "whole")
     stop_after(2)
@@ -144,7 +143,6 @@ def test_a_history_that_is_gone_on_with_is_the_same_text(stop_after):
     assert texts[0] == texts[1]
 
 
-@pytest.mark.xfail(strict=True, reason="the time of updates that Ctrl-C ends is not counted")
 def test_ctrl_c_after_the_last_update_of_an_epoch(monkeypatch):
     train("--epochs", "3", "--output", "whole")
     original = Network.train
