@@ -608,12 +608,14 @@ def test_ctrl_c_does_not_wait_for_a_disk_and_keeps_the_checkpoint_before(slow_im
             if line.startswith("epoch 2"):
                 break
         Path("slow").touch()
-        time.sleep(0.3)
+        half = Path("run/.0123456789abcdef.tmp")
+        while not half.exists() and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert re.fullmatch(r"fastvae: stopped in epoch \d of 6: go on with .*--resume run\n", err)
-    assert list(Path("run").glob(".*.tmp"))
+    assert half.exists()
     resume(run=Path("run"))
     assert results(Path("run")) == results(Path("whole"))
     assert not list(Path("run").glob(".*"))
