@@ -545,7 +545,7 @@ def slow_images():
 )
 def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, code):
     """It ends, with any number of threads, as one that was never stopped."""
-    options = [*slow_images, "--epochs", "12", "--validation", "200", "--early-stopping", "20"]
+    options = [*slow_images, "--epochs", "30", "--validation", "200", "--early-stopping", "20"]
     assert main(["train", *options, "--output", "whole", "--quiet"]) == 0
     words = [*options, "--output", "run"]
     rng = np.random.default_rng(7)
@@ -555,14 +555,14 @@ def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, c
             for line in process.stdout:
                 if line.startswith(("output", "resume")):
                     break
-            time.sleep(rng.uniform(0.3, 1.2))
+            time.sleep(rng.uniform(0.2, 0.7))
             process.send_signal(getattr(signal, name))
             _, err = process.communicate(timeout=60)
         assert process.returncode == code
         words = ["--resume", "run", "--no-pictures"]
         if name != "SIGKILL":
             assert re.fullmatch(
-                r"fastvae: stopped in epoch \d+ of 12: go on with  "
+                r"fastvae: stopped in epoch \d+ of 30: go on with  "
                 r"fastvae train --resume run\n",
                 err,
             )
