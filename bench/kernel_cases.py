@@ -249,6 +249,7 @@ CASES = (
         label="uint8",
     ),
     Case("normal", {"out": _written("BZ"), **_COUNTER}),
+    Case("normal_from", {"out": _written("BZ"), "first": 1021, **_COUNTER}),
     Case("uniform", {"out": _written("BZ"), **_COUNTER}),
     Case(
         "sgd_update",

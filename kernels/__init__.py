@@ -30,7 +30,7 @@ from .arrays.losses import (
     gaussian_loss_backward,
 )
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
-from .arrays.random import normal, permutation, philox4x32, uniform
+from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
 from .engine.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
@@ -84,6 +84,7 @@ __all__ = [
     "kl_divergence_backward",
     "max_threads",
     "normal",
+    "normal_from",
     "permutation",
     "philox4x32",
     "reference",

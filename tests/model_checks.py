@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +116,44 @@ class Recorder(Callback):
 
     def on_train_end(self, vae: VAE, history: History) -> None:
         self.calls.append(("end", len(history["loss"]) if "loss" in history else 0))
+
+
+class InterruptAt(Callback):
+    """Raises a KeyboardInterrupt in one hook, once, at the n-th call of it."""
+
+    def __init__(self, hook: str, n: int) -> None:
+        self.hook, self.left = hook, n
+
+    def _count(self, hook: str) -> None:
+        if hook == self.hook:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
+        self._count("train_begin")
+
+    def on_epoch_begin(self, vae: VAE, epoch: int) -> None:
+        self._count("epoch_begin")
+
+    def on_batch(self, vae: VAE, epoch: int, n_done: int) -> None:
+        self._count("batch")
+
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+        self._count("epoch_end")
+
+
+def figures_of(history: History | None) -> dict[str, list[float]]:
+    """A history without what depends on the clock."""
+    assert history is not None
+    timings = ("seconds", "samples_per_second")
+    return {name: list(values) for name, values in history.items() if name not in timings}
+
+
+def assert_same_run(vae: VAE, expected: VAE) -> None:
+    """Assert that two models were trained alike, to the bit."""
+    assert_same_parameters(vae, parameters(expected))
+    assert (vae.updates, vae.epochs) == (expected.updates, expected.epochs)
+    assert json.dumps(figures_of(vae.history)) == json.dumps(figures_of(expected.history))
+    assert vae.beta == expected.beta
+    assert vae.draw_counts == expected.draw_counts

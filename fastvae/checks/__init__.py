@@ -3,8 +3,9 @@
 Every public method checks its arguments here before it changes anything.
 """
 
-from fastvae.checks.arrays import UINT8, finite, layer_input, parameter, rows
+from fastvae.checks.arrays import UINT8, finite, layer_input, lazy_rows, parameter, rows
 from fastvae.checks.foreign import as_array, as_labels, is_one_row
+from fastvae.checks.lazy import LazyRows
 from fastvae.checks.naming import public
 from fastvae.checks.scalars import MAX_COUNT, MAX_SEED, choice, count, dtype, integer, number, seed
 from fastvae.checks.scales import as_floats
@@ -13,6 +14,7 @@ __all__ = [
     "MAX_COUNT",
     "MAX_SEED",
     "UINT8",
+    "LazyRows",
     "as_array",
     "as_floats",
     "as_labels",
@@ -23,6 +25,7 @@ __all__ = [
     "integer",
     "is_one_row",
     "layer_input",
+    "lazy_rows",
     "number",
     "parameter",
     "public",

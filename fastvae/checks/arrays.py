@@ -1,7 +1,8 @@
 """Checks of arrays: rows, parameters, a layer's inputs.
 
 Rows that the kernels' gather can read (uint8, float32, float64; any strides, read-only,
-memory-mapped) pass through without a copy; other real numbers are converted once.
+memory-mapped) pass through without a copy; other real numbers are converted, as a whole (`rows`)
+or where they are read (`lazy_rows`). Arrays are looked at in chunks of rows.
 """
 
 import math
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae.checks import foreign, scales
+from fastvae.checks.lazy import LazyRows
 
 UINT8 = np.dtype(np.uint8)
-_PASSED_THROUGH = (UINT8, np.dtype(np.float32), np.dtype(np.float64))
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_PASSED_THROUGH = (UINT8, *_FLOATS)
 _CHUNK_ELEMENTS = 1 << 22
 
 
@@ -44,7 +47,7 @@ def parameter(
     array = _as_array(values, name)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}; got {array.shape}")
-    _in_range(array, values, name, target, unit_interval=False)
+    _needs_clipping(array, values, name, target, unit_interval=False)
     return np.ascontiguousarray(array, dtype=target)
 
 
@@ -90,6 +93,23 @@ def rows(
         If the shape is wrong, there is no row, or a value is masked, missing, NaN, infinite or
         out of range; the first such cell is named.
     """
+    found = lazy_rows(values, name, n_columns, target, unit_interval=unit_interval)
+    return found if isinstance(found, np.ndarray) else found[:]
+
+
+def lazy_rows(
+    values: Any,
+    name: str,
+    n_columns: int,
+    target: np.dtype[Any],
+    *,
+    unit_interval: bool = False,
+    pixels: bool = True,
+) -> NDArray[Any] | LazyRows:
+    """Check rows as `rows` does, and convert or clip those that need it where they are read.
+
+    uint8 means pixels here too, unless `pixels` is False, as for latents.
+    """
     array = _as_array(values, name)
     if array.ndim not in (1, 2) or array.shape[-1] != n_columns:
         hint = ""
@@ -99,11 +119,11 @@ def rows(
     array = array.reshape(1, n_columns) if array.ndim == 1 else array
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
-    if array.dtype != UINT8:
-        array = _in_range(array, values, name, target, unit_interval)
-    if array.dtype in _PASSED_THROUGH and array.flags.aligned:
+    clipped = array.dtype != UINT8 and _needs_clipping(array, values, name, target, unit_interval)
+    passed_through = _PASSED_THROUGH if pixels else _FLOATS
+    if array.dtype in passed_through and array.flags.aligned and not clipped:
         return array
-    return array.astype(target)
+    return LazyRows(array, target, passed_through, clipped)
 
 
 def layer_input(
@@ -133,13 +153,13 @@ def layer_input(
     return np.array(given, dtype=target, order="C")
 
 
-def _in_range(
+def _needs_clipping(
     array: NDArray[Any], values: Any, name: str, target: np.dtype[Any], unit_interval: bool
-) -> NDArray[Any]:
-    """Return `array` if every value is finite and in range, looking at chunks of rows.
+) -> bool:
+    """Refuse an array unless every value is finite and in range, looking at chunks of rows.
 
-    What is outside [0, 1] by rounding only is clipped. `values` is what the user gave, for the
-    names of its rows and columns.
+    Returns whether some are outside [0, 1] by rounding only. `values` is what the user gave, for
+    the names of its rows and columns.
     """
     limit = float(np.finfo(target).max)
     low, high = (0.0, 1.0) if unit_interval else (-limit, limit)
@@ -153,13 +173,13 @@ def _in_range(
                 _refuse(array, values, name, target, unit_interval)
             smallest, largest = min(smallest, least), max(largest, most)
     if smallest == low and largest == high:
-        return array
+        return False
     tolerance = 0.0
     if array.dtype.kind == "f":  # a longdouble often holds what was computed as float64
         tolerance = 4 * max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps))
     if not unit_interval or smallest < -tolerance or largest > 1 + tolerance:
         _refuse(array, values, name, target, unit_interval)
-    return np.clip(array, 0, 1)
+    return True
 
 
 def _chunks(array: NDArray[Any]) -> Iterable[NDArray[Any]]:
@@ -180,7 +200,8 @@ def _refuse(
         raise ValueError(
             f"{name} must be finite; {n_bad:,} {are} NaN or infinite, the first in {where}"
         )
-    smallest, largest = array.min(), array.max()
+    smallest = min(chunk.min() for chunk in _chunks(array))
+    largest = max(chunk.max() for chunk in _chunks(array))
     got = f"got values from {_shown(smallest)} to {_shown(largest)}"
     if not unit_interval:
         limit = np.finfo(target).max

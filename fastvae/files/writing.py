@@ -10,6 +10,7 @@ Only what others watch while it grows (`append_file`) is added to in place.
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -268,9 +269,27 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
         os.fchmod(descriptor, old.st_mode & (0o7777 if same_owner else 0o777))
 
 
+def clear_left(path: str | os.PathLike[str]) -> None:
+    """Take away temporary files of this path that killed writers left; nobody may write it now.
+
+    Raises
+    ------
+    OSError
+        If one cannot be taken away.
+    """
+    target = _end_of_links(Path(path))
+    for left in target.parent.glob(f".{_mark_of(target)}-*.tmp"):
+        left.unlink(missing_ok=True)
+
+
 def _name_beside(target: Path) -> Path:
     """A name for a temporary file in the folder of `target`: no other process makes the same."""
-    return target.with_name(f".{secrets.token_hex(8)}.tmp")
+    return target.with_name(f".{_mark_of(target)}-{secrets.token_hex(8)}.tmp")
+
+
+def _mark_of(target: Path) -> str:
+    """What the names of a file's temporary files share; of fixed length, for names have a limit."""
+    return hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]
 
 
 def _keep(target: Path, previous: Path, status: os.stat_result) -> None:

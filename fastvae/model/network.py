@@ -1,7 +1,8 @@
 """A network: its parameters in one array, its layer table, and the passes over rows.
 
 What a VAE is made of, without names, files or checks (callers validate). Rows are samples; all
-passes work in chunks of rows, so that a million rows need no million rows of workspace.
+passes work in chunks of rows, so that a million rows need no million rows of workspace. Rows are
+read, and results written, in blocks of several chunks: no pass needs memory for all of them.
 
 Any number of threads may call the passes. Each call in progress has a workspace of its own, taken
 from those that earlier calls left, and sees the parameters of one moment: passes and training take
@@ -10,8 +11,8 @@ turns, a whole pass against one run of training steps.
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,11 +22,35 @@ from fastvae.model.guards import Gate
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
+_BLOCK_ELEMENTS = 1 << 21  # read or written at a time: 8 MB of float32
 _FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75 s at 20
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
 _KEPT_WORKSPACES = 4
+_KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
+
+
+class RowSource(Protocol):
+    """Rows of which a pass reads slices: an array, or what makes arrays when it is asked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, n_columns)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> np.ndarray: ...
+
+
+Advance = Callable[[int], object]
+"""What a pass calls with the number of rows that it has just done."""
+Keep = Callable[[slice, np.ndarray], object]
+"""What a pass calls with rows and their results, which it overwrites afterwards."""
+
+
+def _ignore(n_rows: int) -> None:
+    """Advance without a word."""
 
 
 class Network(Value):
@@ -69,7 +94,8 @@ class Network(Value):
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         self._training: engine.Workspace | None = None
-        self._spare: deque[engine.Workspace] = deque(maxlen=_KEPT_WORKSPACES)
+        # For passes over rows: the first without room for lists, the second with it.
+        self._spare = [deque[engine.Workspace](maxlen=_KEPT_WORKSPACES) for _ in range(2)]
         self._gradient: np.ndarray | None = None
         number = self.dtype.type
         self._log_var_bounds = number(kernels.LOG_VAR_MIN), number(kernels.LOG_VAR_MAX)
@@ -159,26 +185,51 @@ class Network(Value):
 
     # --- passes over rows, in chunks --------------------------------------------------------
 
-    def encode(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the posterior's mean and log_var, each of shape (n, Z).
+    def encode(
+        self,
+        X: RowSource,
+        out: tuple[np.ndarray, np.ndarray] | None = None,
+        advance: Advance = _ignore,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
         """
-        heads = self._pass("encoding_to_out", X, self.n_features, 2 * self.n_latent, self._skips(X))
-        # One row is a matter of microseconds: `np.clip` and `np.hsplit` would take a fifth more.
-        low, high = self._log_var_bounds
-        log_var = np.maximum(heads[:, self.n_latent :], low)
-        return heads[:, : self.n_latent].copy(), np.minimum(log_var, high, out=log_var)
+        n_latent, (low, high) = self.n_latent, self._log_var_bounds
+        n_columns, skip_zeros = (self.n_features, 2 * n_latent), self._skips(X)
+        if out is None and len(X) <= _CHUNK_ROWS:
+            # One row is a matter of microseconds: what is done for blocks would take some more, and
+            # `np.clip` and `np.hsplit` a fifth.
+            heads = np.empty((len(X), 2 * n_latent), self.dtype)
+            self._pass("encoding_to_out", X, n_columns, skip_zeros, heads, advance)
+            bounded = np.maximum(heads[:, n_latent:], low)
+            return heads[:, :n_latent].copy(), np.minimum(bounded, high, out=bounded)
+        shape = len(X), n_latent
+        mean, log_var = out or (np.empty(shape, self.dtype), np.empty(shape, self.dtype))
 
-    def decode(self, Z: np.ndarray) -> np.ndarray:
+        def keep(rows: slice, heads: np.ndarray) -> None:
+            mean[rows] = heads[:, :n_latent]
+            bounded = np.maximum(heads[:, n_latent:], low, out=log_var[rows])
+            np.minimum(bounded, high, out=bounded)
+
+        self._pass("encoding_to_out", X, n_columns, skip_zeros, keep, advance)
+        return mean, log_var
+
+    def decode(
+        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
+    ) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._pass("decoding", Z, self.n_latent, self.n_features, False)
+        return self._means("decoding", Z, self.n_latent, False, out, advance)
 
-    def reconstruct(self, X: np.ndarray) -> np.ndarray:
+    def reconstruct(
+        self, X: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
+    ) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
-        return self._pass("reconstruction", X, self.n_features, self.n_features, self._skips(X))
+        return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
 
-    def evaluate(self, X: np.ndarray, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def evaluate(
+        self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return reconstruction and KL per row in nats, float64 of shape (n,).
 
         The reconstruction is averaged over `n_samples` draws of the latent; the noise of a row
@@ -186,26 +237,31 @@ class Network(Value):
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        work = self._borrow(X, self.n_features, self._skips(X))
+        skip_zeros = self._skips(X)
+        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
             work.set(draws_noise=True, seed=seed, stream=kernels.STREAM_EVALUATION)
-            order = np.arange(len(X))
+            order = np.arange(min(len(X), _CHUNK_ROWS))
             values = self.parameters
             with self.gate.reading:
-                for chunk, first in enumerate(range(0, len(X), work.n_rows)):
-                    n = min(work.n_rows, len(X) - first)
+                for first in range(0, len(X), _CHUNK_ROWS):
+                    chunk = X[first : first + _CHUNK_ROWS]
+                    rows = order[: len(chunk)]
+                    work.take(chunk)
                     work.set(element=first * self.n_latent)
-                    work.run(encoding, values, order, work.matrices, chunk)
+                    work.run(encoding, values, rows, work.matrices)
+                    done = reconstruction[first : first + len(chunk)]
                     for sample in range(n_samples):
-                        work.run(losses, values, order, work.matrices, chunk, first_draw=sample)
-                        reconstruction[first : first + n] += work.reconstruction[:n]
-                    kl[first : first + n] = work.kl[:n]
+                        work.run(losses, values, rows, work.matrices, first_draw=sample)
+                        done += work.reconstruction[: len(chunk)]
+                    kl[first : first + len(chunk)] = work.kl[: len(chunk)]
+                    advance(len(chunk))
         finally:
             self._give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: np.ndarray) -> np.ndarray:
+    def column_means(self, X: RowSource) -> np.ndarray:
         """Return the mean of each feature as the network sees it, float64 of shape (n_features,).
 
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
@@ -215,13 +271,16 @@ class Network(Value):
         total = np.zeros(self.n_features)
         half = _CHUNK_ROWS // 2
         sums = np.empty((half, self.n_features))
-        work = self._borrow(X, self.n_features, False)
+        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, False)
         try:
-            order = np.arange(len(X))
+            order = np.arange(min(len(X), _CHUNK_ROWS))
             rows = work.matrix(engine.INPUT, _CHUNK_ROWS, self.n_features)
-            for chunk, first in enumerate(range(0, len(X), _CHUNK_ROWS)):
-                work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
-                rows[len(X) - first :] = 0.0
+            for first in range(0, len(X), _CHUNK_ROWS):
+                chunk = X[first : first + _CHUNK_ROWS]
+                work.take(chunk)
+                gathering = work.passes.gathering
+                work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
+                rows[len(chunk) :] = 0.0
                 np.add(rows[:half], rows[half:], out=sums, dtype=np.float64)
                 n = half // 2
                 while n:
@@ -259,39 +318,97 @@ class Network(Value):
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
-            work = self._spare.pop()
+            work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self._new_workspace(_CHUNK_ROWS)
-        work.take(data, skip_zeros=skip_zeros)
+            work = self._new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+        work.take(data)
         return work
 
     def _give_back(self, work: engine.Workspace) -> None:
         work.release()
-        self._spare.append(work)
+        self._spare[work.skip_zeros].append(work)
 
-    def _new_workspace(self, n_rows: int) -> engine.Workspace:
-        return engine.Workspace(self.table, self.n_encoder, self.likelihood, n_rows, self.dtype)
+    def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+        return engine.Workspace(
+            self.table, self.n_encoder, self.likelihood, n_rows, self.dtype,
+            training=training, skip_zeros=skip_zeros,
+        )  # fmt: skip
 
-    def _pass(
-        self, name: str, data: np.ndarray, n_inputs: int, n_columns: int, skip_zeros: bool
+    def _means(
+        self,
+        name: str,
+        data: RowSource,
+        n_inputs: int,
+        skip_zeros: bool,
+        out: np.ndarray | None,
+        advance: Advance,
     ) -> np.ndarray:
-        """Run a program over all rows of `data`; return what it writes, shape (n, n_columns)."""
-        out = np.empty((len(data), n_columns), self.dtype)
-        order = np.arange(len(data))
-        work = self._borrow(data, n_inputs, skip_zeros)
-        try:
-            program = getattr(work.passes, name)
-            n_chunks = -(-len(data) // work.n_rows)
-            run_length = self.steps_per_call(work.n_rows)
-            with self.gate.reading:
-                for first in range(0, n_chunks, run_length):
-                    n_steps = min(run_length, n_chunks - first)
-                    work.run(program, self.parameters, order, out.reshape(-1), first, n_steps)
-        finally:
-            self._give_back(work)
+        """Return what a program that ends with the last layer writes, shape (n, n_features)."""
+        n_columns = n_inputs, self.n_features
+        if out is None:
+            out = np.empty((len(data), self.n_features), self.dtype)
+        elif not (out.flags.c_contiguous and out.flags.aligned):
+            self._pass(name, data, n_columns, skip_zeros, out.__setitem__, advance)
+            return out
+        self._pass(name, data, n_columns, skip_zeros, out, advance)
         return out
 
-    def _skips(self, X: np.ndarray) -> bool:
+    def _pass(
+        self,
+        name: str,
+        data: RowSource,
+        n_columns: tuple[int, int],
+        skip_zeros: bool,
+        out: np.ndarray | Keep,
+        advance: Advance,
+    ) -> None:
+        """Run a program over all rows of `data`, block by block.
+
+        Parameters
+        ----------
+        n_columns : tuple of int
+            Of `data`, and of the results.
+        out : ndarray or function
+            A contiguous array that results are written to, or what takes those of a block.
+        """
+        n_inputs, n_outputs = n_columns
+        n_rows = len(data)
+        # What is done before and after a block shows where a pass takes microseconds.
+        step = n_rows if n_rows <= _CHUNK_ROWS else self._block_rows(max(n_columns))
+        block = data[:step]
+        order = np.arange(len(block))
+        results = (
+            out if isinstance(out, np.ndarray) else np.empty((len(order), n_outputs), self.dtype)
+        )
+        work = self._borrow(block, n_inputs, skip_zeros)
+        try:
+            program = getattr(work.passes, name)
+            with self.gate.reading:
+                for first in range(0, n_rows, step):
+                    last = min(first + step, n_rows)
+                    if first > 0:
+                        block = data[first:last]
+                        order = order[: last - first]
+                        work.take(block)
+                    target = results
+                    if step < n_rows:
+                        target = results[first:last] if results is out else results[: len(order)]
+                    n_steps = -(-len(order) // work.n_rows)
+                    work.run(program, self.parameters, order, target.reshape(-1), 0, n_steps)
+                    if not isinstance(out, np.ndarray):
+                        out(slice(first, last), target)
+                    advance(last - first)
+        finally:
+            self._give_back(work)
+
+    def _block_rows(self, n_columns: int) -> int:
+        """How many rows a pass reads or writes at a time: whole chunks, of well under a second."""
+        n_chunks = min(
+            self.steps_per_call(_CHUNK_ROWS), _BLOCK_ELEMENTS // (n_columns * _CHUNK_ROWS)
+        )
+        return max(1, n_chunks) * _CHUNK_ROWS
+
+    def _skips(self, X: RowSource) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
         return len(X) >= _LEAST_ROWS and self.pays_to_skip(X)
 
@@ -309,22 +426,47 @@ class Network(Value):
     ) -> None:
         """Run steps of training on a pass over order (int64 rows of X), see `engine.Training`.
 
-        The run ends after a step that makes the loss infinite or NaN.
+        The run ends after a step that makes the loss infinite or NaN. A step of many rows is done
+        in pieces: an exception between them, as by Ctrl-C, leaves all as it was before the step.
         """
         _check_columns(X, self.n_features)
-        if self._training is None or self._training.n_rows != run.batch_size:
-            self._training = self._new_workspace(run.batch_size)
-        if run.clip_norm > 0.0 and self._gradient is None:
+        # Skipping zeros would hide an infinite weight behind a zero pixel.
+        if skip_zeros and not run.weights_finite:
+            skip_zeros = bool(np.isfinite(self.parameters).all())
+        work = self._training_workspace(run.batch_size, skip_zeros)
+        *pieces, last = work.pieces(run, _flop_per_piece())
+        if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
-        work = self._training
-        work.take(X, skip_zeros=skip_zeros)
+        arenas = self.parameters, *moments, gradient
+        work.take(X)
         work.set(draws_noise=True, seed=seed)
         try:
-            with self.gate.writing:
-                work.train((self.parameters, *moments, gradient), order, run)
+            for step in map(run.step, range(run.n_steps)) if pieces else [run]:
+                with self.gate.reading:
+                    for piece in pieces:
+                        work.train(arenas, order, step, piece)
+                with self.gate.writing:
+                    work.train(arenas, order, step, last)
+                if not np.isfinite(engine.read_totals(run.totals).loss):
+                    break
         finally:
             work.release()
+
+    def _training_workspace(self, n_rows: int, skip_zeros: bool) -> engine.Workspace:
+        """The workspace of the last training, if it is of this kind, or a new one."""
+        if self._training is not None and (
+            self._training.n_rows != n_rows or self._training.skip_zeros != skip_zeros
+        ):
+            self._training = None  # its memory is free before more is taken
+        if self._training is None:
+            self._training = self._new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+        return self._training
+
+    def release_training(self) -> None:
+        """Let go of what training works in, where it is large; for the end of a training."""
+        if self._training is not None and self._training.nbytes > _KEPT_BYTES:
+            self._training = self._gradient = None
 
     def gradients(
         self, X: np.ndarray, noise: np.ndarray, reconstruction_weight: float, beta: float
@@ -339,7 +481,7 @@ class Network(Value):
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self._new_workspace(n)
+        work = self._new_workspace(n, training=True, skip_zeros=False)
         work.take(X)
         work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
@@ -350,23 +492,32 @@ class Network(Value):
             beta=beta,
         )
         with self.gate.reading:
-            work.train((self.parameters, *[gradient] * 3), np.arange(n), run)
+            for piece in work.pieces(run, _flop_per_piece()):
+                work.train((self.parameters, *[gradient] * 3), np.arange(n), run, piece)
         totals = engine.read_totals(run.totals)
         return totals.loss / n, totals.reconstruction / n, totals.kl / n, gradient
 
     def steps_per_call(self, batch_size: int) -> int:
-        """Return a number of steps that keeps one call well under a second."""
+        """Return a number of steps, at least 1, that takes well under a second.
+
+        One step may take longer; it is then done in pieces, see `train`.
+        """
         # Products, and the update's memory traffic.
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
-    def pays_to_skip(self, X: np.ndarray) -> bool:
+    def pays_to_skip(self, X: RowSource) -> bool:
         """Tell whether X has so many exact zeros that leaving them out is faster.
 
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
         return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+
+
+def _flop_per_piece() -> float:
+    """What one call does of a long step; more threads do more in the same time."""
+    return _FLOP_PER_CALL * max(1.0, kernels.get_num_threads() / 2)
 
 
 def _check_columns(data: np.ndarray, n_columns: int) -> None:

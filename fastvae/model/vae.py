@@ -11,29 +11,33 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.checks import is_one_row, plain, public, scales
+from fastvae.checks.outputs import output, output_pair
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.network import Network
+from fastvae.model.prior import PriorLatents, decoded_batches
+from fastvae.model.progress import run_pass
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
+from fastvae.model.trained import Trained
 from fastvae.model.value import Seeded, Value
 from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
-from fastvae.training.progress import Progress
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -58,7 +62,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Seeded, Value):
+class VAE(Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
@@ -153,15 +157,10 @@ class VAE(Seeded, Value):
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
         self.seed = seed
-        self.epochs = 0
-        self._update_count = np.zeros(1, np.int64)
+        Trained.__init__(self)
         self.card = {}
-        self.stop_training = False
-        self.history: History | None = None
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
-        self._progress: Progress | None = None
-        self.learning_rate_factor = 1.0
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         if encoder is None and sampler is None and decoder is None:
             return
@@ -299,47 +298,6 @@ class VAE(Seeded, Value):
     @reconstruction_weight.setter
     def reconstruction_weight(self, value: float) -> None:
         self._reconstruction_weight = checks.number(value, "reconstruction_weight")
-
-    @property
-    def epochs(self) -> int:
-        """How many epochs the model has been trained for."""
-        return self._epochs
-
-    @epochs.setter
-    def epochs(self, value: int) -> None:
-        self._epochs = checks.count(value, "epochs")
-
-    @property
-    def updates(self) -> int:
-        """How many updates the model has been trained for, counted by the kernels themselves."""
-        return int(self.update_count[0])
-
-    @updates.setter
-    def updates(self, value: int) -> None:
-        self.update_count[0] = checks.count(value, "updates")
-
-    @property
-    def update_count(self) -> NDArray[np.int64]:
-        """The number of updates where the kernels count it, shape (1,)."""
-        return self._update_count
-
-    @property
-    def learning_rate_factor(self) -> float:
-        """What every learning rate is multiplied by; `fit` begins with 1."""
-        return self._learning_rate_factor
-
-    @learning_rate_factor.setter
-    def learning_rate_factor(self, value: float) -> None:
-        self._learning_rate_factor = checks.number(value, "learning_rate_factor")
-
-    @property
-    def progress(self) -> Progress | None:
-        """Where the last `fit` ended, for `resume=True`; copies, pickles and files are without."""
-        return self._progress
-
-    @progress.setter
-    def progress(self, value: Progress | None) -> None:
-        self._progress = value
 
     @property
     def draw_counts(self) -> tuple[int, int]:
@@ -516,7 +474,9 @@ class VAE(Seeded, Value):
         )
         return loop.fit(self, data, validation, settings)
 
-    def encode(self, X: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
+    def encode(
+        self, X: Rows, *, out: Iterable[NDArray[Any]] | None = None, progress: bool = False
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
 
         The log-variance is the one that is used: within [-30, 20].
@@ -524,48 +484,92 @@ class VAE(Seeded, Value):
         Parameters
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
-            uint8 means pixels (value / 255); of a data set the training rows are taken.
+            uint8 means pixels (value / 255); of a data set the training rows are taken. An array
+            may be larger than memory: it is read, and converted, in blocks of rows.
+        out : pair of ndarray, each of shape (B, Z), or (Z,) for one row; optional
+            Where to write mean and log-variance: two arrays of the model's dtype, or one of shape
+            (2, B, Z). They may be memory-mapped and of any strides, and must not overlap X.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        mean, log_var : ndarray
+            `out` itself if it is given.
 
         Raises
         ------
         TypeError, ValueError
-            If X is not what the model takes.
+            If X or out is not what it must be; nothing has been written then.
+        KeyboardInterrupt
+            On Ctrl-C, within a second; `out` holds the rows done so far.
         """
-        mean, log_var = self.network.encode(self.check_rows(X))
-        return (mean[0], log_var[0]) if is_one_row(X) else (mean, log_var)
+        rows, one_row = self._lazy_rows(X), is_one_row(X)
+        into = None
+        if out is not None:
+            into = output_pair(out, (len(rows), self.n_latent), self.dtype, rows, one_row)
+        mean, log_var = run_pass(self.network.encode, progress, rows, into)
+        if out is not None:
+            return cast(Any, out)
+        return (mean[0], log_var[0]) if one_row else (mean, log_var)
 
-    def decode(self, Z: ArrayLike) -> NDArray[Any]:
+    def decode(
+        self, Z: ArrayLike, *, out: NDArray[Any] | None = None, progress: bool = False
+    ) -> NDArray[Any]:
         """Return the means of p(x | z), shape (B, I) or (I,).
 
         Parameters
         ----------
         Z : array_like, shape (B, Z) or (Z,)
-            Latents.
+            Latents; an array may be larger than memory.
+        out : ndarray of shape (B, I), or (I,) for one row; optional
+            Where to write the means: an array of the model's dtype, as for `encode`.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        ndarray
+            `out` itself if it is given.
 
         Raises
         ------
         TypeError, ValueError
-            If Z is not a finite real array of that shape.
+            If Z is not a finite real array of that shape, or out is not what it must be.
+        KeyboardInterrupt
+            As for `encode`.
         """
-        latents = checks.rows(Z, "Z", self.n_latent, self.dtype)
-        means = self.network.decode(np.ascontiguousarray(latents, self.dtype))
-        return means[0] if is_one_row(Z) else means
+        latents = checks.lazy_rows(Z, "Z", self.n_latent, self.dtype, pixels=False)
+        return self._means(self.network.decode, latents, is_one_row(Z), out, progress)
 
-    def reconstruct(self, X: Rows) -> NDArray[Any]:
+    def reconstruct(
+        self, X: Rows, *, out: NDArray[Any] | None = None, progress: bool = False
+    ) -> NDArray[Any]:
         """Return the decoded posterior means, shape (B, I) or (I,).
 
         Parameters
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
-            uint8 means pixels (value / 255); of a data set the training rows are taken.
+            As for `encode`.
+        out : ndarray of shape (B, I), or (I,) for one row; optional
+            Where to write the means: an array of the model's dtype, as for `encode`.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        ndarray
+            `out` itself if it is given.
 
         Raises
         ------
         TypeError, ValueError
-            If X is not what the model takes.
+            If X or out is not what it must be.
+        KeyboardInterrupt
+            As for `encode`.
         """
-        means = self.network.reconstruct(self.check_rows(X))
-        return means[0] if is_one_row(X) else means
+        rows = self._lazy_rows(X)
+        return self._means(self.network.reconstruct, rows, is_one_row(X), out, progress)
 
     def feedforward(self, x: Rows) -> NDArray[Any]:
         """Draw a latent for each row and decode it; `sampler.sample` is the latent drawn.
@@ -591,7 +595,14 @@ class VAE(Seeded, Value):
         means = self.network.decode(np.atleast_2d(z))
         return means[0] if z.ndim == 1 else means
 
-    def sample(self, n: int, seed: int | None = None) -> NDArray[Any]:
+    def sample(
+        self,
+        n: int,
+        seed: int | None = None,
+        *,
+        out: NDArray[Any] | None = None,
+        progress: bool = False,
+    ) -> NDArray[Any]:
         """Return the decoded means of `n` latents drawn from the prior N(0, I), shape (n, I).
 
         Parameters
@@ -600,32 +611,81 @@ class VAE(Seeded, Value):
             Number of samples.
         seed : int, optional
             With a seed each call returns the same; without, calls continue the model's stream.
+        out : ndarray of shape (n, I), optional
+            Where to write the means: an array of the model's dtype, as for `encode`.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        ndarray
+            `out` itself if it is given.
 
         Raises
         ------
         TypeError, ValueError
-            If n or seed is not what it must be.
+            If n, seed or out is not what it must be.
+        KeyboardInterrupt
+            As for `encode`.
         """
-        z = np.empty((checks.integer(n, "n"), self.n_latent), self.dtype)
-        if seed is None:
-            kernels.normal(z, self.seed, kernels.STREAM_PRIOR, self._prior_draws.take())
-        else:
-            kernels.normal(z, checks.seed(seed), kernels.STREAM_PRIOR, 0)
-        return self.network.decode(z)
+        n = checks.integer(n, "n")
+        into = None if out is None else output(out, "out", (n, self.n_features), self.dtype)
+        means = run_pass(self.network.decode, progress, self._prior(n, seed), into)
+        return means if out is None else out
 
-    def elbo(self, X: Rows, n_samples: int = 1, seed: int = 0, per_sample: bool = False) -> Elbo:
+    def iter_sample(
+        self, n: int, seed: int | None = None, batch_size: int = 1024
+    ) -> Iterator[NDArray[Any]]:
+        """Return an iterator over what `sample` returns, in arrays of `batch_size` rows.
+
+        The concatenation is bit for bit that of `sample`. Each array is new and made when it is
+        asked for, by the weights that the model has then; memory is needed for one batch.
+
+        Parameters
+        ----------
+        n : int
+            Number of samples.
+        seed : int, optional
+            As for `sample`; without, the call takes the stream's next number, whether or not the
+            iterator is used.
+        batch_size : int
+            Rows of each array; the last may have fewer.
+
+        Returns
+        -------
+        iterator of ndarray, shape (batch_size, I)
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be; by the call, not by the iterator.
+        """
+        n, batch_size = checks.integer(n, "n"), checks.integer(batch_size, "batch_size")
+        return decoded_batches(self.network, self._prior(n, seed), batch_size)
+
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int = 1,
+        seed: int = 0,
+        per_sample: bool = False,
+        *,
+        progress: bool = False,
+    ) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
 
         Parameters
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
-            uint8 means pixels (value / 255); of a data set the training rows are taken.
+            As for `encode`.
         n_samples : int
             Latents drawn per row; the reconstruction loss is their mean, the KL needs none.
         seed : int
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        progress : bool
+            Show a progress bar on standard error.
 
         Returns
         -------
@@ -636,14 +696,16 @@ class VAE(Seeded, Value):
         ------
         TypeError, ValueError
             If an argument is not what it must be.
+        KeyboardInterrupt
+            On Ctrl-C, within a second.
 
         References
         ----------
         Kingma & Welling (2014), eq. 7 and appendix B.
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        rows = self.check_rows(X)
-        per_row = self.network.evaluate(rows, n_samples, checks.seed(seed))
+        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        per_row = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
         return elbo_of(*per_row) if per_sample else mean_elbo(*per_row)
 
     def gradients(
@@ -745,12 +807,8 @@ class VAE(Seeded, Value):
         What is read otherwise than it may be meant is refused or warned of, see `scales`.
         """
         X, name = taken(X, name, use)
-        unit_interval = self.likelihood == "bernoulli"
-        rows = checks.rows(X, name, self.n_features, self.dtype, unit_interval=unit_interval)
-        if rows.dtype == checks.UINT8:
-            look = scales.warn_if_binary if use == "pass" else scales.check_pixels
-            look(rows, name)
-        elif use == "training" and not unit_interval:
+        rows = self._lazy_rows(X, name, use)[:]
+        if use == "training" and self.likelihood != "bernoulli" and rows.dtype != checks.UINT8:
             scales.warn_of_scales(rows, X, name)
         return rows
 
@@ -779,6 +837,43 @@ class VAE(Seeded, Value):
         sizes = [self.n_features, *(layer.n_out for layer in self.encoder), self.n_latent]
         sizes += [layer.n_out for layer in self.decoder]
         return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
+
+    def _lazy_rows(
+        self, X: Rows, name: str = "X", use: Use = "pass"
+    ) -> NDArray[Any] | checks.LazyRows:
+        """Check rows as `check_rows` does; what needs converting is converted where it is read."""
+        X, name = taken(X, name, use)
+        bernoulli = self.likelihood == "bernoulli"
+        rows = checks.lazy_rows(X, name, self.n_features, self.dtype, unit_interval=bernoulli)
+        if isinstance(rows, np.ndarray) and rows.dtype == checks.UINT8:
+            look = scales.warn_if_binary if use == "pass" else scales.check_pixels
+            look(rows, name)
+        return rows
+
+    def _means(
+        self,
+        call: Callable[..., NDArray[Any]],
+        rows: NDArray[Any] | checks.LazyRows,
+        one_row: bool,
+        out: NDArray[Any] | None,
+        progress: bool,
+    ) -> NDArray[Any]:
+        """What a pass of the network makes of rows, in `out` if it is given."""
+        into = None
+        if out is not None:
+            shape = len(rows), self.n_features
+            into = output(out, "out", shape, self.dtype, rows, one_row)
+        means = run_pass(call, progress, rows, into)
+        if out is not None:
+            return out
+        return means[0] if one_row else means
+
+    def _prior(self, n: int, seed: int | None) -> PriorLatents:
+        """The latents of `n` samples: those of a seed, or the next of the model's stream."""
+        latents = PriorLatents(n, self.n_latent, self.dtype, checks.seed(seed or 0))
+        if seed is not None:
+            return latents
+        return replace(latents, seed=self.seed, draw=self._prior_draws.take())
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""

@@ -8,12 +8,13 @@ that nothing is lost by that.
 from __future__ import annotations
 
 import time
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from fastvae.files import checkpoints
+from fastvae.files.writing import clear_left
 from fastvae.training.cadence import Cadence
+from fastvae.training.patience import PatientWriter
 from fastvae.training.progress import Progress
 from fastvae.training.resuming import Snapshot, new_room, snapshot
 from fastvae.training.trainable import Trainable
@@ -37,11 +38,15 @@ class Keeper:
     def __init__(self, path: Path, when: Cadence, vae: Trainable, progress: Progress) -> None:
         self._path, self._when, self._vae, self._progress = path, when, vae, progress
         self._run = progress.identity.plain()
+        clear_left(path)
+        clear_left(checkpoints.previous_of(path))
         self._room = new_room(vae.network)
         self._thread = ThreadPoolExecutor(1, "fastvae-checkpoint")
         self._writing: Future[None] | None = None
         self._kept: tuple[int, int, bool] | None = None
         self._last = time.monotonic()
+        self._writer = PatientWriter()
+        self._writer.begin()
 
     def next_stop(self) -> int:
         """The number of the run's updates after which `look` is to be called at the latest."""
@@ -61,21 +66,27 @@ class Keeper:
         if is_due or (late and (self._writing is None or self._writing.done())):
             self._write()
 
-    def finish(self, *, raising: bool) -> None:
+    def finish(self, *, diverged: bool = False) -> None:
         """Write the last checkpoint, unless the present state is on the disk already.
+
+        Parameters
+        ----------
+        diverged : bool
+            The present state is not to be written.
 
         Raises
         ------
         OSError
-            If it cannot be written and `raising`; else that is a warning.
+            If it cannot be written, and no other exception is on its way.
         """
         try:
             self._settle()
-            if self._kept != self._state():
+            if not diverged and self._kept != self._state():
                 self._write()
-                self._settle(raising=raising)
+                self._settle()
         finally:
             self._thread.shutdown(wait=False)
+        self._writer.finish()
 
     def _state(self) -> tuple[int, int, bool]:
         counts = self._progress.counts
@@ -91,20 +102,8 @@ class Keeper:
     def _write_out(self, taken: Snapshot) -> None:
         checkpoints.write(self._path, taken.saved(self._vae.network))
 
-    def _settle(self, *, raising: bool = False) -> None:
+    def _settle(self) -> None:
         """Wait for the checkpoint that is being written."""
         writing, self._writing = self._writing, None
-        if writing is None:
-            return
-        try:
-            writing.result()
-        except OSError as error:
+        if writing is not None and not self._writer.write(self._path, writing.result):
             self._kept = None
-            if raising:
-                raise
-            warnings.warn(
-                f"a checkpoint could not be written: {error}; the training goes on, and the next "
-                "one is tried",
-                RuntimeWarning,
-                stacklevel=2,
-            )

@@ -237,8 +237,8 @@ class _Run:
             self.progress.last = self.network.parameters.copy()
         elif self.vae.progress is not None and not _all_finite(self.network.parameters):
             self._go_back()
-        if self.keeper is not None and self.vae.progress is not None:
-            self.keeper.finish(raising=kind is None)
+        if self.keeper is not None:
+            self.keeper.finish(diverged=self.vae.progress is None)
 
     def note_changes(self) -> None:
         """After a normal end, see whether callbacks have left the model with other weights."""
@@ -269,6 +269,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
         with ExitStack() as ending:
+            ending.callback(run.network.release_training)
             ending.callback(run.note_changes)
             for listener in reversed(settings.listeners):
                 ending.callback(listener.on_train_end, vae, vae.history)

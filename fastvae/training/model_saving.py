@@ -74,6 +74,10 @@ class Checkpoint(MonitoringCallback):
         """Raise the OSError of the last save, if it failed."""
         self.writer.finish()
 
+    def state_dict(self) -> dict[str, Any]:
+        """What the monitor knows, if only the best models are saved."""
+        return super().state_dict() if self.best_only else {}
+
     def _path_of(self, values: Mapping[str, float]) -> Path:
         """The path, with values in place of their names."""
         unknown = [name for name in self._fields if name not in values]

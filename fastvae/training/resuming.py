@@ -106,18 +106,15 @@ def snapshot(
         Arenas (`new_room`) that the copies are written to.
     """
     arenas = dict(room)
-    values = (vae.network.parameters, *progress.moments, progress.start)
-    for name, value in zip(_ARENAS, values, strict=True):
+    copied = (vae.network.parameters, *progress.moments, progress.start)
+    for name, value in zip(_ARENAS, copied, strict=True):
         np.copyto(arenas[name], value)
     if not progress.counts.has_begun:
         del arenas["start"]  # they are the weights
     history, n_epochs = vae.history or History(), progress.counts.n_epochs
-    # Of the epochs whose end callbacks were told of.
-    finished = np.array([values[:n_epochs] for values in history.values()], np.float64)
-    arrays = {
-        "totals": progress.totals.copy(),
-        "history": finished.reshape(len(history), n_epochs if history else 0),
-    }
+    arrays = {"totals": progress.totals.copy()}
+    for name, values in history.items():  # of the epochs whose end callbacks were told of
+        arrays[f"history.{name}"] = np.array(values[:n_epochs])  # whole numbers stay such
     states = []
     for i, (name, state) in enumerate(progress.states):
         held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
@@ -168,7 +165,7 @@ def from_checkpoint(
         run, model = facts["run"], facts["model"]
         counts = Counts.read(facts["counts"])
         states = _states(facts["callbacks"], arrays)
-        history = _history(facts["figures"], arrays["history"], counts.n_epochs)
+        history = _history(facts["figures"], _part(arrays, "history"), counts.n_epochs)
         n_given, n_forward = (checks.count(n, "draw_counts") for n in model["draw_counts"])
         thorough = run["facts"]["thorough"]
     given = identity_of(vae, rows, held_out, settings, thorough=thorough)
@@ -266,14 +263,12 @@ def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackStat
     ]
 
 
-def _history(names: list[str], figures: NDArray[Any], n_epochs: int) -> History:
+def _history(names: list[str], figures: Mapping[str, NDArray[Any]], n_epochs: int) -> History:
     """The history that a checkpoint holds."""
-    if figures.dtype != np.float64 or figures.shape != (len(names), n_epochs if names else 0):
-        raise ValueError(f"history must hold {n_epochs} epochs of {len(names)} figures")
-    history = History()
-    for epoch in figures.T.tolist():
-        history.append(dict(zip(names, epoch, strict=True)))
-    return history
+    for name in names:
+        if figures[name].dtype.kind not in "if" or figures[name].shape != (n_epochs,):
+            raise ValueError(f"the history of {name} must hold {n_epochs} numbers")
+    return History({name: figures[name].tolist() for name in names} if n_epochs else {})
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

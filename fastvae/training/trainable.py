@@ -27,6 +27,9 @@ class Network(Protocol):
     def train(self) -> Callable[..., None]:
         """Run steps of training: see `model.network.Network.train`."""
 
+    def release_training(self) -> None:
+        """Let go of what training works in, where it is large."""
+
     def overwrite(self, values: NDArray[Any]) -> None:
         """Replace all parameters, between two passes."""
 

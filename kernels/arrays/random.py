@@ -5,7 +5,7 @@ from numba import prange
 
 from ..machine.compilation import kernel, parallel_kernel
 from ..machine.kinds import Record, Word, Words
-from ..machine.memory import pointer
+from ..machine.memory import advance, pointer
 from ..maths.philox import normal_range, philox_words, shuffle, uniform_range
 from .arguments import checked, whole_number
 
@@ -36,10 +36,12 @@ def _uniform(out: Record, seed: Word, stream: Word, step: Word) -> None:
 
 
 @parallel_kernel
-def _normal(out: Record, seed: Word, stream: Word, step: Word) -> None:
+def _normal(out: Record, start: Word, seed: Word, stream: Word, step: Word) -> None:
     for task in prange((out.size + _BLOCK - 1) // _BLOCK):
-        first = np.int64(task) * _BLOCK
-        normal_range(pointer(out), first, min(first + _BLOCK, out.size), seed, stream, step)
+        first = start + np.int64(task) * _BLOCK
+        last = min(first + _BLOCK, start + out.size)
+        # Element e of the stream stands at e - start.
+        normal_range(advance(pointer(out), -start), first, last, seed, stream, step)
 
 
 def _coordinates(seed: int, stream: int, step: int) -> tuple[np.uint64, np.uint64, np.uint64]:
@@ -90,8 +92,23 @@ def normal(out: np.ndarray, seed: int, stream: int, step: int) -> None:
     seed, stream, step : int
         Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
     """
+    normal_from(out, 0, seed, stream, step)
+
+
+def normal_from(out: np.ndarray, first: int, seed: int, stream: int, step: int) -> None:
+    """Fill an array with a part of what `normal` draws: elements first, first + 1, ...
+
+    Parameters
+    ----------
+    out : ndarray of float32 or float64, C-contiguous, any shape
+    first : int
+        The element of the longer array that `out` begins with.
+    seed, stream, step : int
+        Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
+    """
     (out,) = checked("*", 1, out=out)
-    _normal(out.reshape(-1), *_coordinates(seed, stream, step))
+    start = np.int64(whole_number(first, "first", 0, 2**62))
+    _normal(out.reshape(-1), start, *_coordinates(seed, stream, step))
 
 
 def permutation(out: np.ndarray, seed: int, stream: int, step: int) -> None:

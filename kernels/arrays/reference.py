@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
-from .reference_random import normal, permutation, philox4x32, uniform
+from .reference_random import normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
     "activation_backward",
@@ -44,6 +44,7 @@ __all__ = [
     "kl_divergence",
     "kl_divergence_backward",
     "normal",
+    "normal_from",
     "permutation",
     "philox4x32",
     "reparameterise",

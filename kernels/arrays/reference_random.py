@@ -73,6 +73,19 @@ def normal(out: Array, seed: int, stream: int, step: int) -> None:
     out.reshape(-1)[:] = pairs.reshape(-1)[: out.size]
 
 
+def normal_from(out: Array, first: int, seed: int, stream: int, step: int) -> None:
+    """Elements first, first + 1, ... of what `normal` draws for a longer array.
+
+    Parameters
+    ----------
+    out : C-contiguous, any shape
+    first, seed, stream, step : int, not negative
+    """
+    whole = np.empty(first + out.size, out.dtype)
+    normal(whole, seed, stream, step)
+    out.reshape(-1)[:] = whole[first:]
+
+
 def permutation(out: Array, seed: int, stream: int, step: int) -> None:
     """Random order of 0 .. n - 1 by Fisher and Yates' shuffle [3]_, from the top down.
 

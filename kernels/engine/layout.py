@@ -194,9 +194,21 @@ def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
 
 
 def workspace_places(
-    table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type
-) -> tuple[np.ndarray, int]:
+    table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type,
+    *, training: bool, skip_zeros: bool,
+) -> tuple[np.ndarray, int]:  # fmt: skip
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
+
+    What is not needed has no room: the last layer's outputs never do, as they are used up where
+    they arise or go to the caller's array. Values listed by row have been used when the same are
+    listed by column: both have one room.
+
+    Parameters
+    ----------
+    training : bool
+        Whether gradients are computed, not only outputs and losses.
+    skip_zeros : bool
+        Whether zeros of the data are left out: then its values are listed, and not packed.
 
     Returns
     -------
@@ -208,24 +220,35 @@ def workspace_places(
     n_layers = len(table)
     n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][-1])
     n_latent = int(table["n_out"][n_encoder]) // 2
-    widest = int(table["n_out"].max())
+    widths = [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
     strides = [0] * (ACTIVE + 2 * n_layers)
     strides[INPUT] = row_stride(max(n_inputs, n_outputs), itemsize)
-    strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
-    strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
     strides[NOISE] = n_latent
-    strides[LATENT] = strides[LATENT_GRADIENT] = row_stride(n_latent, itemsize)
+    strides[LATENT] = row_stride(n_latent, itemsize)
     strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
-    strides[PANEL] = widest * panel_width(itemsize)
-    strides[ACTIVE:] = 2 * [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
-    strides[PACKED], packed = packed_size(n_rows, int(table["n_in"].max()), itemsize)
+    strides[ACTIVE : ACTIVE + n_layers - 1] = widths[:-1]
+    strides[-1] = widths[-1]
+    if skip_zeros:
+        strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
+    if training:
+        strides[LATENT_GRADIENT] = strides[LATENT]
+        strides[ACTIVE + n_layers :] = widths
     sizes = [stride * n_rows for stride in strides]
-    sizes[COLUMN_VALUES] = strides[COLUMN_VALUES] * n_inputs
-    sizes[PANEL] = strides[PANEL] * n_threads
-    sizes[PACKED] = packed
-    return place_matrices(strides, sizes, itemsize)
+    if training:
+        strides[PANEL] = int(table["n_out"].max()) * panel_width(itemsize)
+        sizes[PANEL] = strides[PANEL] * n_threads
+        widest = int(table["n_in"][skip_zeros:].max())
+        strides[PACKED], sizes[PACKED] = packed_size(n_rows, widest, itemsize)
+    if training and skip_zeros:
+        strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
+        sizes[ROW_VALUES] = max(sizes[ROW_VALUES], strides[COLUMN_VALUES] * n_inputs)
+    places, size = place_matrices(strides, sizes, itemsize)
+    places["offset"][COLUMN_VALUES] = places["offset"][ROW_VALUES]
+    return places, size
 
 
-def list_sizes(n_features: int, n_rows: int) -> tuple[int, int]:
-    """Return the int32 entries of a list of columns for each row, and of rows for each column."""
-    return n_rows * list_size(n_features), n_features * list_size(n_rows)
+def n_listed(n_features: int, n_rows: int, *, training: bool) -> int:
+    """Return the int32 entries of a list of columns for each row or, in training and in the same
+    room, of rows for each column."""
+    by_row, by_column = n_rows * list_size(n_features), n_features * list_size(n_rows)
+    return max(by_row, by_column) if training else by_row

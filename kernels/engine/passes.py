@@ -145,6 +145,11 @@ class Passes:
         return self._training(STORE_MODE)
 
     @cached_property
+    def stored_training(self) -> np.ndarray:
+        """One batch, whose gradient is stored and then applied."""
+        return new_program([self.gradient, self._update()])
+
+    @cached_property
     def clipped_training(self) -> np.ndarray:
         """One batch, whose gradient is stored, limited in its norm, and applied.
 
@@ -156,22 +161,24 @@ class Passes:
             for layer, first in zip(self.table, np.cumsum(panels) - panels, strict=True)
         ]
         clip = new_region(CLIP, n_in=n_partial_sums(self.table, self.dtype))
-        update = new_region(UPDATE, n_in=arena_size(self.table, self.dtype))
-        return new_program([self.gradient, *squares, clip, update])
+        return new_program([self.gradient, *squares, clip, self._update()])
+
+    def _update(self) -> np.ndarray:
+        return new_region(UPDATE, n_in=arena_size(self.table, self.dtype))
 
     def _training(self, mode: int) -> np.ndarray:
-        """One batch: forward, then backward with each layer's input before its weights."""
+        """One batch: forward, then backward with each layer's input before its weights, totals."""
         head = self.n_encoder
         source = self.places[ACTIVE + head]
         totals = new_region(TOTALS, self.table[head], parts=2, source=source)
-        regions = [self.encoding, self.losses, totals]
+        regions = [self.encoding, self.losses]
         for layer in range(len(self.table) - 1, -1, -1):
             if layer == head:
                 regions.append(self._backward_latent())
             if layer > 0:
                 regions.append(self._backward_input(layer))
             regions += self._backward_weight(layer, mode)
-        return new_program(regions)
+        return new_program([*regions, totals])
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]

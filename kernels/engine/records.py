@@ -120,6 +120,8 @@ STEP = np.dtype(
         ("n_steps", np.int64),
         ("batch_size", np.int64),
         ("updates_before", np.int64),
+        ("part", np.int64),
+        ("n_parts", np.int64),
         ("n_rows", np.int64),
         ("first_row", np.int64),
         ("skip_zeros", np.int64),
@@ -142,6 +144,8 @@ STEP = np.dtype(
 n_members, first_step, n_steps, batch_size, updates_before
     The run: threads that take part, steps of the pass, rows of a step, updates done before with
     these moments (they set Adam's bias corrections).
+part, n_parts
+    Which part of each region's tasks is done; 0 of 1 for all.
 n_rows, first_row, draw
     The step: its rows, the first of them in `order`, the number of its noise.
 skip_zeros, weights_finite, draws_noise

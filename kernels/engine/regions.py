@@ -213,11 +213,13 @@ def work_off(
 
 @device_function
 def run_region(team: Words, program: Record, i: Word, step: Record, memory: Record) -> None:
-    """Run a region of a program as the leader of a team: alone, or with the team's help."""
-    n_tasks = _task_count(program[i], step, memory)
+    """Run a region, or a part of it, as the leader of a team: alone, or with the team's help."""
+    n_all = _task_count(program[i], step, memory)
+    first = step.part * n_all // step.n_parts
+    n_tasks = (step.part + 1) * n_all // step.n_parts - first
     # One way for all, since each place that calls tasks costs half a second of compiling.
     n_helping = 1 if _is_small(program[i], step, n_tasks) else step.n_members
-    publish(team, i, n_tasks, n_helping)
+    publish(team, i, first, n_tasks, n_helping)
     work_off(team, program, step, memory, 0, n_helping)
     spins = 0
     while shared_get(team, DONE) < n_tasks and shared_get(team, FAILED) == 0:

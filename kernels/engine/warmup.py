@@ -9,6 +9,7 @@ from ..maths.optimizers import OPTIMIZERS
 from ..maths.philox import STREAM_ORDER, shuffle
 from .layout import layer_table, new_arena
 from .loss_tasks import new_totals
+from .pieces import Piece
 from .records import new_schedule
 from .steps import run_steps
 from .workspace import Training, Workspace
@@ -42,6 +43,8 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
     for dtype in dtypes:
         table = layer_table(layers, dtype)
         arenas = tuple(new_arena(table, dtype) for _ in range(4))
-        work = Workspace(table, 1, "bernoulli", n_rows, np.dtype(dtype))
+        work = Workspace(
+            table, 1, "bernoulli", n_rows, np.dtype(dtype), training=True, skip_zeros=False
+        )
         work.take(np.zeros((n_rows, 3), np.uint8))
-        work.train(arenas, order, run)
+        work.train(arenas, order, run, Piece(work.passes.training))

@@ -1,6 +1,6 @@
 """Workspace: the matrices that passes over a batch write to, allocated once per batch size."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,16 @@ from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
-from .layout import aligned_zeros, list_sizes, n_partial_sums, workspace_places
+from .layout import ACTIVE, aligned_zeros, n_listed, n_partial_sums, workspace_places
 from .passes import Passes
+from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
 from .regions import task_address
 from .steps import member_address, run_program
 
+_TOUCHED = 2**24
+"""Elements that are touched at once."""
+_PAGE = 4096
 _NOTHING = np.zeros(0)
 _NO_SCHEDULE = new_schedule(0, 0.0)
 
@@ -25,7 +29,7 @@ def new_step(dtype: np.dtype) -> np.ndarray:
     """Return a record of one step of one batch, for arenas of this dtype, that updates nothing."""
     steps = np.zeros(1, STEP)
     steps["task_address"], steps["yield_address"] = task_address(dtype), yield_address()
-    steps["n_members"], steps["n_steps"] = get_num_threads(), 1
+    steps["n_members"], steps["n_steps"], steps["n_parts"] = get_num_threads(), 1, 1
     steps["rule"]["optimizer"] = NO_UPDATE
     return steps
 
@@ -74,19 +78,45 @@ class Training:
     clip_norm: float = 0.0
     weights_finite: bool = False
 
+    def step(self, number: int) -> "Training":
+        """Return one step of the run, counted from 0, as a run of its own."""
+        return replace(
+            self, first_step=self.first_step + number, n_steps=1,
+            schedule=self.schedule[number : number + 1],
+            updates_before=self.updates_before + number,
+        )  # fmt: skip
+
+
+def _touch(values: np.ndarray) -> None:
+    """Make the system give an array its memory, in calls that Ctrl-C need not wait long for.
+
+    Layers write some columns of all rows at once: the first such call would take all the memory of
+    a matrix, up to 3 s for a GB.
+    """
+    for first in range(0, values.size, _TOUCHED):
+        values[first : first + _TOUCHED : _PAGE // values.itemsize] = 0.0
+
 
 class Workspace:
-    """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time."""
+    """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time.
+
+    It has room for gradients with `training` only, and for lists with `skip_zeros` only: then the
+    zeros of its data are left out.
+    """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype
-    ) -> None:
-        self.n_rows = n_rows
-        self.places, size = workspace_places(table, n_encoder, n_rows, max_threads(), dtype)
+        self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype,
+        *, training: bool, skip_zeros: bool,
+    ) -> None:  # fmt: skip
+        self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
+        self.places, size = workspace_places(
+            table, n_encoder, n_rows, max_threads(), dtype, training=training, skip_zeros=skip_zeros
+        )
         self.matrices = aligned_zeros(size, dtype)
-        by_row, by_column = list_sizes(int(table["n_in"][0]), n_rows)
-        self.by_row = np.zeros(by_row, np.int32)
-        self.by_column = np.zeros(by_column, np.int32)
+        if training:
+            _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
+        n_lists = n_listed(int(table["n_in"][0]), n_rows, training=training)
+        self.lists = np.zeros(n_lists * skip_zeros, np.int32)
         self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
         self.passes = Passes(table, n_encoder, self.places, dtype)
         self.steps = new_step(dtype)
@@ -102,6 +132,11 @@ class Workspace:
         self._draws = np.zeros(1, np.int64)
         self._data: np.ndarray | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the matrices and lists."""
+        return self.matrices.nbytes + self.lists.nbytes
+
     def matrix(self, place: int, n_rows: int, n_columns: int) -> np.ndarray:
         """Return a view of a matrix as (n_rows, n_columns)."""
         offset, stride = self.places[place].item()
@@ -113,10 +148,10 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(self, data: np.ndarray, *, skip_zeros: bool = False) -> None:
+    def take(self, data: np.ndarray) -> None:
         """Set the data that rows are gathered from, kept until `release`."""
         self._source[0] = array_source(data)
-        self._views["skip_zeros"][0] = skip_zeros
+        self._views["skip_zeros"][0] = self.skip_zeros
         self._data = data
 
     def release(self) -> None:
@@ -134,21 +169,35 @@ class Workspace:
         )
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
-    def train(self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training) -> None:
-        """Run steps of training; `arenas` are parameters, two moments and the gradient."""
-        program = self.passes.training
+    def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
+        """Return the pieces of each step of a run: one if it is short (see `divide`)."""
+        passes = self.passes
         if run.optimizer == NO_UPDATE:
-            program = self.passes.gradient
-        elif run.clip_norm > 0.0:
-            program = self.passes.clipped_training
+            return divide(passes.gradient, run.batch_size, flop_per_call)
+        if run.clip_norm > 0.0:
+            return divide(passes.clipped_training, run.batch_size, flop_per_call)
+        pieces = divide(passes.stored_training, run.batch_size, flop_per_call)
+        return pieces if len(pieces) > 1 else [Piece(passes.training)]
+
+    def train(
+        self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training, piece: Piece
+    ) -> None:
+        """Run a piece of training; `arenas` are parameters, two moments and the gradient.
+
+        Weights must be finite where zeros are skipped: there is no room to do without.
+        """
+        if not self.training:
+            raise RuntimeError("this workspace has no room for gradients")
+        draws = run.draws if piece.is_last else run.draws.copy()
         self.set(
+            part=piece.part, n_parts=piece.n_parts,
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
-            beta=run.beta, clip_norm=run.clip_norm, weights_finite=run.weights_finite,
+            beta=run.beta, clip_norm=run.clip_norm, weights_finite=True,
             stream=STREAM_NOISE, element=0,
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)
-        self._run(program, arenas, self.matrices, order, run.totals, run.schedule, run.draws)
+        self._run(piece.program, arenas, self.matrices, order, run.totals, run.schedule, draws)
 
     def _run(
         self, program: np.ndarray, arenas: tuple[np.ndarray, ...], out: np.ndarray,
@@ -159,8 +208,8 @@ class Workspace:
         self._views["n_members"][0] = get_num_threads()
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
-            parameters, moment1, moment2, gradient, self.matrices, out, self.by_row,
-            self.by_column, self.reconstruction, self.kl, self._partial, totals, schedule, draws,
-            order, self._source,
+            parameters, moment1, moment2, gradient, self.matrices, out, self.lists, self.lists,
+            self.reconstruction, self.kl, self._partial, totals, schedule, draws, order,
+            self._source,
         )  # fmt: skip
         run_program(self._address, program, self.steps, memory)

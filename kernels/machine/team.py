@@ -190,14 +190,14 @@ def wait(spins: Word, yield_to: Word) -> Word:
 
 
 @device_function
-def publish(team: Words, region: Word, n_tasks: Word, n_members: Word) -> None:
-    """Offer the tasks of a region, a range to each member."""
+def publish(team: Words, region: Word, first: Word, n_tasks: Word, n_members: Word) -> None:
+    """Offer `n_tasks` tasks of a region from task `first` on, a range to each member."""
     shared_set(team, REGION, region)
     shared_set(team, DONE, 0)
-    end = np.int64(0)
+    end = np.int64(first)
     for member in range(n_members):
         begin = end
-        end = (member + 1) * n_tasks // n_members
+        end = first + (member + 1) * n_tasks // n_members
         shared_set(team, CLAIMS + member * _SPACING, begin | (end << _HALF))
 
 

@@ -17,7 +17,7 @@ from fastvae.kernels import reference
 
 SIZES = {"B": 3, "I": 5, "O": 4, "Z": 2, "N": 7, "T": 7, "P": 7}
 KERNELS = {name: case_of(name) for name in reference.__all__}
-ANY_SHAPE = {"uniform", "normal", "permutation"}  # their only array has any size
+ANY_SHAPE = {"uniform", "normal", "normal_from", "permutation"}  # their only array has any size
 ELEMENT_BY_ELEMENT = [
     name for name, case in KERNELS.items() if not name.startswith("dense") and case.read
     and name not in ("gather", "philox4x32", "kl_divergence", "bernoulli_loss", "gaussian_loss")
@@ -103,7 +103,8 @@ def test_arrays_that_a_kernel_cannot_handle_are_refused(name: str) -> None:
 
 @each_kernel
 def test_float_dtypes_do_not_mix(name: str) -> None:
-    if name in ("gather", "uniform", "normal"):  # rows are converted; the others have one array
+    # Rows are converted; the others have one array.
+    if name in ("gather", "uniform", "normal", "normal_from"):
         return
     for dtype, other in ((np.float32, np.float64), (np.float64, np.float32)):
         values = arguments(name, dtype)
@@ -242,6 +243,7 @@ OF_DECAY = [*NOT_REAL, *((ValueError, value) for value in (-0.1, 1.0, 2, np.nan,
 BAD_NUMBERS: dict[str, list[tuple[type[Exception], Any]]] = {
     "activation": [*NOT_WHOLE, (ValueError, -1), (ValueError, len(kernels.ACTIVATIONS))],
     "seed": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**64)],
+    "first": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**62 + 1)],
     "stream": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**32)],
     "step": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**64)],
     "scale": NOT_REAL,

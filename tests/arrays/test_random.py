@@ -108,6 +108,18 @@ def test_an_element_depends_on_its_flat_index_only(
 
 
 @each_implementation
+@each_dtype
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 7, 1021, 1024, 4099])
+def test_a_part_of_the_normals_is_what_stands_there(
+    module: ModuleType, dtype: DType, first: int
+) -> None:
+    (whole,) = call(module, "normal", [poisoned(first + 2100, dtype)], 1, 2, 3)
+    for n in (1, 2, 5, 64, 1023, 1025, 2100):
+        (part,) = call(module, "normal_from", [poisoned(n, dtype)], first, 1, 2, 3)
+        np.testing.assert_array_equal(part, whole[first : first + n])
+
+
+@each_implementation
 @pytest.mark.parametrize("name", ["uniform", "normal", "permutation"])
 def test_seed_stream_and_step_give_other_numbers(module: ModuleType, name: str) -> None:
     out = poisoned(64, np.int64 if name == "permutation" else np.float32)

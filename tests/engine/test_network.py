@@ -2,77 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
+from network_checks import OPTIMIZERS, SIZES, build, sparse_rows, train
 
 from fastvae import kernels
 from fastvae.kernels import engine
 from fastvae.kernels.engine import steps
-from fastvae.model.network import Network
-
-OPTIMIZERS = {
-    "sgd": [0.9, 0.0, 0.0, 0.0],
-    "rmsprop": [0.9, 1e-8, 0.0, 0.0],
-    "adam": [0.9, 0.999, 1e-8, 0.0],
-}
-# (features, hidden sizes, latents): primes around the tiles' 6 to 32 columns, and whole tiles.
-SIZES = [(29, (17,), 3), (96, (48, 32), 8), (61, (), 5), (53, (7, 37), 11)]
-
-
-def build(sizes, dtype=np.float32, likelihood="bernoulli", activation="relu"):
-    """A network with seeded weights; biases are not zero, so that pads would show."""
-    n_features, hidden, n_latent = sizes
-    widths = [n_features, *hidden]
-    encoder = [(a, b, activation) for a, b in itertools.pairwise(widths)]
-    back = [n_latent, *reversed(widths)]
-    decoder = [(a, b, activation) for a, b in itertools.pairwise(back)]
-    output = "sigmoid" if likelihood == "bernoulli" else "identity"
-    decoder[-1] = (*decoder[-1][:2], output)
-    layers = [*encoder, (widths[-1], 2 * n_latent, "identity"), *decoder]
-    network = Network(layers, len(encoder), likelihood, dtype)
-    rng = np.random.default_rng(7)
-    for i, (n_in, n_out, _) in enumerate(layers):
-        weight = rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)
-        network.write_dense(i, weight.astype(dtype), rng.normal(size=n_out).astype(dtype) * 0.1)
-    return network
-
-
-def sparse_rows(n, n_features, seed=0):
-    """uint8 rows of which four fifths are zero, in runs as in images."""
-    rng = np.random.default_rng(seed)
-    on = np.repeat(rng.random((n, n_features // 4 + 1)) < 0.2, 4, axis=1)[:, :n_features]
-    return np.where(on, rng.integers(0, 256, (n, n_features)), 0).astype(np.uint8)
-
-
-def train(
-    network,
-    rows,
-    *,
-    n_steps=4,
-    batch_size=37,
-    optimizer="adam",
-    skip_zeros=False,
-    hyper=None,
-    learning_rate=0.01,
-    beta=1.0,
-    **settings,
-):
-    moments = (network.new_arena(), network.new_arena())
-    totals = engine.new_totals(network.n_latent)
-    run = engine.Training(
-        n_steps=n_steps,
-        batch_size=batch_size,
-        optimizer=kernels.OPTIMIZERS[optimizer],
-        hyper=np.array(hyper or OPTIMIZERS[optimizer]),
-        schedule=engine.new_schedule(n_steps, learning_rate, beta),
-        **settings,
-        totals=totals,
-    )
-    order = np.arange(len(rows))
-    network.train(rows, order, run, moments=moments, seed=3, skip_zeros=skip_zeros)
-    return totals
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -104,14 +40,14 @@ def test_each_step_has_the_learning_rate_and_the_beta_of_its_place_in_the_schedu
     rates, betas = [0.01, 0.3, 0.02], [0.0, 2.0, 0.5]
     together, apart = build(SIZES[0]), build(SIZES[0])
     rows = sparse_rows(3 * 37, SIZES[0][0])
-    settings = {"optimizer": "sgd", "hyper": [0.0, 0.0]}
-    totals = train(together, rows, n_steps=3, learning_rate=rates, beta=betas, **settings)
+    settings = {"optimizer": "sgd", "hyper": np.zeros(2)}
+    schedule = engine.new_schedule(3, np.array(rates), np.array(betas))
+    totals = train(together, rows, n_steps=3, schedule=schedule, **settings)
     summed = np.zeros_like(totals)
     for step, (rate, beta) in enumerate(zip(rates, betas, strict=True)):
-        summed += train(
-            apart, rows, n_steps=1, first_step=step, draws=np.array([step]),
-            learning_rate=rate, beta=beta, **settings,
-        )  # fmt: skip
+        alone = {"first_step": step, "draws": np.array([step])}
+        schedule = engine.new_schedule(1, rate, beta)
+        summed += train(apart, rows, n_steps=1, schedule=schedule, **alone, **settings)
     np.testing.assert_array_equal(together.parameters, apart.parameters)
     loss, reconstruction, kl, *_ = engine.read_totals(totals)
     assert loss != reconstruction + kl
@@ -145,7 +81,7 @@ def test_the_gradients_norm_is_one_chain_per_output(sizes, dtype):
 
 def test_only_programs_that_read_the_data_look_for_infinite_weights():
     """Where nothing is skipped, nothing can be hidden, and an evaluation's draws need no scan."""
-    passes = build(SIZES[0])._new_workspace(4).passes
+    passes = build(SIZES[0])._new_workspace(4, training=True, skip_zeros=False).passes
 
     def reads_data(program):
         return steps._reads_data.py_func(program.view(np.recarray))

@@ -19,7 +19,6 @@ from fastvae.kernels.engine.data_tasks import CSR, LABELS
 from fastvae.kernels.engine.data_tasks import DTYPES as SOURCE_DTYPES
 from fastvae.kernels.engine.layout import (
     aligned_zeros,
-    list_sizes,
     packed_size,
     place_matrices,
     row_stride,
@@ -28,6 +27,7 @@ from fastvae.kernels.engine.passes import new_region
 from fastvae.kernels.engine.steps import member_address, run_program
 from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import panel_width
+from fastvae.kernels.maths.lists import list_size
 from fastvae.kernels.maths.optimizers import SGD, rule_of
 
 Array = npt.NDArray[Any]
@@ -58,7 +58,7 @@ class Bench:
         self.schedule = engine.new_schedule(1, 0.1)
         self.step = new_step(self.dtype)
         self.step["reconstruction_weight"] = self.step["beta"] = 1.0
-        by_row, by_column = list_sizes(I + 10, B * K)
+        by_row, by_column = B * K * list_size(I + 10), (I + 10) * list_size(B * K)
         self.lists = np.zeros(by_row, np.int32), np.zeros(by_column, np.int32)
 
     def matrix(self, name: str, n_rows: int, n_columns: int) -> Array:

@@ -24,10 +24,11 @@ wait = numba.njit(lambda spins, address: team.wait(spins, address))
 LAYERS = [(29, 17, "relu"), (17, 6, "identity"), (3, 17, "relu"), (17, 29, "sigmoid")]
 
 
+@pytest.mark.parametrize("first", [0, 6])
 @pytest.mark.parametrize(("n_tasks", "n_members"), [(10, 3), (2, 4), (7, 1)])
-def test_every_task_is_claimed_once_and_ranges_are_even(n_tasks, n_members):
+def test_every_task_is_claimed_once_and_ranges_are_even(first, n_tasks, n_members):
     words = team.new_team(n_members)
-    publish(words, 5, n_tasks, n_members)
+    publish(words, 5, first, n_tasks, n_members)
     assert words[team.REGION] == 5
     claimed = []
     for member in range(n_members):
@@ -37,7 +38,7 @@ def test_every_task_is_claimed_once_and_ranges_are_even(n_tasks, n_members):
         assert n_tasks // n_members <= len(own) <= -(-n_tasks // n_members)
         assert not has_tasks(words, member)
         claimed += own
-    assert claimed == list(range(n_tasks))
+    assert claimed == list(range(first, first + n_tasks))
 
 
 @numba.njit(nogil=True)
@@ -51,7 +52,7 @@ def count_claims(words, counts):
 def test_claims_of_many_threads_do_not_collide():
     words, n_tasks = team.new_team(1), 1_000_000
     count_claims(words, np.zeros(1, np.int64))  # compiled before the threads start
-    publish(words, 0, n_tasks, 1)
+    publish(words, 0, 0, n_tasks, 1)
     counts = np.zeros((4, n_tasks), np.int64)
     run_threads([(count_claims, (words, own)) for own in counts])
     np.testing.assert_array_equal(counts.sum(axis=0), 1)
@@ -99,10 +100,13 @@ def train(monkeypatch, n_members, run_members=None):
         changed.setattr(steps, "run_steps", run_steps)
         changed.setattr(workspace, "get_num_threads", lambda: n_members)
         changed.setattr(workspace, "max_threads", lambda: n_members)
-        work = workspace.Workspace(table, 1, "bernoulli", batch, np.dtype(np.float32))
+        work = workspace.Workspace(
+            table, 1, "bernoulli", batch, np.dtype(np.float32), training=True, skip_zeros=False
+        )
         work.take(rows)
         work.set(draws_noise=True)
-        work.train((parameters, *others), np.arange(len(rows)), run)
+        (piece,) = work.pieces(run, np.inf)
+        work.train((parameters, *others), np.arange(len(rows)), run, piece)
     return parameters, words
 
 
@@ -200,6 +204,6 @@ def test_the_processor_is_offered_by_a_function_of_the_system():
 def test_shared_words_are_whole_words_side_by_side(words):
     """A narrower or strided array would be read and written past its end."""
     for call in (publish, claim, has_tasks):
-        arguments = (words, 5, 3, 1) if call is publish else (words, 0)
+        arguments = (words, 5, 0, 3, 1) if call is publish else (words, 0)
         with pytest.raises(numba.TypingError):
             call(*arguments)

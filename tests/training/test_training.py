@@ -168,7 +168,7 @@ def test_history_without_validation_and_its_repr():
     history = small_vae().fit(X, epochs=1, verbose=False)
     assert len(history) == 7
     assert "val_loss" not in history
-    assert repr(history).split()[:3] == ["epoch", "elbo", "reconstruction"]
+    assert repr(history).splitlines()[0].split()[:3] == ["epoch", "elbo", "reconstruction"]
 
 
 def test_training_figures_come_from_the_epochs_own_passes():
