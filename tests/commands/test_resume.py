@@ -59,11 +59,11 @@ def failure(capsys) -> str:
     return lines[0].removeprefix("fastvae: error: ")
 
 
-def rows_of(path: Path) -> list[dict[str, float]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
     """A history without its timings."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [{name: float(row[name]) for name in row if name not in TIMINGS} for row in rows]
+    return [{name: row[name] for name in row if name not in TIMINGS} for row in rows]
 
 
 def results(run: Path) -> tuple[object, ...]:
@@ -128,20 +128,6 @@ def test_a_raised_number_of_epochs_makes_the_longer_run(capsys):
     resume("--epochs", "5")
     assert "resume  in epoch 3 of 5" in capsys.readouterr().out
     assert results(RUN) == results(Path("whole"))
-
-
-@pytest.mark.xfail(strict=True, reason="a checkpoint gives active_units back as a float")
-def test_a_history_that_is_gone_on_with_is_the_same_text(stop_after):
-    train("--epochs", "3", "--output", "whole")
-    stop_after(2)
-    train("--epochs", "3", code=130)
-    stop_after(None)
-    resume()
-    texts = []
-    for run in (RUN, Path("whole")):
-        with open(run / "history.csv", newline="", encoding="utf-8") as file:
-            texts.append([(row["elbo"], row["active_units"]) for row in csv.DictReader(file)])
-    assert texts[0] == texts[1]
 
 
 @pytest.mark.xfail(strict=True, reason="the time of updates that Ctrl-C ends is not counted")
@@ -394,7 +380,7 @@ def test_early_stopping_keeps_the_best_model_and_says_so(capsys):
     options = ["--validation", "30", "--early-stopping", "2", "--learning-rate", "0.3"]
     train(*options, "--epochs", "200", "--save-best")
     out = capsys.readouterr().out
-    history = [row["val_elbo"] for row in rows_of(RUN / "history.csv")]
+    history = [float(row["val_elbo"]) for row in rows_of(RUN / "history.csv")]
     best = int(np.argmax(history))
     assert len(history) == best + 3 < 200
     assert f"stopped early, after epoch {best + 3} of 200\n" in out
