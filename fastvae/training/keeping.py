@@ -33,9 +33,13 @@ class Keeper:
     vae : Trainable
     progress : Progress
         Of the run; it is what is written.
+    is_kept : bool
+        Whether the file holds just that already.
     """
 
-    def __init__(self, path: Path, when: Cadence, vae: Trainable, progress: Progress) -> None:
+    def __init__(
+        self, path: Path, when: Cadence, vae: Trainable, progress: Progress, is_kept: bool
+    ) -> None:
         self._path, self._when, self._vae, self._progress = path, when, vae, progress
         self._run = progress.identity.plain()
         clear_left(path)
@@ -43,7 +47,7 @@ class Keeper:
         self._room = new_room(vae.network)
         self._thread = ThreadPoolExecutor(1, "fastvae-checkpoint")
         self._writing: Future[None] | None = None
-        self._kept: tuple[int, int, bool] | None = None
+        self._kept = self._state() if is_kept else None
         self._last = time.monotonic()
         self._writer = PatientWriter()
         self._writer.begin()

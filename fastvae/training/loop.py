@@ -45,7 +45,8 @@ class _Run:
         self.skip_zeros = self.network.pays_to_skip(rows)
         self.keeper: Keeper | None = None
         if settings.checkpoint is not None:
-            self.keeper = Keeper(*settings.checkpoint, vae, progress)
+            is_kept = settings.resume == settings.checkpoint[0]
+            self.keeper = Keeper(*settings.checkpoint, vae, progress, is_kept)
 
     @property
     def epoch(self) -> int:

@@ -59,11 +59,11 @@ def failure(capsys) -> str:
     return lines[0].removeprefix("fastvae: error: ")
 
 
-def rows_of(path: Path) -> list[dict[str, float]]:
+def rows_of(path: Path) -> list[dict[str, str]]:
     """A history without its timings."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    return [{name: float(row[name]) for name in row if name not in TIMINGS} for row in rows]
+    return [{name: row[name] for name in row if name not in TIMINGS} for row in rows]
 
 
 def results(run: Path) -> tuple[object, ...]:
@@ -128,19 +128,6 @@ def test_a_raised_number_of_epochs_makes_the_longer_run(capsys):
     resume("--epochs", "5")
     assert "resume  in epoch 3 of 5" in capsys.readouterr().out
     assert results(RUN) == results(Path("whole"))
-
-
-def test_a_history_that_is_gone_on_with_is_the_same_text(stop_after):
-    train("--epochs", "3", "--output", "whole")
-    stop_after(2)
-    train("--epochs", "3", code=130)
-    stop_after(None)
-    resume()
-    texts = []
-    for run in (RUN, Path("whole")):
-        with open(run / "history.csv", newline="", encoding="utf-8") as file:
-            texts.append([(row["elbo"], row["active_units"]) for row in csv.DictReader(file)])
-    assert texts[0] == texts[1]
 
 
 def test_ctrl_c_after_the_last_update_of_an_epoch(monkeypatch):
@@ -392,7 +379,7 @@ def test_early_stopping_keeps_the_best_model_and_says_so(capsys):
     options = ["--validation", "30", "--early-stopping", "2", "--learning-rate", "0.3"]
     train(*options, "--epochs", "200", "--save-best")
     out = capsys.readouterr().out
-    history = [row["val_elbo"] for row in rows_of(RUN / "history.csv")]
+    history = [float(row["val_elbo"]) for row in rows_of(RUN / "history.csv")]
     best = int(np.argmax(history))
     assert len(history) == best + 3 < 200
     assert f"stopped early, after epoch {best + 3} of 200\n" in out
@@ -564,7 +551,7 @@ def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, c
         words = ["--resume", "run", "--no-pictures"]
         if name != "SIGKILL":
             assert re.fullmatch(
-                r"fastvae: stopped in epoch \d+ of 12: go on with  "
+                r"fastvae: stopped in epoch \d+ of 30: go on with  "
                 r"fastvae train --resume run\n",
                 err,
             )
@@ -610,12 +597,14 @@ def test_ctrl_c_does_not_wait_for_a_disk_and_keeps_the_checkpoint_before(slow_im
             if line.startswith("epoch 2"):
                 break
         Path("slow").touch()
-        time.sleep(0.3)
+        half = Path("run/.0123456789abcdef.tmp")
+        while not half.exists() and process.poll() is None:
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
     assert process.returncode == 130
     assert re.fullmatch(r"fastvae: stopped in epoch \d of 6: go on with .*--resume run\n", err)
-    assert list(Path("run").glob(".*.tmp"))
+    assert half.exists()
     resume(run=Path("run"))
     assert results(Path("run")) == results(Path("whole"))
     assert not list(Path("run").glob(".*"))

@@ -95,6 +95,16 @@ def test_when_checkpoints_are_written(
     assert written == expected
 
 
+def test_a_finished_run_is_not_written_again(tmp_path: Path, written: list[int]) -> None:
+    """It would take the place of the one before."""
+    path = tmp_path / "run"
+    fit(new_vae(), checkpoint=path)
+    fit(new_vae(), checkpoint=path, resume=path)
+    assert written == [11, 22, 33]
+    fit(new_vae(), checkpoint=tmp_path / "other", resume=path)
+    assert written == [11, 22, 33, 33]
+
+
 def test_checkpoints_by_the_clock(tmp_path: Path, written: list[int]) -> None:
     """At the first run of updates after the time, unless one is still being written."""
     fit(new_vae(), checkpoint=tmp_path / "run", checkpoint_every="0.0000001s")
