@@ -88,20 +88,22 @@ class Progress:
 
 
 def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
-    """What the callbacks would have to be told to go on; those that say nothing are left out.
+    """What the callbacks would have to be told to go on; classes that say nothing are left out.
+
+    Where one of a class has a state, the others stand there too: which is which shows in the order.
 
     Raises
     ------
     TypeError, ValueError
         If a state is not flat plain data and arrays of numbers.
     """
-    states = []
-    for listener in listeners:
-        state = listener.state_dict()
-        if state:
-            name = type(listener).__name__
-            states.append((name, _checked_state(state, f"the state of {name}")))
-    return states
+    states = [(type(listener).__name__, listener.state_dict() or {}) for listener in listeners]
+    kept = {name for name, state in states if state}
+    return [
+        (name, _checked_state(state, f"the state of {name}"))
+        for name, state in states
+        if name in kept
+    ]
 
 
 def match_states(
@@ -118,10 +120,12 @@ def match_states(
     matched = []
     for name, state in states:
         callback = next((one for one in free if type(one).__name__ == name), None)
-        if callback is None:
+        if callback is not None:
+            free.remove(callback)
+        if state and callback is None:
             raise ValueError(f"the run has a callback {name}, and none is given to go on with")
-        free.remove(callback)
-        matched.append((callback, state))
+        if state:
+            matched.append((callback, state))
     return matched
 
 
