@@ -14,6 +14,9 @@ from fastvae.checks import plain
 from fastvae.training.callbacks import Callback
 from fastvae.training.identity import Identity
 
+NUMBERS = ("seed", "beta", "reconstruction_weight", "learning_rate_factor", "draw_counts")
+"""The model's numbers, beside its counts of updates and epochs, that a run goes by."""
+
 CallbackState = tuple[str, dict[str, Any]]
 """The name of a callback's class, and what its `state_dict` returned."""
 
@@ -25,6 +28,7 @@ class Counts:
     Attributes
     ----------
     n_epochs, n_updates : finished epochs of the run, and its updates
+    n_told : updates that all callbacks have been told of
     updates, epochs : what the model itself counted when `n_updates` was counted
     start_updates, start_epochs : the same when the running epoch began
     order_seed : the model's seed when the running epoch began: its order comes from it
@@ -37,6 +41,7 @@ class Counts:
     order_seed: int
     n_epochs: int = 0
     n_updates: int = 0
+    n_told: int = 0
     start_updates: int = 0
     start_epochs: int = 0
     has_begun: bool = False
@@ -55,8 +60,8 @@ class Counts:
         seconds = checks.number(saved["seconds"], "seconds")
         if type(saved["has_begun"]) is not bool:
             raise TypeError(f"has_begun must be true or false; got {saved['has_begun']!r}")
-        names = ("updates", "epochs", "n_epochs", "n_updates", "start_updates", "start_epochs")
-        numbers = {name: checks.count(saved[name], name) for name in names}
+        names = ("updates", "epochs", "n_epochs", "n_updates", "n_told", "start_updates")
+        numbers = {name: checks.count(saved[name], name) for name in (*names, "start_epochs")}
         return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
 
 

@@ -19,7 +19,7 @@ from fastvae.kernels import engine
 from fastvae.training import schedules
 from fastvae.training.history import History
 from fastvae.training.identity import Identity, check_same
-from fastvae.training.progress import CallbackState, Counts, Progress, match_states
+from fastvae.training.progress import NUMBERS, CallbackState, Counts, Progress, match_states
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Network, Trainable
 
@@ -124,13 +124,7 @@ def snapshot(
     facts = {
         "run": run,
         "counts": asdict(progress.counts),
-        "model": {
-            "seed": vae.seed,
-            "beta": vae.beta,
-            "reconstruction_weight": vae.reconstruction_weight,
-            "learning_rate_factor": vae.learning_rate_factor,
-            "draw_counts": list(vae.draw_counts),
-        },
+        "model": {name: getattr(vae, name) for name in NUMBERS},
         "figures": list(history),
         "callbacks": states,
     }

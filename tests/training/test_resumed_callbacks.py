@@ -54,3 +54,52 @@ def test_of_two_callbacks_of_a_class_each_takes_up_its_own_state(tmp_path: Path)
     fit(new_vae(), epochs=2, callbacks=after, resume=path)
     assert after[1].monitor.state_dict() == before[1].monitor.state_dict()
     assert after[1].monitor.best is not None
+
+
+class Meddler(Callback):
+    """Changes the model's numbers, and counts the calls."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def _meddle(self, vae: VAE) -> None:
+        self.calls += 1
+        vae.learning_rate_factor *= 0.9
+        vae.beta += 0.1
+        vae.reconstruction_weight += 0.1
+        vae.seed += 1
+        vae.updates += 2
+        vae.sample(2)
+        vae.feedforward(ROWS[:2])
+
+    def on_epoch_begin(self, vae: VAE, epoch: int) -> None:
+        self._meddle(vae)
+
+    def on_batch(self, vae: VAE, epoch: int, n_done: int) -> None:
+        self._meddle(vae)
+
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
+        self._meddle(vae)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"calls": self.calls}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.calls = state["calls"]
+
+
+@pytest.mark.parametrize("hook", ["epoch_begin", "batch", "epoch_end"])
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_a_hook_that_was_interrupted_is_called_again(tmp_path: Path, hook: str, n: int) -> None:
+    """As if it had not been called before, by those callbacks that it had reached, too."""
+    path, whole = tmp_path / "run.ckpt", Meddler()
+    expected = fit(new_vae(), callbacks=[whole])
+    vae = interrupt(new_vae(), hook, n, [Meddler()], checkpoint=path)
+    same, other = Meddler(), Meddler()
+    for resumed in (
+        fit(vae, callbacks=[same], resume=True),
+        fit(new_vae(), callbacks=[other], resume=path),
+    ):
+        assert_same_run(resumed, expected)
+        assert resumed.learning_rate_factor == expected.learning_rate_factor
+    assert (same.calls, other.calls) == (whole.calls, whole.calls)
