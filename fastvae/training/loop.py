@@ -248,15 +248,15 @@ class _Run:
         After an exception the model goes back from weights that are not finite: Ctrl-C may come
         before the look at what the last run of updates has done.
         """
-        if kind is None:
-            self.progress.last = self.network.parameters.copy()
-        elif self.vae.progress is not None and not _all_finite(self.network.parameters):
+        is_going = kind is not None and self.vae.progress is not None
+        if is_going and not _all_finite(self.network.parameters):
             self._go_back()
+        self.progress.last = self.network.parameters.copy()
         if self.keeper is not None:
             self.keeper.finish(diverged=self.vae.progress is None)
 
     def note_changes(self) -> None:
-        """After a normal end, see whether callbacks have left the model with other weights."""
+        """See whether callbacks have left the model with other weights."""
         progress, values = self.progress, self.network.parameters
         if progress.last is not None and np.array_equal(progress.last, values):
             progress.last = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,13 +215,14 @@ def from_last_fit(
             "resume=True goes on with the last fit of the same model, and there is none, or it "
             "diverged; give the path of a checkpoint, or leave resume out"
         )
-    counts, run = progress.counts, progress.identity.plain()
-    thorough = run["facts"]["thorough"]
-    given = identity_of(vae, rows, held_out, settings, thorough=thorough)
+    counts, begun = progress.counts, progress.identity
+    given = identity_of(vae, rows, held_out, settings, thorough=begun.facts["thorough"])
+    # The object has its seed and weights of the loss, whatever set them meanwhile.
+    but_for = {"seed", "reconstruction_weight"}
+    if settings.beta is None and "beta_schedule" not in begun.plans:
+        but_for.add("beta")
     with _going_on_with("the last fit"):
-        # The object has its seed and weights of the loss, whatever set them meanwhile.
-        but_for = {"seed", "reconstruction_weight", *(["beta"] if settings.beta is None else [])}
-        check_same(run, given, but_for)
+        check_same(begun.plain(), given, but_for)
         _check_total(settings, counts)
         matched = match_states(settings.listeners, progress.states)
     for callback, state in matched:
@@ -232,7 +233,12 @@ def from_last_fit(
     vae.updates, vae.epochs = counts.updates, counts.epochs
     for figures in vae.history.values():
         del figures[counts.n_epochs :]
-    progress.identity, progress.last, progress.left = given, None, None
+    if settings.checkpoint is not None:  # which another process will know the rows by
+        given = identity_of(vae, rows, held_out, settings, thorough=True)
+    # Another process makes the model that the run was begun with.
+    kept = {name: begun.facts[name] for name in but_for}
+    progress.identity = replace(given, facts=given.facts | kept)
+    progress.last = progress.left = None
     return progress
 
 
