@@ -81,11 +81,21 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """All that it knows."""
-        names = ("best", "best_epoch", "epoch", "waited")
+        names = ("name", "best", "best_epoch", "epoch", "waited")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is that of another figure.
+        """
+        if state["name"] != self.name:
+            raise ValueError(
+                f"the run was begun with monitor={state['name']!r}; got {self.name!r} to go on with"
+            )
         for name in self.state_dict():
             setattr(self, name, state[name])
 
