@@ -56,7 +56,10 @@ def write(path: str | os.PathLike[str], saved: SavedRun) -> None:
         If the file cannot be written; the old ones stay.
     """
     facts = plain.mapping(saved.facts, "the state of a training")
-    arrays = {name: np.asarray(array, order="C") for name, array in saved.arrays.items()}
+    arrays = {
+        name: np.asarray(array, array.dtype.newbyteorder("="), order="C")
+        for name, array in saved.arrays.items()
+    }
     entry = {
         "format_version": FORMAT_VERSION,
         "facts": facts,

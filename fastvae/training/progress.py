@@ -138,7 +138,7 @@ def _checked_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A copy of a callback's state, whose arrays are the same."""
     arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
     for key, array in arrays.items():
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise TypeError(f"{name} must hold arrays of numbers; {key!r} has dtype {array.dtype}")
     others = {key: value for key, value in state.items() if key not in arrays}
     return plain.mapping(others, name) | arrays

@@ -114,7 +114,10 @@ def snapshot(
     history, n_epochs = vae.history or History(), progress.counts.n_epochs
     arrays = {"totals": progress.totals.copy()}
     for name, values in history.items():  # of the epochs whose end callbacks were told of
-        arrays[f"history.{name}"] = np.array(values[:n_epochs])  # whole numbers stay such
+        column = np.array(values[:n_epochs])  # whole numbers stay such
+        if not _is_column(column):
+            raise TypeError(f"the history must hold numbers; got {values!r} as {name!r}")
+        arrays[f"history.{name}"] = column
     states = []
     for i, (name, state) in enumerate(progress.states):
         held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
@@ -266,9 +269,14 @@ def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackStat
 def _history(names: list[str], figures: Mapping[str, NDArray[Any]], n_epochs: int) -> History:
     """The history that a checkpoint holds."""
     for name in names:
-        if figures[name].dtype.kind not in "if" or figures[name].shape != (n_epochs,):
-            raise ValueError(f"the history of {name} must hold {n_epochs} numbers")
+        if not _is_column(figures[name]):
+            raise ValueError(f"the history of {name} must hold numbers")
     return History({name: figures[name].tolist() for name in names} if n_epochs else {})
+
+
+def _is_column(figures: NDArray[Any]) -> bool:
+    """Whether it can be a list of figures; a callback may add lists that lack epochs."""
+    return figures.ndim == 1 and figures.dtype.kind in "if"
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

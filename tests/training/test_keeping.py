@@ -226,3 +226,53 @@ def test_where_a_checkpoint_cannot_be_written(tmp_path: Path) -> None:
             fit(vae, checkpoint=path)
         assert_same_parameters(vae, before)
         assert vae.updates == 0
+
+
+def test_a_checkpoint_behind_a_link_to_another_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before stays beside the link, where it cannot be a hard link: it is a copy."""
+
+    def refuse(*names: Any) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path, other = tmp_path / "run.ckpt", tmp_path / "other"
+    other.mkdir()
+    path.symlink_to(other / "far.ckpt")
+    fit(new_vae(), checkpoint=path)
+    assert (sorted(os.listdir(tmp_path)), os.listdir(other)) == (
+        ["other", "run.ckpt", "run.previous.ckpt"], ["far.ckpt"],
+    )  # fmt: skip
+    assert checkpoints.read(checkpoints.previous_of(path)).facts["counts"]["n_epochs"] == 2
+
+
+@pytest.mark.parametrize("bad", [None, "x", [1e-3], float("nan")])
+def test_a_schedule_that_gives_no_rate_is_named(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="learning_rate at step 5 of 33 must be"):
+        fit(
+            new_vae(),
+            checkpoint=tmp_path / "run",
+            learning_rate=lambda step, _: bad if step == 5 else 1e-3,
+        )
+
+
+def test_figures_that_a_callback_adds_to_the_history(tmp_path: Path) -> None:
+    """Of some epochs only, if it likes; they are numbers."""
+
+    def add(vae: Any, epoch: int, figures: Any) -> None:
+        if epoch % 2 == 0:
+            vae.history.setdefault("mine", []).append(epoch)
+
+    path = tmp_path / "run"
+    fit(new_vae(), callbacks=[add], checkpoint=path)
+    vae = fit(new_vae(), epochs=5, callbacks=[add], resume=path)
+    assert_same_run(vae, fit(new_vae(), epochs=5, callbacks=[add]))
+    assert vae.history is not None
+    assert vae.history["mine"] == [2, 4]
+    for bad in ("x", None, [1]):
+        with pytest.raises(TypeError, match="the history must hold numbers; got .* as 'mine'"):
+            fit(
+                new_vae(), checkpoint=path,
+                callbacks=[lambda vae, *_: vae.history.update(mine=[bad])],  # noqa: B023
+            )  # fmt: skip

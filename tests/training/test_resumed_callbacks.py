@@ -103,3 +103,46 @@ def test_a_hook_that_was_interrupted_is_called_again(tmp_path: Path, hook: str, 
         assert_same_run(resumed, expected)
         assert resumed.learning_rate_factor == expected.learning_rate_factor
     assert (same.calls, other.calls) == (whole.calls, whole.calls)
+
+
+class Holder(Callback):
+    """Has a state and nothing else."""
+
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+        self.state = state or {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(self.state)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.state = state
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(3, dtype=">f4"),
+        np.arange(6).reshape(2, 3).T,
+        np.arange(6, dtype=np.float16)[::-2],
+        np.array(2.5),
+        np.zeros((0, 3)),
+        np.array([True, False]),
+    ],
+    ids=lambda array: f"{array.dtype.str}{array.shape}",
+)
+def test_arrays_of_a_state_come_back_as_they_were(tmp_path: Path, array: Any) -> None:
+    path, resumed = tmp_path / "run.ckpt", Holder()
+    fit(new_vae(), epochs=1, callbacks=[Holder({"a.b": array, "": None})], checkpoint=path)
+    fit(new_vae(), epochs=1, callbacks=[resumed], resume=path)
+    assert resumed.state.keys() == {"a.b", ""}
+    assert resumed.state["a.b"].dtype == array.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(resumed.state["a.b"], array)
+
+
+@pytest.mark.parametrize("make", [EarlyStopping, ReduceOnPlateau])
+def test_a_monitor_of_another_figure_is_refused(tmp_path: Path, make: Any) -> None:
+    path, vae = tmp_path / "run.ckpt", new_vae()
+    fit(new_vae(), epochs=1, callbacks=[make()], checkpoint=path)
+    with pytest.raises(ValueError, match=r"monitor='val_elbo'; got 'loss' to go on with"):
+        fit(vae, callbacks=[make("loss")], resume=path)
+    assert (vae.updates, vae.history) == (0, None)

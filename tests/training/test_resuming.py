@@ -241,7 +241,12 @@ def test_a_callback_with_a_state_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("state", "error"),
-    [({"x": np.array(["a"])}, TypeError), ({"x": object()}, TypeError), ({1: 2}, TypeError)],
+    [
+        ({"x": np.array(["a"])}, TypeError),
+        ({"x": np.zeros(2, np.clongdouble).real}, TypeError),
+        ({"x": object()}, TypeError),
+        ({1: 2}, TypeError),
+    ],
 )
 def test_a_state_that_cannot_be_kept_is_an_error(state: Any, error: type[Exception]) -> None:
     class Bad(callbacks.Callback):
