@@ -85,7 +85,7 @@ def _plan(name: str, schedule: schedules.Schedule, total: int) -> dict[str, str]
     steps = np.linspace(0, total - 1, min(total, _MOST_COMPARED)).astype(np.int64)
     values = [schedules.rates(schedule, step, 1, total, _NAMES[name]) for step in steps.tolist()]
     text = getattr(schedule, "__qualname__", repr(schedule))
-    return {"text": text, "values": hashlib.sha256(np.concatenate(values)).hexdigest()}
+    return {"text": text, "values": hashlib.sha256(np.concatenate(values).tobytes()).hexdigest()}
 
 
 def _shown(value: Any) -> str:

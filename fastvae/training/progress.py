@@ -127,10 +127,10 @@ def match_states(
         callback = next((one for one in free if type(one).__name__ == name), None)
         if callback is not None:
             free.remove(callback)
-        if state and callback is None:
+            if state:
+                matched.append((callback, state))
+        elif state:
             raise ValueError(f"the run has a callback {name}, and none is given to go on with")
-        if state:
-            matched.append((callback, state))
     return matched
 
 
