@@ -68,9 +68,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     write = checkpoints.write
 
-    def record(path: Path, saved: checkpoints.SavedRun) -> None:
+    def record(path: Path, saved: checkpoints.SavedRun, **others: Any) -> None:
         numbers.append(saved.facts["counts"]["n_updates"])
-        write(path, saved)
+        write(path, saved, **others)
 
     monkeypatch.setattr(checkpoints, "write", record)
     return numbers
@@ -154,9 +154,9 @@ def test_a_failed_checkpoint_is_a_warning_and_the_next_is_tried(
     fit(new_vae(), epochs=1, checkpoint=path)
     write = checkpoints.write
 
-    def fill(path: Path, saved: checkpoints.SavedRun) -> None:
+    def fill(path: Path, saved: checkpoints.SavedRun, **others: Any) -> None:
         disk.on = saved.facts["counts"]["n_epochs"] == 2
-        write(path, saved)
+        write(path, saved, **others)
 
     monkeypatch.setattr(checkpoints, "write", fill)
     with pytest.warns(
@@ -276,3 +276,34 @@ def test_figures_that_a_callback_adds_to_the_history(tmp_path: Path) -> None:
                 new_vae(), checkpoint=path,
                 callbacks=[lambda vae, *_: vae.history.update(mine=[bad])],  # noqa: B023
             )  # fmt: skip
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_one_that_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = tmp_path / "run.ckpt", os.replace
+    previous = checkpoints.previous_of(path)
+    fit(new_vae(), epochs=2, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-1])
+    lost = []
+
+    def watch(old: Any, new: Any) -> None:
+        replace(old, new)
+        if new in (path, previous):
+            lost.append(not any(map(is_checkpoint, (path, previous))))
+
+    monkeypatch.setattr(os, "replace", watch)
+    vae = fit(new_vae(), resume=previous, checkpoint=path)
+    assert lost
+    assert not any(lost)
+    assert is_checkpoint(path)
+    assert is_checkpoint(previous)
+    assert_same_run(vae, fit(new_vae()))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file can be gone on with."""
+    try:
+        return bool(checkpoints.read(path).facts)
+    except ValueError:
+        return False
