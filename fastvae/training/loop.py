@@ -195,19 +195,21 @@ class _Run:
                 skip_zeros=self.skip_zeros,
             )
         finally:
-            self.counts.n_updates += vae.updates - self.counts.updates
+            n_done = vae.updates - self.counts.updates
+            self.counts.n_updates += n_done
             self.counts.updates = vae.updates
+            if n_done and callable(settings.beta):
+                vae.beta = float(schedule["beta"][n_done - 1])
         self._check_finite(engine.read_totals(progress.totals).loss)
 
     def _schedule(self, n_steps: int) -> NDArray[Any]:
-        """Learning rate and beta of the next updates; the model keeps the last beta."""
+        """Learning rate and beta of the next updates."""
         vae, settings, first = self.vae, self.settings, self.counts.n_updates
         rates = schedules.rates(settings.schedule, first, n_steps, self.total)
+        betas: float | NDArray[Any] = vae.beta
         if callable(settings.beta):
             betas = schedules.rates(settings.beta, first, n_steps, self.total, "beta")
-            vae.beta = float(betas[-1])
-            return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
-        return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, vae.beta)
+        return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
 
     def _check_finite(self, loss: float) -> None:
         """Go back and raise a FloatingPointError unless loss, weights and moments are finite.

@@ -397,3 +397,27 @@ def test_a_run_resumed_within_a_warm_up(tmp_path: Path, cut: tuple[str, int], be
     assert_same_run(fit(new_vae(), beta=beta, resume=path), expected)
     with pytest.raises(ValueError, match="beta was .*, which gives other values"):
         fit(new_vae(), beta=LinearWarmup(0.8, steps=31), resume=path)
+
+
+@pytest.mark.parametrize("n", [1, 3, 5, 14, 22, 44])
+def test_ctrl_c_within_a_run_of_updates(tmp_path: Path, n: int) -> None:
+    """After update n; beta is what that one went by."""
+    path, vae = tmp_path / "run.ckpt", new_vae()
+    train = vae.network.train
+
+    def train_in_part(X: Any, order: Any, run: Any, **others: Any) -> None:
+        for i in range(run.n_steps):
+            train(X, order, run.step(i), **others)
+            if vae.updates == n:
+                raise KeyboardInterrupt
+
+    vae.network.train = train_in_part  # type: ignore[method-assign]
+    beta = LinearWarmup(0.8, steps=30)
+    expected = fit(new_vae(), beta=beta, callbacks=[plateau()])
+    with pytest.raises(KeyboardInterrupt):
+        fit(vae, beta=beta, callbacks=[plateau()], checkpoint=path)
+    assert (vae.updates, vae.beta) == (n, beta(n - 1, 4 * STEPS))
+    other = fit(new_vae(), beta=beta, callbacks=[plateau()], resume=path)
+    vae.network.train = train  # type: ignore[method-assign]
+    assert_same_run(fit(vae, beta=beta, callbacks=[plateau()], resume=True), expected)
+    assert_same_run(other, expected)
