@@ -62,6 +62,12 @@ def test_what_checkpoint_every_cannot_mean(bad: Any) -> None:
     assert vae.updates == 0
 
 
+@pytest.mark.parametrize("bad", [["epoch", 5], ("epoch", None), 1.5, True])
+def test_what_checkpoint_every_can_mean_is_said(bad: Any) -> None:
+    with pytest.raises(TypeError, match='must be "epoch", a number of .* or a tuple of these; got'):
+        cadence(bad)
+
+
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of updates at which checkpoints were written."""
