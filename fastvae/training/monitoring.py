@@ -220,7 +220,7 @@ class EarlyStopping(MonitoringCallback):
         self._weights = {
             name.removeprefix(_WEIGHTS): array
             for name, array in state.items()
-            if name.startswith(_WEIGHTS)
+            if name.startswith(_WEIGHTS) and self.restore_best
         }
 
     def _stop_if_in_vain(self, vae: Any) -> None:

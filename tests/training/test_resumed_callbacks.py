@@ -235,6 +235,13 @@ def test_early_stopping_resumed_with_more_patience(tmp_path: Path, patience: int
     assert_same_run(after, fit(new_vae(), epochs=9, callbacks=[stopping(30)]))
 
 
+def test_early_stopping_resumed_without_restoring(tmp_path: Path) -> None:
+    path = tmp_path / "run.ckpt"
+    fit(new_vae(), epochs=2, callbacks=[stopping()], checkpoint=path)
+    vae = fit(new_vae(), epochs=9, callbacks=[stopping(restore_best=False)], resume=path)
+    assert_same_run(vae, fit(new_vae(), epochs=4))
+
+
 def test_early_stopping_of_a_real_course_resumed_after_each_update(tmp_path: Path) -> None:
     """With a rate that makes the ELBO go up and down."""
     changes: dict[str, Any] = {"epochs": 30, "learning_rate": 0.05}
