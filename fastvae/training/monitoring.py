@@ -109,7 +109,8 @@ class MonitoringCallback(Callback):
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Begin anew, unless the run is a resumed one."""
-        if not self._is_resumed:
+        # A resumption that was given up may have left its state here; a new run has no history.
+        if not (self._is_resumed and vae.history):
             self.monitor.reset()
         self._is_resumed = False
 

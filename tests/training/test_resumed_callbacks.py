@@ -235,6 +235,16 @@ def test_early_stopping_resumed_with_more_patience(tmp_path: Path, patience: int
     assert_same_run(after, fit(new_vae(), epochs=9, callbacks=[stopping(30)]))
 
 
+def test_early_stopping_after_a_resumption_that_failed(tmp_path: Path) -> None:
+    path, stopper = tmp_path / "run.ckpt", stopping()
+    fit(new_vae(), epochs=2, callbacks=[stopping()], checkpoint=path)
+    with pytest.raises(KeyboardInterrupt):  # before the stopper hears that the training begins
+        fit(new_vae(), callbacks=[InterruptAt("train_begin", 1), stopper], resume=path)
+    assert stopper.best_epoch == 1
+    fit(new_vae(), epochs=1, callbacks=[stopper])
+    assert (stopper.best_epoch, stopper.monitor.waited) == (1, 0)
+
+
 def test_early_stopping_resumed_without_restoring(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
     fit(new_vae(), epochs=2, callbacks=[stopping()], checkpoint=path)
