@@ -93,8 +93,10 @@ class _Run:
             end = min((told // run_length + 1) * run_length, self.steps_per_epoch)
             while self.step < end:
                 start = time.perf_counter()
-                self._train_steps(order, self._next_stop(end))
-                self.counts.seconds += time.perf_counter() - start
+                try:
+                    self._train_steps(order, self._next_stop(end))
+                finally:
+                    self.counts.seconds += time.perf_counter() - start
                 if self.step < end:
                     self._look_at_checkpoint()
             with self._telling():
