@@ -45,8 +45,17 @@ def previous_of(path: str | os.PathLike[str]) -> Path:
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def write(path: str | os.PathLike[str], saved: SavedRun) -> None:
+def write(path: str | os.PathLike[str], saved: SavedRun, *, is_first: bool = False) -> None:
     """Write a checkpoint; a reader sees the old one or the new one, whole and on the disk.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    saved : SavedRun
+        What it is to hold.
+    is_first : bool
+        Whether the file that is there may be damaged: it does not take the place of a whole one.
 
     Raises
     ------
@@ -56,14 +65,19 @@ def write(path: str | os.PathLike[str], saved: SavedRun) -> None:
         If the file cannot be written; the old ones stay.
     """
     facts = plain.mapping(saved.facts, "the state of a training")
-    arrays = {name: np.asarray(array, order="C") for name, array in saved.arrays.items()}
+    arrays = {
+        name: np.asarray(array, array.dtype.newbyteorder("="), order="C")
+        for name, array in saved.arrays.items()
+    }
     entry = {
         "format_version": FORMAT_VERSION,
         "facts": facts,
         "checksum": _checksum(facts, arrays),
     }
     content = to_safetensors(arrays, {CHECKPOINT_ENTRY: to_json(entry)})
-    write_file(path, content, previous=previous_of(path))
+    previous = previous_of(path)
+    is_kept = not is_first or _is_whole(path) or not _is_whole(previous)
+    write_file(path, content, previous=previous if is_kept else None)
 
 
 def read(path: str | os.PathLike[str]) -> SavedRun:
@@ -96,6 +110,14 @@ def read(path: str | os.PathLike[str]) -> SavedRun:
         if entry["checksum"] != _checksum(facts, arrays):
             raise ValueError("it is damaged: what it holds does not have its checksum")
         return SavedRun(facts, arrays)
+
+
+def _is_whole(path: str | os.PathLike[str]) -> bool:
+    try:
+        read(path)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _entry(metadata: Mapping[str, str]) -> dict[str, Any]:

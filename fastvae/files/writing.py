@@ -299,7 +299,7 @@ def _keep(target: Path, previous: Path, status: os.stat_result) -> None:
         try:
             os.link(target, temporary)
         except OSError as error:
-            if error.errno not in (*_REFUSALS, errno.EMLINK):
+            if error.errno not in (*_REFUSALS, errno.EMLINK, errno.EXDEV):
                 raise
             create_file(temporary, target.read_bytes(), status)
         os.replace(temporary, previous)

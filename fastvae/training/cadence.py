@@ -34,8 +34,18 @@ def cadence(given: Any) -> Cadence:
         elif isinstance(part, str):
             result["seconds"] = _seconds(part)
         else:
-            result["updates"] = checks.integer(part, "checkpoint_every")
+            try:
+                result["updates"] = checks.integer(part, "checkpoint_every")
+            except TypeError:
+                raise TypeError(_wanted(given)) from None
     return Cadence(**result)
+
+
+def _wanted(given: Any) -> str:
+    return (
+        'checkpoint_every must be "epoch", a number of updates, seconds such as "30s", or a tuple '
+        f"of these; got {given!r}"
+    )
 
 
 def _seconds(text: str) -> float:
@@ -44,8 +54,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ValueError(
-            'checkpoint_every must be "epoch", a number of updates or seconds such as "30s"; '
-            f"got {text!r}"
-        )
+        raise ValueError(_wanted(text))
     return seconds

@@ -21,11 +21,13 @@ class Callback:
     1. `load_state_dict`, only where a run is resumed.
     2. `on_train_begin`.
     3. For each epoch `on_epoch_begin`, `on_batch` after each run of updates, and `on_epoch_end`.
-       A resumed run that goes on in the middle of an epoch does not begin that epoch again.
+       A resumed run that goes on in the middle of an epoch does not begin that epoch again. A
+       hook that an exception ended is called again, of all callbacks, with the states and the
+       numbers (not the weights) from before it.
     4. `on_train_end`: after the last epoch, after `vae.stop_training`, and when an exception ends
        the training, whatever it is.
 
-    `state_dict` may be called between any two of these, whenever a checkpoint is written.
+    `state_dict` is called after each of the hooks under 3, with checkpoints and without.
 
     What a callback may change, in every hook up to `on_epoch_end`; the next update goes by it:
 
@@ -70,8 +72,8 @@ class Callback:
         Returns
         -------
         dict
-            Flat: plain JSON values and NumPy arrays by names of its own. Arrays are kept as they
-            are, not copied: replace them, never change them in place.
+            Flat: plain JSON values (finite numbers) and NumPy arrays by names of its own. Arrays
+            are kept as they are, not copied: replace them, never change them in place.
         """
         return {}
 

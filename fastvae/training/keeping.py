@@ -48,6 +48,7 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, "fastvae-checkpoint")
         self._writing: Future[None] | None = None
         self._kept = self._state() if is_kept else None
+        self._has_written = False
         self._last = time.monotonic()
         self._writer = PatientWriter()
         self._writer.begin()
@@ -104,7 +105,9 @@ class Keeper:
         self._kept = self._state()
 
     def _write_out(self, taken: Snapshot) -> None:
-        checkpoints.write(self._path, taken.saved(self._vae.network))
+        saved = taken.saved(self._vae.network)
+        checkpoints.write(self._path, saved, is_first=not self._has_written)
+        self._has_written = True
 
     def _settle(self) -> None:
         """Wait for the checkpoint that is being written."""

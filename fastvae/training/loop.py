@@ -20,7 +20,7 @@ from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
-from fastvae.training.progress import Counts, Progress, states_of
+from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Trainable
 
@@ -65,10 +65,10 @@ class _Run:
             listener.on_train_begin(vae, self.settings.epochs, len(self.rows))
         while self.counts.n_epochs < self.settings.epochs and not vae.stop_training:
             if not self.counts.has_begun:
-                for listener in listeners:
-                    listener.on_epoch_begin(vae, self.epoch)
+                with self._telling():
+                    for listener in listeners:
+                        listener.on_epoch_begin(vae, self.epoch)
                 self.counts.has_begun, self.counts.order_seed = True, vae.seed
-                self._mark()
                 if vae.stop_training:
                     break
             self._train_epoch()
@@ -88,17 +88,18 @@ class _Run:
         order = np.empty(n_rows, np.int64)
         kernels.permutation(order, self.counts.order_seed, kernels.STREAM_ORDER, vae.epochs)
         run_length = self.network.steps_per_call(self.batch_size)
-        while self.step < self.steps_per_epoch:
+        first = self.counts.n_epochs * self.steps_per_epoch
+        while (told := self.counts.n_told - first) < self.steps_per_epoch:
             # Callbacks are called at the same updates, wherever checkpoints are written.
-            end = min((self.step // run_length + 1) * run_length, self.steps_per_epoch)
+            end = min((told // run_length + 1) * run_length, self.steps_per_epoch)
             while self.step < end:
                 self._train_steps(order, self._next_stop(end))
                 if self.step < end:
-                    self._mark()
                     self._look_at_checkpoint()
-            for listener in self.settings.listeners:
-                listener.on_batch(vae, self.epoch, min(end * self.batch_size, n_rows))
-            self._mark()
+            with self._telling():
+                for listener in self.settings.listeners:
+                    listener.on_batch(vae, self.epoch, min(end * self.batch_size, n_rows))
+            self.counts.n_told = self.counts.n_updates
             if end < self.steps_per_epoch:  # else when the epoch has ended
                 if vae.stop_training:
                     return
@@ -115,19 +116,33 @@ class _Run:
         if not np.isfinite(val_loss):
             self._fail(f"the validation loss became {val_loss}")
         history.append(figures)
-        for listener in self.settings.listeners:
-            listener.on_epoch_end(vae, self.epoch, figures)
+        with self._telling():
+            for listener in self.settings.listeners:
+                listener.on_epoch_end(vae, self.epoch, figures)
         self.counts.n_epochs += 1
         self.counts.seconds, self.counts.has_begun = 0.0, False
         self.progress.totals[:] = 0.0
         _remember(vae, self.progress, self.network.parameters)
-        self._mark()
         self._look_at_checkpoint()
 
-    def _mark(self) -> None:
-        """Note what callbacks have changed: they were told of all that was counted."""
-        self.counts.updates, self.counts.epochs = self.vae.updates, self.vae.epochs
-        self.progress.states = states_of(self.settings.listeners)
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Call a hook of all callbacks, and note then what they have changed.
+
+        Where an exception comes between, all of them are called again when the run goes on: the
+        model's numbers are what they were before.
+        """
+        vae = self.vae
+        before = [getattr(vae, name) for name in NUMBERS]
+        try:
+            yield
+            states = states_of(self.settings.listeners)
+        except BaseException:
+            for name, value in zip(NUMBERS, before, strict=True):
+                setattr(vae, name, value)
+            raise
+        self.counts.updates, self.counts.epochs = vae.updates, vae.epochs
+        self.progress.states = states
 
     def _look_at_checkpoint(self) -> None:
         if self.keeper is not None:
@@ -180,20 +195,22 @@ class _Run:
                 skip_zeros=self.skip_zeros,
             )
         finally:
+            n_done = vae.updates - self.counts.updates
             self.counts.seconds += time.perf_counter() - start
-            self.counts.n_updates += vae.updates - self.counts.updates
+            self.counts.n_updates += n_done
             self.counts.updates = vae.updates
+            if n_done and callable(settings.beta):
+                vae.beta = float(schedule["beta"][n_done - 1])
         self._check_finite(engine.read_totals(progress.totals).loss)
 
     def _schedule(self, n_steps: int) -> NDArray[Any]:
-        """Learning rate and beta of the next updates; the model keeps the last beta."""
+        """Learning rate and beta of the next updates."""
         vae, settings, first = self.vae, self.settings, self.counts.n_updates
         rates = schedules.rates(settings.schedule, first, n_steps, self.total)
+        betas: float | NDArray[Any] = vae.beta
         if callable(settings.beta):
             betas = schedules.rates(settings.beta, first, n_steps, self.total, "beta")
-            vae.beta = float(betas[-1])
-            return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
-        return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, vae.beta)
+        return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
 
     def _check_finite(self, loss: float) -> None:
         """Go back and raise a FloatingPointError unless loss, weights and moments are finite.
@@ -234,15 +251,15 @@ class _Run:
         After an exception the model goes back from weights that are not finite: Ctrl-C may come
         before the look at what the last run of updates has done.
         """
-        if kind is None:
-            self.progress.last = self.network.parameters.copy()
-        elif self.vae.progress is not None and not _all_finite(self.network.parameters):
+        is_going = kind is not None and self.vae.progress is not None
+        if is_going and not _all_finite(self.network.parameters):
             self._go_back()
+        self.progress.last = self.network.parameters.copy()
         if self.keeper is not None:
             self.keeper.finish(diverged=self.vae.progress is None)
 
     def note_changes(self) -> None:
-        """After a normal end, see whether callbacks have left the model with other weights."""
+        """See whether callbacks have left the model with other weights."""
         progress, values = self.progress, self.network.parameters
         if progress.last is not None and np.array_equal(progress.last, values):
             progress.last = None

@@ -81,11 +81,21 @@ class Monitor:
 
     def state_dict(self) -> dict[str, Any]:
         """All that it knows."""
-        names = ("best", "best_epoch", "epoch", "waited")
+        names = ("name", "best", "best_epoch", "epoch", "waited")
         return {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take up what `state_dict` returned."""
+        """Take up what `state_dict` returned.
+
+        Raises
+        ------
+        ValueError
+            If it is that of another figure.
+        """
+        if state["name"] != self.name:
+            raise ValueError(
+                f"the run was begun with monitor={state['name']!r}; got {self.name!r} to go on with"
+            )
         for name in self.state_dict():
             setattr(self, name, state[name])
 
@@ -99,7 +109,8 @@ class MonitoringCallback(Callback):
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Begin anew, unless the run is a resumed one."""
-        if not self._is_resumed:
+        # A resumption that was given up may have left its state here; a new run has no history.
+        if not (self._is_resumed and vae.history):
             self.monitor.reset()
         self._is_resumed = False
 
@@ -210,7 +221,7 @@ class EarlyStopping(MonitoringCallback):
         self._weights = {
             name.removeprefix(_WEIGHTS): array
             for name, array in state.items()
-            if name.startswith(_WEIGHTS)
+            if name.startswith(_WEIGHTS) and self.restore_best
         }
 
     def _stop_if_in_vain(self, vae: Any) -> None:

@@ -14,6 +14,9 @@ from fastvae.checks import plain
 from fastvae.training.callbacks import Callback
 from fastvae.training.identity import Identity
 
+NUMBERS = ("seed", "beta", "reconstruction_weight", "learning_rate_factor", "draw_counts")
+"""The model's numbers, beside its counts of updates and epochs, that a run goes by."""
+
 CallbackState = tuple[str, dict[str, Any]]
 """The name of a callback's class, and what its `state_dict` returned."""
 
@@ -25,6 +28,7 @@ class Counts:
     Attributes
     ----------
     n_epochs, n_updates : finished epochs of the run, and its updates
+    n_told : updates that all callbacks have been told of
     updates, epochs : what the model itself counted when `n_updates` was counted
     start_updates, start_epochs : the same when the running epoch began
     order_seed : the model's seed when the running epoch began: its order comes from it
@@ -37,6 +41,7 @@ class Counts:
     order_seed: int
     n_epochs: int = 0
     n_updates: int = 0
+    n_told: int = 0
     start_updates: int = 0
     start_epochs: int = 0
     has_begun: bool = False
@@ -55,8 +60,8 @@ class Counts:
         seconds = checks.number(saved["seconds"], "seconds")
         if type(saved["has_begun"]) is not bool:
             raise TypeError(f"has_begun must be true or false; got {saved['has_begun']!r}")
-        names = ("updates", "epochs", "n_epochs", "n_updates", "start_updates", "start_epochs")
-        numbers = {name: checks.count(saved[name], name) for name in names}
+        names = ("updates", "epochs", "n_epochs", "n_updates", "n_told", "start_updates")
+        numbers = {name: checks.count(saved[name], name) for name in (*names, "start_epochs")}
         return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
 
 
@@ -88,20 +93,22 @@ class Progress:
 
 
 def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
-    """What the callbacks would have to be told to go on; those that say nothing are left out.
+    """What the callbacks would have to be told to go on; classes that say nothing are left out.
+
+    Where one of a class has a state, the others stand there too: which is which shows in the order.
 
     Raises
     ------
     TypeError, ValueError
         If a state is not flat plain data and arrays of numbers.
     """
-    states = []
-    for listener in listeners:
-        state = listener.state_dict()
-        if state:
-            name = type(listener).__name__
-            states.append((name, _checked_state(state, f"the state of {name}")))
-    return states
+    states = [(type(listener).__name__, listener.state_dict() or {}) for listener in listeners]
+    kept = {name for name, state in states if state}
+    return [
+        (name, _checked_state(state, f"the state of {name}"))
+        for name, state in states
+        if name in kept
+    ]
 
 
 def match_states(
@@ -118,10 +125,12 @@ def match_states(
     matched = []
     for name, state in states:
         callback = next((one for one in free if type(one).__name__ == name), None)
-        if callback is None:
+        if callback is not None:
+            free.remove(callback)
+            if state:
+                matched.append((callback, state))
+        elif state:
             raise ValueError(f"the run has a callback {name}, and none is given to go on with")
-        free.remove(callback)
-        matched.append((callback, state))
     return matched
 
 
@@ -129,7 +138,7 @@ def _checked_state(state: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A copy of a callback's state, whose arrays are the same."""
     arrays = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
     for key, array in arrays.items():
-        if array.dtype.kind not in "biuf":
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise TypeError(f"{name} must hold arrays of numbers; {key!r} has dtype {array.dtype}")
     others = {key: value for key, value in state.items() if key not in arrays}
     return plain.mapping(others, name) | arrays

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from fastvae.kernels import engine
 from fastvae.training import schedules
 from fastvae.training.history import History
 from fastvae.training.identity import Identity, check_same
-from fastvae.training.progress import CallbackState, Counts, Progress, match_states
+from fastvae.training.progress import NUMBERS, CallbackState, Counts, Progress, match_states
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Network, Trainable
 
@@ -114,7 +114,10 @@ def snapshot(
     history, n_epochs = vae.history or History(), progress.counts.n_epochs
     arrays = {"totals": progress.totals.copy()}
     for name, values in history.items():  # of the epochs whose end callbacks were told of
-        arrays[f"history.{name}"] = np.array(values[:n_epochs])  # whole numbers stay such
+        column = np.array(values[:n_epochs])  # whole numbers stay such
+        if not _is_column(column):
+            raise TypeError(f"the history must hold numbers; got {values!r} as {name!r}")
+        arrays[f"history.{name}"] = column
     states = []
     for i, (name, state) in enumerate(progress.states):
         held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
@@ -124,13 +127,7 @@ def snapshot(
     facts = {
         "run": run,
         "counts": asdict(progress.counts),
-        "model": {
-            "seed": vae.seed,
-            "beta": vae.beta,
-            "reconstruction_weight": vae.reconstruction_weight,
-            "learning_rate_factor": vae.learning_rate_factor,
-            "draw_counts": list(vae.draw_counts),
-        },
+        "model": {name: getattr(vae, name) for name in NUMBERS},
         "figures": list(history),
         "callbacks": states,
     }
@@ -221,13 +218,14 @@ def from_last_fit(
             "resume=True goes on with the last fit of the same model, and there is none, or it "
             "diverged; give the path of a checkpoint, or leave resume out"
         )
-    counts, run = progress.counts, progress.identity.plain()
-    thorough = run["facts"]["thorough"]
-    given = identity_of(vae, rows, held_out, settings, thorough=thorough)
+    counts, begun = progress.counts, progress.identity
+    given = identity_of(vae, rows, held_out, settings, thorough=begun.facts["thorough"])
+    # The object has its seed and weights of the loss, whatever set them meanwhile.
+    but_for = {"seed", "reconstruction_weight"}
+    if settings.beta is None and "beta_schedule" not in begun.plans:
+        but_for.add("beta")
     with _going_on_with("the last fit"):
-        # The object has its seed and weights of the loss, whatever set them meanwhile.
-        but_for = {"seed", "reconstruction_weight", *(["beta"] if settings.beta is None else [])}
-        check_same(run, given, but_for)
+        check_same(begun.plain(), given, but_for)
         _check_total(settings, counts)
         matched = match_states(settings.listeners, progress.states)
     for callback, state in matched:
@@ -238,7 +236,12 @@ def from_last_fit(
     vae.updates, vae.epochs = counts.updates, counts.epochs
     for figures in vae.history.values():
         del figures[counts.n_epochs :]
-    progress.identity, progress.last, progress.left = given, None, None
+    if settings.checkpoint is not None:  # which another process will know the rows by
+        given = identity_of(vae, rows, held_out, settings, thorough=True)
+    # Another process makes the model that the run was begun with.
+    kept = {name: begun.facts[name] for name in but_for}
+    progress.identity = replace(given, facts=given.facts | kept)
+    progress.last = progress.left = None
     return progress
 
 
@@ -266,9 +269,14 @@ def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackStat
 def _history(names: list[str], figures: Mapping[str, NDArray[Any]], n_epochs: int) -> History:
     """The history that a checkpoint holds."""
     for name in names:
-        if figures[name].dtype.kind not in "if" or figures[name].shape != (n_epochs,):
-            raise ValueError(f"the history of {name} must hold {n_epochs} numbers")
+        if not _is_column(figures[name]):
+            raise ValueError(f"the history of {name} must hold numbers")
     return History({name: figures[name].tolist() for name in names} if n_epochs else {})
+
+
+def _is_column(figures: NDArray[Any]) -> bool:
+    """Whether it can be a list of figures; a callback may add lists that lack epochs."""
+    return figures.ndim == 1 and figures.dtype.kind in "if"
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

@@ -62,15 +62,21 @@ def test_what_checkpoint_every_cannot_mean(bad: Any) -> None:
     assert vae.updates == 0
 
 
+@pytest.mark.parametrize("bad", [["epoch", 5], ("epoch", None), 1.5, True])
+def test_what_checkpoint_every_can_mean_is_said(bad: Any) -> None:
+    with pytest.raises(TypeError, match='must be "epoch", a number of .* or a tuple of these; got'):
+        cadence(bad)
+
+
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The numbers of updates at which checkpoints were written."""
     numbers: list[int] = []
     write = checkpoints.write
 
-    def record(path: Path, saved: checkpoints.SavedRun) -> None:
+    def record(path: Path, saved: checkpoints.SavedRun, **others: Any) -> None:
         numbers.append(saved.facts["counts"]["n_updates"])
-        write(path, saved)
+        write(path, saved, **others)
 
     monkeypatch.setattr(checkpoints, "write", record)
     return numbers
@@ -164,9 +170,9 @@ def test_a_failed_checkpoint_is_a_warning_and_the_next_is_tried(
     fit(new_vae(), epochs=1, checkpoint=path)
     write = checkpoints.write
 
-    def fill(path: Path, saved: checkpoints.SavedRun) -> None:
+    def fill(path: Path, saved: checkpoints.SavedRun, **others: Any) -> None:
         disk.on = saved.facts["counts"]["n_epochs"] == 2
-        write(path, saved)
+        write(path, saved, **others)
 
     monkeypatch.setattr(checkpoints, "write", fill)
     with pytest.warns(
@@ -236,3 +242,84 @@ def test_where_a_checkpoint_cannot_be_written(tmp_path: Path) -> None:
             fit(vae, checkpoint=path)
         assert_same_parameters(vae, before)
         assert vae.updates == 0
+
+
+def test_a_checkpoint_behind_a_link_to_another_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before stays beside the link, where it cannot be a hard link: it is a copy."""
+
+    def refuse(*names: Any) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "link", refuse)
+    path, other = tmp_path / "run.ckpt", tmp_path / "other"
+    other.mkdir()
+    path.symlink_to(other / "far.ckpt")
+    fit(new_vae(), checkpoint=path)
+    assert (sorted(os.listdir(tmp_path)), os.listdir(other)) == (
+        ["other", "run.ckpt", "run.previous.ckpt"], ["far.ckpt"],
+    )  # fmt: skip
+    assert checkpoints.read(checkpoints.previous_of(path)).facts["counts"]["n_epochs"] == 2
+
+
+@pytest.mark.parametrize("bad", [None, "x", [1e-3], float("nan")])
+def test_a_schedule_that_gives_no_rate_is_named(tmp_path: Path, bad: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="learning_rate at step 5 of 33 must be"):
+        fit(
+            new_vae(),
+            checkpoint=tmp_path / "run",
+            learning_rate=lambda step, _: bad if step == 5 else 1e-3,
+        )
+
+
+def test_figures_that_a_callback_adds_to_the_history(tmp_path: Path) -> None:
+    """Of some epochs only, if it likes; they are numbers."""
+
+    def add(vae: Any, epoch: int, figures: Any) -> None:
+        if epoch % 2 == 0:
+            vae.history.setdefault("mine", []).append(epoch)
+
+    path = tmp_path / "run"
+    fit(new_vae(), callbacks=[add], checkpoint=path)
+    vae = fit(new_vae(), epochs=5, callbacks=[add], resume=path)
+    assert_same_run(vae, fit(new_vae(), epochs=5, callbacks=[add]))
+    assert vae.history is not None
+    assert vae.history["mine"] == [2, 4]
+    for bad in ("x", None, [1]):
+        with pytest.raises(TypeError, match="the history must hold numbers; got .* as 'mine'"):
+            fit(
+                new_vae(), checkpoint=path,
+                callbacks=[lambda vae, *_: vae.history.update(mine=[bad])],  # noqa: B023
+            )  # fmt: skip
+
+
+def test_a_damaged_checkpoint_does_not_take_the_place_of_the_one_that_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, replace = tmp_path / "run.ckpt", os.replace
+    previous = checkpoints.previous_of(path)
+    fit(new_vae(), epochs=2, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-1])
+    lost = []
+
+    def watch(old: Any, new: Any) -> None:
+        replace(old, new)
+        if new in (path, previous):
+            lost.append(not any(map(is_checkpoint, (path, previous))))
+
+    monkeypatch.setattr(os, "replace", watch)
+    vae = fit(new_vae(), resume=previous, checkpoint=path)
+    assert lost
+    assert not any(lost)
+    assert is_checkpoint(path)
+    assert is_checkpoint(previous)
+    assert_same_run(vae, fit(new_vae()))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file can be gone on with."""
+    try:
+        return bool(checkpoints.read(path).facts)
+    except ValueError:
+        return False

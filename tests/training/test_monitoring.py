@@ -25,7 +25,8 @@ class Scripted:
         vae.learning_rate_factor = 1.0
         self.vae = vae
         self.vae.stop_training = False
-        self.vae.history = History()
+        n_before = callback.state_dict()["epoch"]
+        self.vae.history = History({"loss": [1.0] * n_before} if n_before else {})
         callback.on_train_begin(self.vae, n_epochs, 9)
         self.epoch = 0
         self.factors: list[float] = []

@@ -241,7 +241,12 @@ def test_a_callback_with_a_state_is_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("state", "error"),
-    [({"x": np.array(["a"])}, TypeError), ({"x": object()}, TypeError), ({1: 2}, TypeError)],
+    [
+        ({"x": np.array(["a"])}, TypeError),
+        ({"x": np.zeros(2, np.clongdouble).real}, TypeError),
+        ({"x": object()}, TypeError),
+        ({1: 2}, TypeError),
+    ],
 )
 def test_a_state_that_cannot_be_kept_is_an_error(state: Any, error: type[Exception]) -> None:
     class Bad(callbacks.Callback):
@@ -442,3 +447,43 @@ def test_a_checkpoint_of_the_wrong_arrays_is_refused(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=f"{path.name}.* is not a valid checkpoint"):
                 fit(vae, resume=path)
             assert vae.updates == 0
+
+
+def test_a_checkpoint_knows_all_rows_though_the_fit_before_had_none(tmp_path: Path) -> None:
+    """A `fit` without a checkpoint looks at 512 rows only."""
+    rows, path, vae = pixel_rows(1500, 37), tmp_path / "run.ckpt", new_vae()
+    fit(vae, rows, epochs=1, batch_size=100)
+    fit(vae, rows, epochs=2, batch_size=100, resume=True, checkpoint=path)
+    for i in range(0, 1500, 100):
+        others = rows.copy()
+        others[i + 1, 5] ^= 255
+        with pytest.raises(ValueError, match="the rows are others"):
+            fit(new_vae(), others, batch_size=100, resume=path)
+
+
+def test_a_schedule_of_beta_is_given_again_on_the_same_object() -> None:
+    warmup = schedules.LinearWarmup(steps=30)
+    vae = fit(new_vae(), epochs=1, beta=warmup)
+    with pytest.raises(ValueError, match="beta was a schedule and is 0.333"):
+        fit(vae, resume=True)
+    assert_same_run(fit(vae, resume=True, beta=warmup), fit(new_vae(), beta=warmup))
+
+
+def test_numbers_that_were_set_meanwhile_are_in_the_checkpoint(tmp_path: Path) -> None:
+    """Another process makes the model that the run was begun with."""
+    path, vae = tmp_path / "run.ckpt", new_vae()
+    fit(vae, epochs=1, checkpoint=path)
+    vae.beta, vae.seed, vae.reconstruction_weight = 0.5, 77, 2.0
+    fit(vae, epochs=2, resume=True, checkpoint=path)
+    assert_same_run(fit(new_vae(), resume=path), fit(vae, resume=True))
+
+
+def test_weights_that_a_callback_restores_after_ctrl_c_do_not_change_the_run() -> None:
+    class Zero(callbacks.Callback):
+        def on_train_end(self, vae: VAE, history: Any) -> None:
+            vae.encoder.layers[0].bias = np.zeros(19)
+
+    vae = new_vae()
+    interrupt(vae, "batch", 6, callbacks=[Zero()])
+    assert not vae.encoder.layers[0].bias.any()
+    assert_same_run(fit(vae, resume=True), fit(new_vae()))
