@@ -206,10 +206,11 @@ class _Run:
     def _schedule(self, n_steps: int) -> NDArray[Any]:
         """Learning rate and beta of the next updates."""
         vae, settings, first = self.vae, self.settings, self.counts.n_updates
-        rates = schedules.rates(settings.schedule, first, n_steps, self.total)
+        steps = range(first, first + n_steps)
+        rates = schedules.rates(settings.schedule, steps, self.total)
         betas: float | NDArray[Any] = vae.beta
         if callable(settings.beta):
-            betas = schedules.rates(settings.beta, first, n_steps, self.total, "beta")
+            betas = schedules.rates(settings.beta, steps, self.total, "beta")
         return engine.new_schedule(n_steps, vae.learning_rate_factor * rates, betas)
 
     def _check_finite(self, loss: float) -> None:
@@ -328,10 +329,10 @@ def _remember(vae: Trainable, progress: Progress, weights: NDArray[Any]) -> None
 def _check_schedules(settings: Settings, n_rows: int) -> None:
     """Ask schedules for their first and last value, before anything has changed."""
     total = settings.epochs * -(-n_rows // min(settings.batch_size, n_rows))
-    for step in (0, total - 1):
-        schedules.rates(settings.schedule, step, 1, total)
-        if callable(settings.beta):
-            schedules.rates(settings.beta, step, 1, total, "beta")
+    ends = (0, total - 1)
+    schedules.rates(settings.schedule, ends, total)
+    if callable(settings.beta):
+        schedules.rates(settings.beta, ends, total, "beta")
 
 
 def _training_figures(sums: NDArray[np.float64], seconds: float) -> dict[str, float]:

@@ -7,7 +7,7 @@ meant for beta, the weight of the KL divergence; each schedule can be used for b
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -221,22 +221,22 @@ def resolve(value: Schedule | float, name: str = "learning_rate") -> Schedule:
 
 
 def rates(
-    schedule: Schedule, first: int, count: int, total: int, name: str = "learning_rate"
+    schedule: Schedule, steps: Sequence[int], total: int, name: str = "learning_rate"
 ) -> NDArray[np.float64]:
-    """The values of a schedule at `count` updates from update `first` on, shape (count,).
+    """The values of a schedule at updates `steps`.
 
     `name` is what errors call them.
 
     Raises
     ------
     TypeError, ValueError
-        If the schedule returns no number, or NaN, infinity or a negative one.
+        If the schedule returns no number, or NaN, infinity or a negative value.
     """
-    result = np.empty(count)
-    for step in range(first, first + count):
+    result = np.empty(len(steps))
+    for i, step in enumerate(steps):
         value = schedule(step, total)
         # The usual value passes at once: this runs before every update.
         if type(value) is not float or not 0.0 <= value < math.inf:
             value = checks.number(value, f"{name} at step {step} of {total}")
-        result[step - first] = value
+        result[i] = value
     return result

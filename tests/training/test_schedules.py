@@ -95,10 +95,10 @@ def test_cycles_go_from_start_to_end():
 
 
 def test_schedules_of_beta_are_evaluated_like_rates():
-    values = schedules.rates(LinearWarmup(steps=4), 2, 4, 10, "beta")
+    values = schedules.rates(LinearWarmup(steps=4), range(2, 6), 10, "beta")
     np.testing.assert_array_equal(values, [0.5, 0.75, 1.0, 1.0])
     with pytest.raises(ValueError, match="beta at step 2 of 5 must be .* at least 0; got -0.1"):
-        schedules.rates(lambda step, total: -0.1, 2, 1, 5, "beta")
+        schedules.rates(lambda step, total: -0.1, range(2, 3), 5, "beta")
     with pytest.raises(TypeError, match="beta must be a finite number of at least 0; got 'high'"):
         schedules.resolve("high", "beta")  # type: ignore[arg-type]
     assert schedules.resolve(0.5, "beta")(0, 1) == 0.5
@@ -111,14 +111,14 @@ def test_schedules_of_beta_can_be_copied_and_compared(schedule):
 
 
 def test_rates_evaluates_each_step():
-    rates = schedules.rates(lambda step, total: step / total, 3, 4, 10)
+    rates = schedules.rates(lambda step, total: step / total, range(3, 7), 10)
     np.testing.assert_array_equal(rates, [0.3, 0.4, 0.5, 0.6])
 
 
 @pytest.mark.parametrize("rate", [float("nan"), float("inf"), -0.1])
 def test_rates_refuses_what_is_no_rate(rate):
     with pytest.raises(ValueError, match="learning_rate at step 2 of 5"):
-        schedules.rates(lambda step, total: rate, 2, 1, 5)
+        schedules.rates(lambda step, total: rate, range(2, 3), 5)
 
 
 @pytest.mark.parametrize("rate", ["fast", None, True, [0.1], 1j])
@@ -127,7 +127,7 @@ def test_rates_names_the_step_that_gives_no_number(rate):
         f"learning_rate at step 3 of 5 must be a finite number of at least 0; got {rate!r}"
     )
     with pytest.raises(TypeError, match=message):
-        schedules.rates(lambda step, total: rate if step == 3 else 0.1, 2, 3, 5)
+        schedules.rates(lambda step, total: rate if step == 3 else 0.1, range(2, 5), 5)
 
 
 @pytest.mark.parametrize("milestones", [0.5, None])
