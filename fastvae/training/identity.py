@@ -17,6 +17,7 @@ _NAMES = {
     "data": "the rows",
     "validation": "the validation rows",
     "n_rows": "the number of rows",
+    "arithmetic": "the processor's arithmetic",
     "schedule": "learning_rate",
     "beta_schedule": "beta",
 }

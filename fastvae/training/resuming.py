@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvae import checks
+from fastvae import checks, kernels
 from fastvae.files import checkpoints
 from fastvae.files.storage import explaining
 from fastvae.kernels import engine
@@ -63,6 +63,7 @@ def identity_of(
         "batch_size": batch_size,
         "optimizer": repr(settings.optimizer),
         "clip_norm": settings.clip_norm or None,
+        "arithmetic": _arithmetic(),
         "n_rows": len(rows),
         "thorough": thorough,
         "data": seen(rows),
@@ -72,6 +73,12 @@ def identity_of(
     if callable(settings.beta):
         plans["beta_schedule"] = settings.beta
     return Identity(facts, plans, settings.epochs * -(-len(rows) // batch_size))
+
+
+def _arithmetic() -> str:
+    """What of the processor shows in the bits: these two instruction sets give the same."""
+    name = kernels.isa()
+    return "fused multiply-add" if name in ("avx2", "avx512") else name
 
 
 @dataclass(frozen=True)

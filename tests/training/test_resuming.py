@@ -20,7 +20,7 @@ from model_checks import (
     small_vae,
 )
 
-from fastvae import SGD, VAE, callbacks, schedules
+from fastvae import SGD, VAE, callbacks, kernels, schedules
 from fastvae.files import checkpoints
 
 ROWS, HELD_OUT = pixel_rows(53, 37), pixel_rows(11, 37, seed=1)
@@ -326,6 +326,16 @@ def test_another_run_is_refused_and_nothing_changes(
     assert str(error.value).startswith(f"cannot go on with {path}: ")
     assert_same_parameters(vae, before)
     assert (vae.updates, vae.history, vae.progress) == (0, None, None)
+
+
+def test_a_processor_whose_bits_are_others_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.ckpt"
+    fit(new_vae(), epochs=1, checkpoint=path)
+    monkeypatch.setattr(kernels, "isa", lambda: "another")
+    with pytest.raises(ValueError, match="the processor's arithmetic was .* and is another"):
+        fit(new_vae(), resume=path)
 
 
 @pytest.mark.parametrize("name", ["batch size", "rate", "beta of fit", "fewer rows", "epochs"])
