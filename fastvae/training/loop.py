@@ -8,6 +8,7 @@ comes.
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -37,7 +38,8 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.vae, self.rows, self.held_out, self.settings = vae, rows, held_out, settings
-        self.progress, self.counts = progress, progress.counts
+        self.progress = progress
+        self._since: float | None = None  # while updates are done and not counted
         self.network = vae.network
         self.batch_size = min(settings.batch_size, len(rows))
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
@@ -46,6 +48,11 @@ class _Run:
         self.keeper: Keeper | None = None
         if settings.checkpoint is not None:
             self.keeper = Keeper(*settings.checkpoint, vae, progress)
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of the run."""
+        return self.progress.counts
 
     @property
     def epoch(self) -> int:
@@ -64,10 +71,10 @@ class _Run:
             listener.on_train_begin(vae, self.settings.epochs, len(self.rows))
         while self.counts.n_epochs < self.settings.epochs and not vae.stop_training:
             if not self.counts.has_begun:
+                self.progress.totals[:] = 0.0
                 for listener in listeners:
                     listener.on_epoch_begin(vae, self.epoch)
-                self.counts.has_begun, self.counts.order_seed = True, vae.seed
-                self._mark()
+                self._mark(has_begun=True, order_seed=vae.seed)
                 if vae.stop_training:
                     break
             self._train_epoch()
@@ -91,9 +98,7 @@ class _Run:
             # Callbacks are called at the same updates, wherever checkpoints are written.
             end = min((self.step // run_length + 1) * run_length, self.steps_per_epoch)
             while self.step < end:
-                start = time.perf_counter()
                 self._train_steps(order, self._next_stop(end))
-                self.counts.seconds += time.perf_counter() - start
                 if self.step < end:
                     self._mark()
                     self._look_at_checkpoint()
@@ -118,17 +123,35 @@ class _Run:
         history.append(figures)
         for listener in self.settings.listeners:
             listener.on_epoch_end(vae, self.epoch, figures)
-        self.counts.n_epochs += 1
-        self.counts.seconds, self.counts.has_begun = 0.0, False
-        self.progress.totals[:] = 0.0
-        _remember(vae, self.progress, self.network.parameters)
-        self._mark()
+        np.copyto(self.progress.start, self.network.parameters)
+        self._mark(
+            n_epochs=self.counts.n_epochs + 1,
+            seconds=0.0,
+            has_begun=False,
+            start_updates=vae.updates,
+            start_epochs=vae.epochs,
+        )
         self._look_at_checkpoint()
 
-    def _mark(self) -> None:
-        """Note what callbacks have changed: they were told of all that was counted."""
-        self.counts.updates, self.counts.epochs = self.vae.updates, self.vae.epochs
-        self.progress.states = states_of(self.settings.listeners)
+    def _mark(self, **changes: Any) -> None:
+        """Note what callbacks have changed, and `changes`: they were told of all that was counted.
+
+        Ctrl-C comes before all of it is noted or after, as there is no call in between.
+        """
+        states = states_of(self.settings.listeners)
+        updates, epochs = self.vae.updates, self.vae.epochs
+        counts = replace(self.counts, updates=updates, epochs=epochs, **changes)
+        self.progress.states, self.progress.counts = states, counts
+
+    def _count(self) -> None:
+        """Count what the kernels have done, all or nothing as `_mark`."""
+        if self._since is None:
+            return
+        counts, updates = self.counts, self.vae.updates
+        n_updates = counts.n_updates + updates - counts.updates
+        seconds = counts.seconds + time.perf_counter() - self._since
+        counts = replace(counts, n_updates=n_updates, updates=updates, seconds=seconds)
+        self.progress.counts, self._since = counts, None
 
     def _look_at_checkpoint(self) -> None:
         if self.keeper is not None:
@@ -144,7 +167,7 @@ class _Run:
         """Run steps of training up to step `stop` of the epoch.
 
         The model's count of updates goes up with the weights, inside the kernels: it is right
-        wherever an exception comes.
+        wherever an exception comes. `leave` takes it over after one.
 
         Raises
         ------
@@ -154,8 +177,8 @@ class _Run:
         vae, settings, progress, n_steps = self.vae, self.settings, self.progress, stop - self.step
         if vae.network is not self.network:
             raise RuntimeError("the model was replaced while `fit` trained it")
+        start = time.perf_counter()
         schedule = self._schedule(n_steps)
-        self.counts.updates = vae.updates
         run = engine.Training(
             first_step=self.step,
             n_steps=n_steps,
@@ -170,18 +193,17 @@ class _Run:
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
         )
-        try:
-            self.network.train(
-                self.rows,
-                order,
-                run,
-                moments=progress.moments,
-                seed=vae.seed,
-                skip_zeros=self.skip_zeros,
-            )
-        finally:
-            self.counts.n_updates += vae.updates - self.counts.updates
-            self.counts.updates = vae.updates
+        counts = replace(self.counts, updates=vae.updates)
+        progress.counts, self._since = counts, start
+        self.network.train(
+            self.rows,
+            order,
+            run,
+            moments=progress.moments,
+            seed=vae.seed,
+            skip_zeros=self.skip_zeros,
+        )
+        self._count()
         self._check_finite(engine.read_totals(progress.totals).loss)
 
     def _schedule(self, n_steps: int) -> NDArray[Any]:
@@ -233,6 +255,7 @@ class _Run:
         After an exception the model goes back from weights that are not finite: Ctrl-C may come
         before the look at what the last run of updates has done.
         """
+        self._count()
         if kind is None:
             self.progress.last = self.network.parameters.copy()
         elif self.vae.progress is not None and not _all_finite(self.network.parameters):
@@ -284,27 +307,21 @@ def _begin(
     """The progress of a new run, and a model that is ready for it."""
     thorough = settings.checkpoint is not None
     given = resuming.identity_of(vae, rows, held_out, settings, thorough=thorough)
+    vae.progress = None  # what came before is over, and cannot be gone on with
     if settings.beta is not None and not callable(settings.beta):
         vae.beta = settings.beta
     vae.learning_rate_factor = 1.0
-    vae.history = History()
-    network = vae.network
+    network, updates, epochs = vae.network, vae.updates, vae.epochs
     progress = Progress(
         given,
-        Counts(updates=vae.updates, epochs=vae.epochs, order_seed=vae.seed),
+        Counts(updates, epochs, order_seed=vae.seed, start_updates=updates, start_epochs=epochs),
         moments=(network.new_arena(), network.new_arena()),
-        start=network.new_arena(),
+        start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )
-    _remember(vae, progress, network.parameters)
+    vae.history = History()
     vae.start_output_bias(rows)
     return progress
-
-
-def _remember(vae: Trainable, progress: Progress, weights: NDArray[Any]) -> None:
-    """Keep the weights and the model's numbers as they are when an epoch begins."""
-    np.copyto(progress.start, weights)
-    progress.counts.start_updates, progress.counts.start_epochs = vae.updates, vae.epochs
 
 
 def _check_schedules(settings: Settings, n_rows: int) -> None:
