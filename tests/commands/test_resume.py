@@ -514,7 +514,7 @@ def slow_images():
 )
 def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, code):
     """It ends, with any number of threads, as one that was never stopped."""
-    options = [*slow_images, "--epochs", "12", "--validation", "200", "--early-stopping", "20"]
+    options = [*slow_images, "--epochs", "40", "--validation", "200", "--early-stopping", "50"]
     assert main(["train", *options, "--output", "whole", "--quiet"]) == 0
     words = [*options, "--output", "run"]
     rng = np.random.default_rng(7)
@@ -531,7 +531,7 @@ def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, c
         words = ["--resume", "run", "--no-pictures"]
         if name != "SIGKILL":
             assert re.fullmatch(
-                r"fastvae: stopped in epoch \d+ of 12: go on with  "
+                r"fastvae: stopped in epoch \d+ of 40: go on with  "
                 r"fastvae train --resume run\n",
                 err,
             )
