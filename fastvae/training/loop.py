@@ -8,6 +8,7 @@ comes.
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -37,7 +38,9 @@ class _Run:
         progress: Progress,
     ) -> None:
         self.vae, self.rows, self.held_out, self.settings = vae, rows, held_out, settings
-        self.progress, self.counts = progress, progress.counts
+        self.progress = progress
+        # Of updates that are done and not counted: since when, and their schedule.
+        self._running: tuple[float, NDArray[Any]] | None = None
         self.network = vae.network
         self.batch_size = min(settings.batch_size, len(rows))
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
@@ -47,6 +50,11 @@ class _Run:
         if settings.checkpoint is not None:
             is_kept = settings.resume == settings.checkpoint[0]
             self.keeper = Keeper(*settings.checkpoint, vae, progress, is_kept)
+
+    @property
+    def counts(self) -> Counts:
+        """The numbers of the run."""
+        return self.progress.counts
 
     @property
     def epoch(self) -> int:
@@ -65,10 +73,11 @@ class _Run:
             listener.on_train_begin(vae, self.settings.epochs, len(self.rows))
         while self.counts.n_epochs < self.settings.epochs and not vae.stop_training:
             if not self.counts.has_begun:
+                self.progress.totals[:] = 0.0
                 with self._telling():
                     for listener in listeners:
                         listener.on_epoch_begin(vae, self.epoch)
-                self.counts.has_begun, self.counts.order_seed = True, vae.seed
+                    self._mark(has_begun=True, order_seed=vae.seed)
                 if vae.stop_training:
                     break
             self._train_epoch()
@@ -99,7 +108,7 @@ class _Run:
             with self._telling():
                 for listener in self.settings.listeners:
                     listener.on_batch(vae, self.epoch, min(end * self.batch_size, n_rows))
-            self.counts.n_told = self.counts.n_updates
+                self._mark(n_told=self.counts.n_updates)
             if end < self.steps_per_epoch:  # else when the epoch has ended
                 if vae.stop_training:
                     return
@@ -119,30 +128,56 @@ class _Run:
         with self._telling():
             for listener in self.settings.listeners:
                 listener.on_epoch_end(vae, self.epoch, figures)
-        self.counts.n_epochs += 1
-        self.counts.seconds, self.counts.has_begun = 0.0, False
-        self.progress.totals[:] = 0.0
-        _remember(vae, self.progress, self.network.parameters)
+            np.copyto(self.progress.start, self.network.parameters)
+            self._mark(
+                n_epochs=self.counts.n_epochs + 1,
+                seconds=0.0,
+                has_begun=False,
+                start_updates=vae.updates,
+                start_epochs=vae.epochs,
+            )
         self._look_at_checkpoint()
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
-        """Call a hook of all callbacks, and note then what they have changed.
+        """Call a hook of all callbacks, to the mark at its end.
 
         Where an exception comes between, all of them are called again when the run goes on: the
         model's numbers are what they were before.
         """
-        vae = self.vae
+        vae, counts = self.vae, self.counts
         before = [getattr(vae, name) for name in NUMBERS]
         try:
             yield
-            states = states_of(self.settings.listeners)
         except BaseException:
-            for name, value in zip(NUMBERS, before, strict=True):
-                setattr(vae, name, value)
+            if self.counts is counts:
+                for name, value in zip(NUMBERS, before, strict=True):
+                    setattr(vae, name, value)
             raise
-        self.counts.updates, self.counts.epochs = vae.updates, vae.epochs
-        self.progress.states = states
+
+    def _mark(self, **changes: Any) -> None:
+        """Note what callbacks have changed, and `changes`: they were told of all that was counted.
+
+        Ctrl-C comes before all of it is noted or after, as there is no call in between.
+        """
+        states = states_of(self.settings.listeners)
+        updates, epochs = self.vae.updates, self.vae.epochs
+        counts = replace(self.counts, updates=updates, epochs=epochs, **changes)
+        self.progress.states, self.progress.counts = states, counts
+
+    def _count(self) -> None:
+        """Count what the kernels have done, all or nothing as `_mark`."""
+        if self._running is None:
+            return
+        (start, schedule), counts, updates = self._running, self.counts, self.vae.updates
+        n_done = updates - counts.updates
+        seconds = counts.seconds + time.perf_counter() - start
+        if n_done and callable(self.settings.beta):
+            self.vae.beta = float(schedule["beta"][n_done - 1])
+        counts = replace(
+            counts, n_updates=counts.n_updates + n_done, updates=updates, seconds=seconds
+        )
+        self.progress.counts, self._running = counts, None
 
     def _look_at_checkpoint(self) -> None:
         if self.keeper is not None:
@@ -158,7 +193,7 @@ class _Run:
         """Run steps of training up to step `stop` of the epoch.
 
         The model's count of updates goes up with the weights, inside the kernels: it is right
-        wherever an exception comes.
+        wherever an exception comes. `leave` takes it over after one.
 
         Raises
         ------
@@ -168,8 +203,8 @@ class _Run:
         vae, settings, progress, n_steps = self.vae, self.settings, self.progress, stop - self.step
         if vae.network is not self.network:
             raise RuntimeError("the model was replaced while `fit` trained it")
+        start = time.perf_counter()
         schedule = self._schedule(n_steps)
-        self.counts.updates = vae.updates
         run = engine.Training(
             first_step=self.step,
             n_steps=n_steps,
@@ -184,23 +219,17 @@ class _Run:
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
         )
-        start = time.perf_counter()
-        try:
-            self.network.train(
-                self.rows,
-                order,
-                run,
-                moments=progress.moments,
-                seed=vae.seed,
-                skip_zeros=self.skip_zeros,
-            )
-        finally:
-            n_done = vae.updates - self.counts.updates
-            self.counts.seconds += time.perf_counter() - start
-            self.counts.n_updates += n_done
-            self.counts.updates = vae.updates
-            if n_done and callable(settings.beta):
-                vae.beta = float(schedule["beta"][n_done - 1])
+        counts = replace(self.counts, updates=vae.updates)
+        progress.counts, self._running = counts, (start, schedule)
+        self.network.train(
+            self.rows,
+            order,
+            run,
+            moments=progress.moments,
+            seed=vae.seed,
+            skip_zeros=self.skip_zeros,
+        )
+        self._count()
         self._check_finite(engine.read_totals(progress.totals).loss)
 
     def _schedule(self, n_steps: int) -> NDArray[Any]:
@@ -252,6 +281,7 @@ class _Run:
         After an exception the model goes back from weights that are not finite: Ctrl-C may come
         before the look at what the last run of updates has done.
         """
+        self._count()
         is_going = kind is not None and self.vae.progress is not None
         if is_going and not _all_finite(self.network.parameters):
             self._go_back()
@@ -305,25 +335,23 @@ def _begin(
     given = resuming.identity_of(vae, rows, held_out, settings, thorough=thorough)
     if settings.beta is not None and not callable(settings.beta):
         vae.beta = settings.beta
+    vae.progress = None  # of the run before, which is over from here on
     vae.learning_rate_factor = 1.0
     vae.history = History()
     network = vae.network
+    updates, epochs = vae.updates, vae.epochs
+    counts = Counts(
+        updates, epochs, order_seed=vae.seed, start_updates=updates, start_epochs=epochs
+    )
     progress = Progress(
         given,
-        Counts(updates=vae.updates, epochs=vae.epochs, order_seed=vae.seed),
+        counts,
         moments=(network.new_arena(), network.new_arena()),
-        start=network.new_arena(),
+        start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )
-    _remember(vae, progress, network.parameters)
     vae.start_output_bias(rows)
     return progress
-
-
-def _remember(vae: Trainable, progress: Progress, weights: NDArray[Any]) -> None:
-    """Keep the weights and the model's numbers as they are when an epoch begins."""
-    np.copyto(progress.start, weights)
-    progress.counts.start_updates, progress.counts.start_epochs = vae.updates, vae.epochs
 
 
 def _check_schedules(settings: Settings, n_rows: int) -> None:

@@ -21,9 +21,9 @@ CallbackState = tuple[str, dict[str, Any]]
 """The name of a callback's class, and what its `state_dict` returned."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Counts:
-    """The numbers of a run; plain data, for a checkpoint.
+    """The numbers of a run; plain data, for a checkpoint, and replaced as a whole.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastvae import checks
-from fastvae.checks import arrays
+from fastvae.checks import arrays, lazy
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -215,3 +215,15 @@ def test_unknown_name_lists_the_known_and_suggests():
 def test_dtype_must_be_a_working_type(value):
     with pytest.raises(ValueError, match="dtype must be float32 or float64"):
         checks.dtype(value)
+
+
+@pytest.mark.parametrize("clipped", [False, True])
+@pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.longdouble])
+def test_many_rows_are_converted_in_blocks(dtype, clipped, monkeypatch):
+    given = (np.random.default_rng(0).random((23, 5)) * 2).astype(dtype)
+    rows = lazy.LazyRows(given, np.dtype(np.float32), (np.dtype(np.float64),), clipped)
+    expected = rows[:]
+    monkeypatch.setattr(lazy, "_BLOCK_ELEMENTS", 40)
+    for found in (rows[:], rows[np.arange(23)]):
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)

@@ -530,7 +530,7 @@ def slow_images():
 )
 def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, code):
     """It ends, with any number of threads, as one that was never stopped."""
-    options = [*slow_images, "--epochs", "12", "--validation", "200", "--early-stopping", "20"]
+    options = [*slow_images, "--epochs", "20", "--validation", "200", "--early-stopping", "50"]
     assert main(["train", *options, "--output", "whole", "--quiet"]) == 0
     with open("whole/history.csv", newline="", encoding="utf-8") as file:
         seconds = sum(float(row["seconds"]) for row in csv.DictReader(file))
@@ -551,7 +551,7 @@ def test_a_run_that_is_stopped_in_mid_epoch_again_and_again(slow_images, name, c
         words = ["--resume", "run", "--no-pictures"]
         if name != "SIGKILL":
             assert re.fullmatch(
-                r"fastvae: stopped in epoch \d+ of 30: go on with  "
+                r"fastvae: stopped in epoch \d+ of 20: go on with  "
                 r"fastvae train --resume run\n",
                 err,
             )

@@ -448,6 +448,7 @@ def many(row):
 vae, wide = VAE.from_sizes(784, (512,), 32), VAE.from_sizes(4, (3,), 512)
 X = many(np.random.default_rng(0).random(784, np.float32))
 bits = checks.LazyRows(many(X[0] > 0.5), vae.dtype, (), False)
+halves = checks.LazyRows(many(X[0].astype(np.float16))[:10**6], vae.dtype, (), False)
 codes, means = many(np.zeros(32, np.float32)), many(np.zeros(784, np.float32))
 vae.encode(X[:600]), vae.elbo(X[:600]), wide.sample(600)
 sent = []
@@ -468,6 +469,7 @@ sys.exit("the call had ended before the signal")
 """
 LONG_CALLS = {
     "checks": "vae.encode(X)",
+    "conversion of the rows of a fit": "halves[:]",
     "encode": "vae.network.encode(X, (codes, codes))",
     "encode converted rows": "vae.network.encode(bits, (codes, codes))",
     "reconstruct": "vae.network.reconstruct(X, means)",

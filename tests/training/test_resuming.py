@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from model_checks import (
 
 from fastvae import SGD, VAE, callbacks, kernels, schedules
 from fastvae.files import checkpoints
+from fastvae.training import loop
 
 ROWS, HELD_OUT = pixel_rows(53, 37), pixel_rows(11, 37, seed=1)
 SETTINGS: dict[str, Any] = {"epochs": 3, "batch_size": 5, "validation": HELD_OUT, "verbose": False}
@@ -102,6 +104,47 @@ def test_a_run_goes_on_wherever_it_was_interrupted(tmp_path: Path, hook: str, n:
     interrupt(vae, hook, n, checkpoint=path)
     assert_same_run(fit(vae, resume=True), expected)
     assert_same_run(fit(new_vae(), resume=path), expected)
+
+
+class InterruptAfter:
+    """A Ctrl-C at the n-th place of the loop where Python looks for signals.
+
+    That is where a function begins, and where one in C has returned.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.n, self.n_seen = n, 0
+
+    def __enter__(self) -> InterruptAfter:
+        sys.setprofile(self._look)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _look(self, frame: Any, event: str, _: object) -> None:
+        callers = (frame, frame.f_back)
+        in_loop = any(one and one.f_code.co_filename == loop.__file__ for one in callers)
+        if event in ("call", "c_return") and in_loop:
+            self.n_seen += 1
+            if self.n_seen == self.n:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("batch_size", [11, 100])
+def test_a_run_goes_on_wherever_python_looks_for_ctrl_c(batch_size: int) -> None:
+    changes = {"epochs": 2, "batch_size": batch_size}
+    whole = new_vae()
+    with InterruptAfter(-1) as places:
+        fit(whole, **changes)
+    assert places.n_seen > 100
+    for n in range(1, places.n_seen):
+        vae = new_vae()
+        with pytest.raises(KeyboardInterrupt), InterruptAfter(n):
+            fit(vae, **changes)
+        fit(vae, resume=None if vae.progress is None else True, **changes)
+        assert_same_run(vae, whole)
 
 
 def test_a_run_goes_on_many_times(tmp_path: Path) -> None:
