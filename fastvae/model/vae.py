@@ -639,8 +639,8 @@ class VAE(Trained, Seeded, Value):
         """Return an iterator over what `sample` returns, in arrays of `batch_size` rows.
 
         The concatenation is bit for bit that of `sample`. Each array is new and made when it is
-        asked for, by the weights that the model has then (but for those of a later `load`); memory is
-        needed for one batch.
+        asked for, by the weights that the model has then (a later `load` does not show); memory
+        is needed for one batch.
 
         Parameters
         ----------
