@@ -285,7 +285,8 @@ class _Run:
         is_going = kind is not None and self.vae.progress is not None
         if is_going and not _all_finite(self.network.parameters):
             self._go_back()
-        self.progress.last = self.network.parameters.copy()
+        if self.settings.listeners:  # nobody else changes the weights now
+            self.progress.last = self.network.parameters.copy()
         if self.keeper is not None:
             self.keeper.finish(diverged=self.vae.progress is None)
 
