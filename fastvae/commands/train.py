@@ -87,8 +87,8 @@ class _GoingOn(Callback):
 
     def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
         """Do so, unless the run is over already."""
-        assert vae.progress is not None
-        counts = vae.progress.counts
+        assert vae.last_run is not None
+        counts = vae.last_run.counts
         if vae.stop_training or counts.n_epochs >= n_epochs:
             return
         if settings.read(self._run.folder) != self._recorded:  # --epochs was raised
@@ -133,7 +133,7 @@ class _Training:
                 f"{error}; the model of the last good epoch is in {self.run.folder}"
             ) from error
         except OSError as error:
-            if self.vae.progress is None:  # nothing was begun
+            if self.vae.last_run is None:  # nothing was begun
                 raise
             self.run.keep()
             advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
@@ -240,7 +240,7 @@ class _Training:
 
     def _last_words(self) -> str:
         """What to say after Ctrl-C; takes an empty run folder away."""
-        run, progress, n_epochs = self.run, self.vae.progress, self.args.epochs
+        run, progress, n_epochs = self.run, self.vae.last_run, self.args.epochs
         if progress is None:
             run.discard_if_empty()
             if self.args.resume is not None:

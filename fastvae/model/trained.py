@@ -15,7 +15,7 @@ class Trained:
         self.epochs = 0
         self._update_count = np.zeros(1, np.int64)
         self._learning_rate_factor = 1.0
-        self._progress: Progress | None = None
+        self._last_run: Progress | None = None
         self.stop_training = False
         self.history: History | None = None
 
@@ -52,10 +52,10 @@ class Trained:
         self._learning_rate_factor = checks.number(value, "learning_rate_factor")
 
     @property
-    def progress(self) -> Progress | None:
+    def last_run(self) -> Progress | None:
         """Where the last `fit` ended, for `resume=True`; copies, pickles and files are without."""
-        return self._progress
+        return self._last_run
 
-    @progress.setter
-    def progress(self, value: Progress | None) -> None:
-        self._progress = value
+    @last_run.setter
+    def last_run(self, value: Progress | None) -> None:
+        self._last_run = value

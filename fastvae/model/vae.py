@@ -135,7 +135,7 @@ class VAE(Trained, Seeded, Value):
             "_prior_draws",
             "_in_fit",
             "_parts",
-            "_progress",
+            "_last_run",
             "_learning_rate_factor",
         }
     )
@@ -188,10 +188,10 @@ class VAE(Trained, Seeded, Value):
     def __getstate__(self) -> dict[str, Any]:
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
-        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts", "_progress"})
+        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts", "_last_run"})
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
-        return kept | {"_prior_draws": taken, "_parts": parts, "_progress": None}
+        return kept | {"_prior_draws": taken, "_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}

@@ -273,7 +273,7 @@ class _Run:
         vae, counts = self.vae, self.counts
         vae.updates, vae.epochs = counts.start_updates, counts.start_epochs
         self.network.overwrite(self.progress.start)
-        vae.progress = None
+        vae.last_run = None
 
     def leave(self, kind: type[BaseException] | None, *_: object) -> None:
         """End the run, by an exception or not, before callbacks hear that it has ended.
@@ -282,13 +282,13 @@ class _Run:
         before the look at what the last run of updates has done.
         """
         self._count()
-        is_going = kind is not None and self.vae.progress is not None
+        is_going = kind is not None and self.vae.last_run is not None
         if is_going and not _all_finite(self.network.parameters):
             self._go_back()
         if self.settings.listeners:  # nobody else changes the weights now
             self.progress.last = self.network.parameters.copy()
         if self.keeper is not None:
-            self.keeper.finish(diverged=self.vae.progress is None)
+            self.keeper.finish(diverged=self.vae.last_run is None)
 
     def note_changes(self) -> None:
         """See whether callbacks have left the model with other weights."""
@@ -315,7 +315,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         else:
             progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
         vae.stop_training = False
-        vae.progress = progress
+        vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
         with ExitStack() as ending:
@@ -336,7 +336,7 @@ def _begin(
     given = resuming.identity_of(vae, rows, held_out, settings, thorough=thorough)
     if settings.beta is not None and not callable(settings.beta):
         vae.beta = settings.beta
-    vae.progress = None  # of the run before, which is over from here on
+    vae.last_run = None  # of the run before, which is over from here on
     vae.learning_rate_factor = 1.0
     vae.history = History()
     network = vae.network

@@ -219,7 +219,7 @@ def from_last_fit(
         If there is nothing to go on with, or data, sizes or settings are others; nothing has
         changed then.
     """
-    progress = vae.progress
+    progress = vae.last_run
     if progress is None or vae.history is None:
         raise ValueError(
             "resume=True goes on with the last fit of the same model, and there is none, or it "

@@ -75,7 +75,7 @@ class Trainable(Protocol):
     stop_training: bool
     learning_rate_factor: float
     draw_counts: tuple[int, int]
-    progress: Progress | None
+    last_run: Progress | None
 
     @property
     def network(self) -> Network:

@@ -434,8 +434,8 @@ def test_ctrl_c_within_a_run_of_updates(tmp_path: Path, n: int) -> None:
     with pytest.raises(KeyboardInterrupt):
         fit(vae, beta=beta, callbacks=[plateau()], checkpoint=path)
     assert (vae.updates, vae.beta) == (n, beta(n - 1, 4 * STEPS))
-    assert vae.progress is not None
-    assert vae.progress.counts.seconds > 0
+    assert vae.last_run is not None
+    assert vae.last_run.counts.seconds > 0
     other = fit(new_vae(), beta=beta, callbacks=[plateau()], resume=path)
     vae.network.train = train  # type: ignore[method-assign]
     assert_same_run(fit(vae, beta=beta, callbacks=[plateau()], resume=True), expected)

@@ -143,7 +143,7 @@ def test_a_run_goes_on_wherever_python_looks_for_ctrl_c(batch_size: int) -> None
         vae = new_vae()
         with pytest.raises(KeyboardInterrupt), InterruptAfter(n):
             fit(vae, **changes)
-        fit(vae, resume=None if vae.progress is None else True, **changes)
+        fit(vae, resume=None if vae.last_run is None else True, **changes)
         assert_same_run(vae, whole)
 
 
@@ -161,9 +161,9 @@ def test_a_run_goes_on_many_times(tmp_path: Path) -> None:
 
 def test_a_second_fit_with_resume_is_one_longer_fit() -> None:
     vae = fit(new_vae(), epochs=1)
-    moments = vae.progress
+    moments = vae.last_run
     fit(vae, epochs=2, resume=True)
-    assert vae.progress is moments
+    assert vae.last_run is moments
     assert_same_run(fit(vae, epochs=3, resume=True), fit(new_vae()))
 
 
@@ -368,7 +368,7 @@ def test_another_run_is_refused_and_nothing_changes(
         fit(vae, rows, resume=path, **changes)
     assert str(error.value).startswith(f"cannot go on with {path}: ")
     assert_same_parameters(vae, before)
-    assert (vae.updates, vae.history, vae.progress) == (0, None, None)
+    assert (vae.updates, vae.history, vae.last_run) == (0, None, None)
 
 
 def test_a_processor_whose_bits_are_others_is_refused(
