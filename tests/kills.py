@@ -117,6 +117,7 @@ def _one_run(
     n_updates = -1
     while True:
         before = {name for name in FILES if (folder / name).exists()}
+        left_before = set(folder.glob(".*.tmp"))
         command = [sys.executable, __file__, "--train", str(case), "--folder", str(folder)]
         command += ["--threads", str(chance.choice([1, 2, 4]))]
         environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
@@ -134,7 +135,7 @@ def _one_run(
             return output.split()[-1]
         assert process.returncode == -9, f"case {case} ended with {process.returncode}"
         counted["kills"] += 1
-        counted["kills while a file was written"] += any(folder.glob(".*.tmp"))
+        counted["kills while a file was written"] += bool(set(folder.glob(".*.tmp")) - left_before)
         n_updates = _check_files(folder, before, n_updates, counted)
 
 

@@ -579,6 +579,7 @@ with interruptible(lambda: "last words"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_signal_that_python_drops_ends_the_process_all_the_same(name, code):
     program = DEAF.replace("SIGINT", name)

@@ -132,6 +132,7 @@ class InterruptAfter:
                 raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [11, 100])
 def test_a_run_goes_on_wherever_python_looks_for_ctrl_c(batch_size: int) -> None:
     changes = {"epochs": 2, "batch_size": batch_size}
