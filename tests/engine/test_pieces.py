@@ -32,6 +32,7 @@ def calls_of(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skip_zeros", [False, True])
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 @pytest.mark.parametrize("clip_norm", [0.0, 0.5])

@@ -14,6 +14,9 @@ from model_checks import pixel_rows, small_vae
 from fastvae import History, callbacks
 from fastvae.training.patience import Course, PatientWriter
 
+pytestmark = pytest.mark.slow
+
+
 ROWS = pixel_rows(9, 37)
 
 

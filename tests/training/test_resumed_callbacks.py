@@ -35,6 +35,9 @@ from fastvae.callbacks import (
 from fastvae.files import checkpoints
 from fastvae.schedules import Constant, Cyclical, LinearWarmup
 
+pytestmark = pytest.mark.slow
+
+
 ROWS, HELD_OUT = pixel_rows(53, 37), pixel_rows(11, 37, seed=1)
 SETTINGS: dict[str, Any] = {"epochs": 4, "batch_size": 5, "validation": HELD_OUT, "verbose": False}
 STEPS = 11
