@@ -13,7 +13,9 @@ import pytest
 from fastvae.data import locate, synthetic_digits
 
 # Their assertions show values, as those of test modules do.
-pytest.register_assert_rewrite("failing_writes", "kernel_checks", "model_checks", "network_checks")
+pytest.register_assert_rewrite(
+    "failing_writes", "kernel_checks", "kills", "model_checks", "network_checks"
+)
 
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -25,11 +25,11 @@ from fastvae.checks.outputs import output, output_pair
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults
+from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.network import Network
 from fastvae.model.prior import PriorLatents, decoded_batches
-from fastvae.model.progress import run_pass
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained

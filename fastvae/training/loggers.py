@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+from abc import ABC, abstractmethod
 from typing import Any
 
 from fastvae.files.writing import write_file
@@ -11,7 +12,7 @@ from fastvae.training.history import Figures, History
 from fastvae.training.patience import WritingCallback, checked_file
 
 
-class _HistoryFile(WritingCallback):
+class _HistoryFile(WritingCallback, ABC):
     """Writes the whole history after each epoch: a resumed run loses and doubles nothing."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -35,9 +36,9 @@ class _HistoryFile(WritingCallback):
         content = self._text(history).encode()
         self.writer.write(self.path, lambda: write_file(self.path, content))
 
+    @abstractmethod
     def _text(self, history: History) -> str:
         """What the file holds for a history."""
-        raise NotImplementedError
 
 
 class CSVLogger(_HistoryFile):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from fastvae.kernels import engine
 from fastvae.training import schedules
 from fastvae.training.history import History
 from fastvae.training.identity import Identity, check_same
-from fastvae.training.progress import NUMBERS, CallbackState, Counts, Progress, match_states
+from fastvae.training.progress import CallbackState, Counts, Progress, match_states
 from fastvae.training.settings import Settings
-from fastvae.training.trainable import Network, Trainable
+from fastvae.training.snapshots import ARENAS, is_column
+from fastvae.training.trainable import Trainable
 
-_ARENAS = ("weights", "moment1", "moment2", "start")
 _SAMPLED_ROWS = 512
 
 
@@ -81,71 +81,6 @@ def _arithmetic() -> str:
     return "fused multiply-add" if name in ("avx2", "avx512") else name
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A run at one moment, copied where training would change it.
-
-    `arenas` are laid out like the model's parameters, `arrays` are all others.
-    """
-
-    facts: dict[str, Any]
-    arenas: dict[str, NDArray[Any]]
-    arrays: dict[str, NDArray[Any]]
-
-    def saved(self, network: Network) -> checkpoints.SavedRun:
-        """As a checkpoint holds it, on every instruction set."""
-        arrays = dict(self.arrays)
-        for arena, values in self.arenas.items():
-            arrays |= {f"{arena}.{k}": array for k, array in network.to_arrays(values).items()}
-        return checkpoints.SavedRun(self.facts, arrays)
-
-
-def snapshot(
-    vae: Trainable, progress: Progress, run: Mapping[str, Any], room: Mapping[str, NDArray[Any]]
-) -> Snapshot:
-    """Copy all that a run needs to go on.
-
-    Parameters
-    ----------
-    run : mapping
-        What `Identity.plain` returned.
-    room : mapping of ndarray
-        Arenas (`new_room`) that the copies are written to.
-    """
-    arenas = dict(room)
-    copied = (vae.network.parameters, *progress.moments, progress.start)
-    for name, value in zip(_ARENAS, copied, strict=True):
-        np.copyto(arenas[name], value)
-    if not progress.counts.has_begun:
-        del arenas["start"]  # they are the weights
-    history, n_epochs = vae.history or History(), progress.counts.n_epochs
-    arrays = {"totals": progress.totals.copy()}
-    for name, values in history.items():  # of the epochs whose end callbacks were told of
-        column = np.array(values[:n_epochs])  # whole numbers stay such
-        if not _is_column(column):
-            raise TypeError(f"the history must hold numbers; got {values!r} as {name!r}")
-        arrays[f"history.{name}"] = column
-    states = []
-    for i, (name, state) in enumerate(progress.states):
-        held = {key: value for key, value in state.items() if isinstance(value, np.ndarray)}
-        arrays |= {f"callbacks.{i}.{key}": value for key, value in held.items()}
-        plain = {key: value for key, value in state.items() if key not in held}
-        states.append({"name": name, "state": plain, "arrays": sorted(held)})
-    facts = {
-        "run": run,
-        "counts": asdict(progress.counts),
-        "model": {name: getattr(vae, name) for name in NUMBERS},
-        "figures": list(history),
-        "callbacks": states,
-    }
-    return Snapshot(facts, arenas, arrays)
-
-
-def new_room(network: Network) -> dict[str, NDArray[Any]]:
-    """Arenas for the copies of a snapshot."""
-    return {name: network.new_arena() for name in _ARENAS}
-
-
 def from_checkpoint(
     path: str | os.PathLike[str],
     vae: Trainable,
@@ -178,7 +113,7 @@ def from_checkpoint(
         _check_total(settings, counts)
         matched = match_states(settings.listeners, states)
     with explaining(path, "checkpoint"):
-        arenas = {name: network.from_arrays(_part(arrays, name)) for name in _ARENAS[:3]}
+        arenas = {name: network.from_arrays(_part(arrays, name)) for name in ARENAS[:3]}
         weights = arenas["weights"]
         start = network.from_arrays(_part(arrays, "start") or _part(arrays, "weights"))
         totals = engine.new_totals(vae.n_latent)
@@ -243,7 +178,8 @@ def from_last_fit(
     vae.updates, vae.epochs = counts.updates, counts.epochs
     for figures in vae.history.values():
         del figures[counts.n_epochs :]
-    if settings.checkpoint is not None:  # which another process will know the rows by
+    if settings.checkpoint is not None and not given.facts["thorough"]:
+        # Another process will know the rows by it.
         given = identity_of(vae, rows, held_out, settings, thorough=True)
     # Another process makes the model that the run was begun with.
     kept = {name: begun.facts[name] for name in but_for}
@@ -276,14 +212,9 @@ def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackStat
 def _history(names: list[str], figures: Mapping[str, NDArray[Any]], n_epochs: int) -> History:
     """The history that a checkpoint holds."""
     for name in names:
-        if not _is_column(figures[name]):
+        if not is_column(figures[name]):
             raise ValueError(f"the history of {name} must hold numbers")
     return History({name: figures[name].tolist() for name in names} if n_epochs else {})
-
-
-def _is_column(figures: NDArray[Any]) -> bool:
-    """Whether it can be a list of figures; a callback may add lists that lack epochs."""
-    return figures.ndim == 1 and figures.dtype.kind in "if"
 
 
 def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:

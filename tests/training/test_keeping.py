@@ -14,28 +14,12 @@ from model_checks import (
     assert_same_parameters,
     assert_same_run,
     parameters,
-    pixel_rows,
-    small_vae,
 )
+from run_checks import fit, new_vae
 
 from fastvae import VAE
 from fastvae.files import checkpoints
 from fastvae.training.cadence import Cadence, cadence
-
-ROWS = pixel_rows(53, 37)
-SETTINGS: dict[str, Any] = {"epochs": 3, "batch_size": 5, "verbose": False}
-
-
-def new_vae() -> VAE:
-    """A model whose runs of updates are three steps long."""
-    vae = small_vae()
-    vae.network.steps_per_call = lambda batch_size: 3  # type: ignore[method-assign]
-    return vae
-
-
-def fit(vae: VAE, **changes: Any) -> VAE:
-    vae.fit(ROWS, **(SETTINGS | changes))
-    return vae
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,11 @@ def read(path):
     ]
 
 
-LOGGERS = {"history.csv": CSVLogger, "history.json": JSONLogger, "history.jsonl": JSONLogger}
+LOGGERS: dict[str, type[CSVLogger | JSONLogger]] = {
+    "history.csv": CSVLogger,
+    "history.json": JSONLogger,
+    "history.jsonl": JSONLogger,
+}
 each_file = pytest.mark.parametrize("name", LOGGERS)
 
 

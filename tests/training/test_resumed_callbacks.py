@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import run_checks
 from model_checks import (
     InterruptAt,
     assert_same_parameters,
     assert_same_run,
     parameters,
-    pixel_rows,
-    small_vae,
 )
+from run_checks import ROWS, STEPS, new_vae
 
 import fastvae
 from fastvae import VAE
@@ -38,21 +38,9 @@ from fastvae.schedules import Constant, Cyclical, LinearWarmup
 pytestmark = pytest.mark.slow
 
 
-ROWS, HELD_OUT = pixel_rows(53, 37), pixel_rows(11, 37, seed=1)
-SETTINGS: dict[str, Any] = {"epochs": 4, "batch_size": 5, "validation": HELD_OUT, "verbose": False}
-STEPS = 11
-
-
-def new_vae(**changes: Any) -> VAE:
-    """A model whose runs of updates are three steps long."""
-    vae = small_vae(**changes)
-    vae.network.steps_per_call = lambda batch_size: 3  # type: ignore[method-assign]
-    return vae
-
-
-def fit(vae: VAE, rows: Any = ROWS, **changes: Any) -> VAE:
-    vae.fit(rows, **(SETTINGS | changes))
-    return vae
+def fit(vae: VAE, **changes: Any) -> VAE:
+    """Train for four epochs, but for the changes."""
+    return run_checks.fit(vae, **({"epochs": 4} | changes))
 
 
 def interrupt(vae: VAE, hook: str, n: int, callbacks: Sequence[Callback] = (), **other: Any) -> VAE:

@@ -18,28 +18,12 @@ from model_checks import (
     figures_of,
     parameters,
     pixel_rows,
-    small_vae,
 )
+from run_checks import ROWS, STEPS, fit, new_vae
 
 from fastvae import SGD, VAE, callbacks, kernels, schedules
 from fastvae.files import checkpoints
 from fastvae.training import loop
-
-ROWS, HELD_OUT = pixel_rows(53, 37), pixel_rows(11, 37, seed=1)
-SETTINGS: dict[str, Any] = {"epochs": 3, "batch_size": 5, "validation": HELD_OUT, "verbose": False}
-STEPS = 11
-
-
-def new_vae(**changes: Any) -> VAE:
-    """A model whose runs of updates are three steps long."""
-    vae = small_vae(**changes)
-    vae.network.steps_per_call = lambda batch_size: 3  # type: ignore[method-assign]
-    return vae
-
-
-def fit(vae: VAE, rows: Any = ROWS, **changes: Any) -> VAE:
-    vae.fit(rows, **(SETTINGS | changes))
-    return vae
 
 
 def interrupt(vae: VAE, hook: str, n: int, **changes: Any) -> None:
