@@ -14,7 +14,7 @@ from fastvae.data import locate, synthetic_digits
 
 # Their assertions show values, as those of test modules do.
 pytest.register_assert_rewrite(
-    "failing_writes", "kernel_checks", "kills", "model_checks", "network_checks"
+    "failing_writes", "kernel_checks", "model_checks", "network_checks", "probes"
 )
 
 

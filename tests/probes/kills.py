@@ -1,7 +1,5 @@
 """Runs that are killed (SIGKILL) at random moments and resumed until they end.
 
-``python tests/kills.py 1000`` makes as many kills and prints what it counted, as JSON.
-
 A run trains in a process of its own and writes checkpoints, its model and its log so often that
 many kills come while one of them is written. After each kill all files that were there must be
 there still, and whole. A run that has ended must be, to the bit, the one that nobody killed.
@@ -19,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,17 @@ from model_checks import figures_of, parameters, pixel_rows
 import fastvae
 from fastvae import VAE, callbacks, schedules
 from fastvae.files import checkpoints
+
+TITLE = "Runs that are killed"
+TEXT = """
+Runs of five kinds (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; float32 and float64;
+schedules; early stopping that restores the best weights) are killed with SIGKILL at random moments
+and resumed with 1, 2 or 4 threads, until they come to their ends. They write a checkpoint every few
+updates, the model and a log after each epoch. No file may be lost, and each run must be equal, by a
+digest of weights, history, ELBO and samples, to the one that nobody killed. A kill is of the
+process, not of the machine: what a power cut does to a disk's own cache was not tried.
+"""
+COUNT = 1000
 
 ROWS, HELD_OUT = pixel_rows(1501, 61), pixel_rows(101, 61, seed=1)
 EPOCHS = 4
@@ -46,6 +56,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], Any]] = [
     ),
     ({"activation": "tanh"}, {"batch_size": 5}, "epoch"),
 ]
+TESTS = Path(__file__).resolve().parents[1]
 FILES = ("run.ckpt", "run.previous.ckpt", "model.safetensors", "log.csv")
 
 
@@ -88,26 +99,31 @@ def digest(vae: VAE) -> str:
     return seen.hexdigest()
 
 
-def make_kills(n_kills: int, seed: int) -> Counter[str]:
-    """Kill and resume runs until there were so many kills; raise an AssertionError otherwise.
+def probe(count: int, seed: int) -> Iterator[Counter[str]]:
+    """Kill and resume runs until there were so many kills.
 
-    Returns
-    -------
+    Yields
+    ------
     Counter
         kills, those of them while a file was written, runs that ended equal to the whole ones,
         and checkpoints, models and logs that were read after a kill.
+
+    Raises
+    ------
+    AssertionError
+        If a file is lost or broken, or a run differs.
     """
     chance, counted = random.Random(seed), Counter[str]()
     expected = [digest(train(case, None, 2)) for case in range(len(CASES))]
     run = 0
-    while counted["kills"] < n_kills:
+    while counted["kills"] < count:
         case = run % len(CASES)
         with tempfile.TemporaryDirectory() as name:
-            found = _one_run(case, Path(name), chance, counted, n_kills)
+            found = _one_run(case, Path(name), chance, counted, count)
         assert found == expected[case], f"case {case}: the resumed run differs"
         counted["runs equal to the whole one"] += 1
         run += 1
-    return counted
+        yield counted
 
 
 def _one_run(
@@ -118,11 +134,19 @@ def _one_run(
     while True:
         before = {name for name in FILES if (folder / name).exists()}
         left_before = set(folder.glob(".*.tmp"))
-        command = [sys.executable, __file__, "--train", str(case), "--folder", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "probes.kills",
+            "--train",
+            str(case),
+            "--folder",
+            str(folder),
+        ]
         command += ["--threads", str(chance.choice([1, 2, 4]))]
         environment = os.environ | {"NUMBA_NUM_THREADS": "4"}
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdout=subprocess.PIPE, text=True, env=environment, cwd=TESTS
         ) as process:
             assert process.stdout is not None
             if counted["kills"] < n_kills:
@@ -162,18 +186,13 @@ def _check_files(folder: Path, before: set[str], n_updates: int, counted: Counte
 
 
 def main() -> None:
-    """Make kills, or be the process that is killed."""
-    parser = argparse.ArgumentParser(description="Kill training runs and resume them.")
-    parser.add_argument("kills", type=int, nargs="?", default=20)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--threads", type=int, default=2, help=argparse.SUPPRESS)
+    """Be the process that is killed."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--train", type=int)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--threads", type=int)
     args = parser.parse_args()
-    if args.train is not None:
-        print(digest(train(args.train, args.folder, args.threads)), flush=True)
-        return
-    print(json.dumps(make_kills(args.kills, args.seed), indent=2))
+    print(digest(train(args.train, args.folder, args.threads)), flush=True)
 
 
 if __name__ == "__main__":
