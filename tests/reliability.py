@@ -33,6 +33,7 @@ TESTS = Path(__file__).resolve().parent
 PROBES = sorted(path.stem for path in (TESTS / "probes").glob("[a-z]*.py"))
 RECORD = TESTS.parent / "docs" / "reliability.json"
 PAGE = RECORD.with_suffix(".md")
+FAULTS = "runs of the probe that found something lost or wrong"
 HEAD = """# Reliability
 
 What was done to fastvae on purpose, and what came of it. `python tests/reliability.py` wrote this
@@ -57,10 +58,21 @@ def run(name: str, count: int, seed: int, *, afresh: bool) -> None:
         raise SystemExit(f"{name} was run with seed {seed} before: give another, or --afresh")
     today = datetime.date.today().isoformat()
     runs.append({"seed": seed, "date": today, "system": system(), "figures": {}})
-    for figures in importlib.import_module(f"probes.{name}").probe(count, seed):
-        runs[-1]["figures"] = dict(figures)
-        _write(RECORD, json.dumps(record, indent=1) + "\n")
-        print(json.dumps(figures), flush=True)
+    reached: dict[str, Any] = {}
+    try:
+        for figures in importlib.import_module(f"probes.{name}").probe(count, seed):
+            reached = dict(figures)
+            _keep(record, runs[-1], reached | {FAULTS: 0})
+    except AssertionError:
+        _keep(record, runs[-1], reached | {FAULTS: 1})
+        raise
+
+
+def _keep(record: dict[str, Any], run: dict[str, Any], figures: dict[str, Any]) -> None:
+    """Write down what a run has counted so far."""
+    run["figures"] = figures
+    _write(RECORD, json.dumps(record, indent=1) + "\n")
+    print(json.dumps(figures), flush=True)
 
 
 def write_page() -> None:
