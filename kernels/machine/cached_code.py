@@ -3,8 +3,9 @@
 A file holds a mark, a checksum and what Numba keeps of a compiled function, which is a pickle: it
 runs what it names. So it is read only from a folder that nobody else can write (`cache`), and only
 after its checksum was found right. That is taken over the key of all sources, the file's name and
-its content. The name is made of the function, the types, the processor and its features. What
-does not match in anything is as good as missing: it is compiled again, and written again.
+its content. The name is made of the function, the types, the processor and its features, and
+Numba's options. What does not match in anything is as good as missing: it is compiled again, and
+written again.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any
 
+from numba.core import config
 from numba.core.caching import NullCache
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
@@ -50,7 +52,10 @@ class CachedCode(NullCache):
     def _name(self, signature: Any, codegen: Any) -> str:
         """Return the name of a signature's file on this processor."""
         argument_types, _ = normalize_signature(signature)
-        what = repr((self._function, argument_types, codegen.magic_tuple()))
+        # Numba reads its variables again when they change.
+        optimiser = (config.OPT, config.SLP_VECTORIZE, config.LOOP_VECTORIZE)
+        options = (*optimiser, config.BOUNDSCHECK, config.USING_SVML, config.DEBUGINFO_DEFAULT)
+        what = repr((self._function, argument_types, codegen.magic_tuple(), options))
         return f"{self._function[1]}-{hashlib.sha256(what.encode()).hexdigest()[:40]}.code"
 
     def _content(self, name: str) -> bytes | None:

@@ -38,9 +38,7 @@ def _sources_key() -> str | None:
     settings = (sorted(FASTMATH), FLAGS["error_model"], ISA, config.CPU_NAME, config.CPU_FEATURES)
     python = (sys.implementation.cache_tag, getattr(sys, "abiflags", ""))
     versions = (numba.__version__, llvmlite.__version__, numpy.__version__, python)
-    optimiser = (config.OPT, config.SLP_VECTORIZE, config.LOOP_VECTORIZE)
-    options = (*optimiser, config.BOUNDSCHECK, config.USING_SVML, config.DEBUGINFO_DEFAULT)
-    digest.update(repr((settings, versions, options)).encode())
+    digest.update(repr((settings, versions)).encode())
     sources = sorted(_KERNELS.rglob("*.py"))
     try:
         for source in sources:

@@ -213,6 +213,17 @@ def test_code_for_another_processor_is_not_taken(
         assert not compilation.would_load(compiled, INT64)
 
 
+@pytest.mark.parametrize("name", ["OPT", "BOUNDSCHECK", "SLP_VECTORIZE", "DEBUGINFO_DEFAULT"])
+def test_code_made_with_other_options_is_not_taken(
+    place: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    run()
+    compiled = compilation.kernel(plus_one)
+    assert compilation.would_load(compiled, INT64)
+    monkeypatch.setattr(compilation.config, name, 2)
+    assert not compilation.would_load(compiled, INT64)
+
+
 def test_a_closure_is_not_kept(place: Path) -> None:
     """What its cells hold is in no key."""
     n = 3
