@@ -10,11 +10,13 @@ import llvmlite
 import llvmlite.binding
 import numba
 import numpy as np
+from numba.core import event
 
 import fastvae
-from fastvae import kernels
+from fastvae import VAE, kernels
 from fastvae.commands.inputs import load_model
-from fastvae.data import NAMES, cache_folder, locate
+from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
+from fastvae.evaluation import evaluate
 
 
 def info(args: Namespace) -> None:
@@ -63,15 +65,21 @@ def data(args: Namespace) -> None:
 
 
 def warmup(args: Namespace) -> None:
-    """Compile ahead."""
-    if kernels.is_compiled():
-        print(f"already compiled, in {kernels.cache_folder()}")
-        return
+    """Compile ahead what the commands need; that nothing is missing shows where it is used."""
     start = time.perf_counter()
-    fastvae.warmup()
-    place = kernels.cache_folder()
-    kept = f"kept in {place}" if place is not None else "not kept: no cache folder can be written"
-    print(f"compiled in {time.perf_counter() - start:.1f} s, {kept}")
+    with event.install_recorder("numba:compile") as compiled:
+        fastvae.warmup()
+        rows = synthetic_digits(2).images
+        vae = VAE.from_sizes(rows.shape[1], (2,), 1)
+        evaluate(vae, rows)
+        vae.sample(1)
+    is_kept = kernels.is_compiled(on_disk=True)
+    place = f"in {kernels.cache_folder()}" if is_kept else "not kept: no cache folder can be used"
+    if compiled.buffer:
+        time_taken = f"compiled in {time.perf_counter() - start:.1f} s"
+        print(f"{time_taken}, {'kept ' * is_kept}{place}")
+    else:
+        print(f"already compiled, {place}")
 
 
 def _installation() -> dict[str, str]:
@@ -85,7 +93,7 @@ def _installation() -> dict[str, str]:
         "instruction set": kernels.isa(),
         "threads": str(kernels.get_num_threads()),
         "threading layer": kernels.threading_layer(),
-        "compiled code": str(cache) if cache is not None else "not kept: no folder can be written",
+        "compiled code": str(cache) if cache is not None else "not kept: no folder can be used",
         "compiled": "yes" if kernels.is_compiled() else "not yet ('fastvae warmup' does it)",
     }
 

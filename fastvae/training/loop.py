@@ -407,7 +407,7 @@ def _threads(n_threads: int | None) -> Iterator[None]:
 
 def _compile(vae: Trainable, verbose: bool) -> None:
     """Compile the kernels ahead, and say so, where no machine code of them exists yet."""
-    if kernels.is_compiled():
+    if kernels.is_compiled((vae.dtype,)):
         return
     if verbose:
         print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)

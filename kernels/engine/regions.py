@@ -177,12 +177,16 @@ def memory_type(dtype: np.dtype | type, *, pointers: bool = False) -> types.Type
     return types.NamedTuple([*kinds, types.Array(from_dtype(records.SOURCE), 1, "C")], Memory)
 
 
+def task_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
+    """Return the types that `run_task` takes for arenas of this dtype."""
+    region, step = from_dtype(records.REGION), from_dtype(records.STEP)
+    return types.int64, region, step, memory_type(dtype, pointers=True), types.int64
+
+
 @functools.cache
 def task_address(dtype: np.dtype | type) -> int:
     """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
-    region, step = from_dtype(records.REGION), from_dtype(records.STEP)
-    memory = memory_type(dtype, pointers=True)
-    return address_of(run_task, (types.int64, region, step, memory, types.int64))
+    return address_of(run_task, task_types(dtype))
 
 
 @device_function

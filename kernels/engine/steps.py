@@ -114,12 +114,23 @@ def run_member(team: Words, program: Record, steps: Record, arrays: Record) -> N
         _follow(team, program, steps[0], memory, member)
 
 
+def member_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
+    """Return the types that `run_member` takes for arenas of this dtype."""
+    team = types.Array(types.int64, 1, "C")
+    program, steps = (types.Array(from_dtype(record), 1, "C") for record in (REGION, STEP))
+    return team, program, steps, memory_type(dtype)
+
+
+def steps_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
+    """Return the types that `run_steps` takes for arenas of this dtype."""
+    *others, memory = member_types(dtype)
+    return types.int64, *others, types.Tuple(memory.types)
+
+
 @functools.cache
 def member_address(dtype: np.dtype | type) -> int:
     """Compile `run_member` for arenas of this dtype, if need be, and return its address."""
-    team = types.Array(types.int64, 1, "C")
-    program, steps = (types.Array(from_dtype(record), 1, "C") for record in (REGION, STEP))
-    return address_of(run_member, (team, program, steps, memory_type(dtype)))
+    return address_of(run_member, member_types(dtype))
 
 
 @parallel_kernel

@@ -1,26 +1,50 @@
 """Compiling ahead: what training and the passes over rows need."""
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numba import types
 
-from ..machine.compilation import cache_folder
+from ..machine.compilation import would_load
 from ..maths.optimizers import OPTIMIZERS
 from ..maths.philox import STREAM_ORDER, shuffle
 from .layout import layer_table, new_arena
 from .loss_tasks import new_totals
 from .pieces import Piece
 from .records import new_schedule
-from .steps import run_steps
+from .regions import run_task, task_types
+from .steps import member_types, run_member, run_steps, steps_types
 from .workspace import Training, Workspace
 
 
-def is_compiled() -> bool:
-    """Tell whether training's machine code is in memory or in the cache on disk."""
-    if run_steps.signatures:
-        return True
-    folder = cache_folder()
-    return folder is not None and any(folder.glob("**/steps.run_steps-*.nbi"))
+@functools.cache
+def _needed(dtype: np.dtype) -> tuple[tuple[Any, tuple[types.Type, ...]], ...]:
+    """What training in this dtype calls: compiled functions, and the types that they take."""
+    order = (types.Array(types.int64, 1, "C"), types.uint64, types.uint64, types.uint64)
+    return (
+        (shuffle, order),
+        (run_task, task_types(dtype)),
+        (run_member, member_types(dtype)),
+        (run_steps, steps_types(dtype)),
+    )
+
+
+def is_compiled(
+    dtypes: Sequence[np.dtype | type] = (np.float32,), *, on_disk: bool = False
+) -> bool:
+    """Tell whether training in these dtypes finds all its machine code.
+
+    It is in memory or, whole and made for just this environment, in the cache on disk; with
+    `on_disk` only the latter counts.
+    """
+    needed = [pair for dtype in dtypes for pair in _needed(np.dtype(dtype))]
+    return all(
+        (not on_disk and argument_types in function.overloads)
+        or would_load(function, argument_types)
+        for function, argument_types in needed
+    )
 
 
 def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:

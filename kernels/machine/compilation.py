@@ -3,15 +3,13 @@
 Numba's own cache key sees neither callees in other files nor flags nor globals, so machine
 code is kept in a folder named by a hash of all kernel sources, the flags, the instruction set
 and the versions of Numba and Python: after an edit or an upgrade, or with another `FASTVAE_ISA`,
-another folder is used.
+another folder is used. `cache` says where it is, `cached_code` what is in it.
 """
 
+import contextlib
 import functools
 import hashlib
-import os
 import sys
-import tempfile
-import warnings
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
@@ -19,8 +17,11 @@ from typing import Any
 
 import llvmlite
 import numba
+import numpy
 from numba.core import config
 
+from .cache import open_folder, warn_once
+from .cached_code import CachedCode
 from .isa import ISA
 
 _KERNELS = Path(__file__).resolve().parents[1]
@@ -31,53 +32,39 @@ FASTMATH = frozenset({"contract", "nsz"})
 FLAGS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
 
 
-def _user_cache() -> Path:
-    if config.CACHE_DIR:
-        return Path(config.CACHE_DIR)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-
-
-def _sources_key() -> str:
+def _sources_key() -> str | None:
+    """A digest of what machine code is made from; None where the sources cannot be read."""
     digest = hashlib.sha256()
     settings = (sorted(FASTMATH), FLAGS["error_model"], ISA, config.CPU_NAME, config.CPU_FEATURES)
-    versions = (numba.__version__, llvmlite.__version__, sys.version_info[:2])
-    options = (config.OPT, config.SLP_VECTORIZE, config.LOOP_VECTORIZE, config.BOUNDSCHECK)
-    digest.update(repr((settings, versions, options)).encode())
-    for source in sorted(_KERNELS.rglob("*.py")):
-        digest.update(str(source.relative_to(_KERNELS)).encode() + b"\0" + source.read_bytes())
-    return digest.hexdigest()[:20]
-
-
-def _writable_cache() -> Path | None:
+    python = (sys.implementation.cache_tag, getattr(sys, "abiflags", ""))
+    versions = (numba.__version__, llvmlite.__version__, numpy.__version__, python)
+    digest.update(repr((settings, versions)).encode())
+    sources = sorted(_KERNELS.rglob("*.py"))
     try:
-        folder = _user_cache() / "fastvae" / f"kernels-{_sources_key()}"
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError) as error:  # RuntimeError: no home folder can be determined
-        warnings.warn(
-            f"no writable cache folder ({error}): kernels are compiled anew in each process; "
-            "set NUMBA_CACHE_DIR to a writable folder",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        for source in sources:
+            digest.update(str(source.relative_to(_KERNELS)).encode() + b"\0" + source.read_bytes())
+    except OSError:
         return None
+    return digest.hexdigest()[:20] if sources else None  # none: all in a zip file, or bytecode
 
 
-_CACHE_FOLDER = _writable_cache()
+_KEY = _sources_key()
 
 
 def cache_folder() -> Path | None:
-    """Return the folder that machine code is cached in, or None where none is writable."""
-    return _CACHE_FOLDER
+    """Return the folder that machine code is cached in, or None where there is none to be used."""
+    if _KEY is None:
+        return None
+    try:
+        with open_folder(_KEY, create=True) as folder:
+            return Path(folder.path)
+    except OSError as error:
+        warn_once(error)
+        return None
 
 
 def _own_key(function: Callable[..., Any]) -> str:
-    """A sub-folder for code that stands outside the kernels, named by its file's own hash."""
+    """The hash of a file outside the kernels that a function stands in; else nothing."""
     source = Path(function.__code__.co_filename).resolve()
     if source.is_relative_to(_KERNELS):
         return ""
@@ -87,13 +74,10 @@ def _own_key(function: Callable[..., Any]) -> str:
 def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
     wrappers = {} if cache else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(parallel=parallel, **FLAGS, **wrappers)(function)
-    if cache and _CACHE_FOLDER is not None:
-        previous = config.CACHE_DIR
-        config.CACHE_DIR = str(_CACHE_FOLDER / _own_key(function))
-        try:
-            dispatcher.enable_caching()
-        finally:
-            config.CACHE_DIR = previous
+    # What a closure has in its cells is in no key.
+    if cache and _KEY is not None and function.__closure__ is None:
+        with contextlib.suppress(OSError):  # a source that cannot be read has no key
+            dispatcher._cache = CachedCode(function, _KEY, _own_key(function))
     return dispatcher
 
 
@@ -110,6 +94,12 @@ def parallel_kernel(function: Callable[..., Any]) -> Any:
 def device_function(function: Callable[..., Any]) -> Any:
     """Compile a helper that only kernels call; it becomes part of their machine code."""
     return _jit(function, parallel=False, cache=False)
+
+
+def would_load(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
+    """Tell whether a kernel's code for these Numba types would be loaded from the cache on disk."""
+    cache = compiled._cache
+    return isinstance(cache, CachedCode) and cache.holds(argument_types, compiled.targetctx)
 
 
 @functools.cache  # a KeyboardInterrupt inside Numba may leave its compiler's lock held for good
