@@ -15,6 +15,7 @@ import fastvae
 from fastvae import kernels
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate
+from fastvae.kernels.machine.isa import isa_limits
 
 
 def info(args: Namespace) -> None:
@@ -82,7 +83,7 @@ def _installation() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
         "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
-        "instruction set": kernels.isa(),
+        "instruction set": kernels.isa() + (f" (by {isa_limits()})" if isa_limits() else ""),
         "threads": str(kernels.get_num_threads()),
         "threading layer": kernels.threading_layer(),
         "compiled code": str(cache) if cache is not None else "not kept: no folder can be written",
