@@ -4,6 +4,7 @@ What the commands do stands in `fastvae.commands`; those modules are imported wh
 runs, so that ``fastvae --help`` waits neither for numba nor for matplotlib.
 """
 
+import errno
 import importlib
 import sys
 import warnings
@@ -13,6 +14,8 @@ from collections.abc import Callable, Sequence
 from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
 from fastvae.commands.streams import FAILURE, PIPE_CLOSED, complain
+
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,10 +70,10 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Write a warning as one line, without the place in the code."""
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
-        complain(f"warning: {message}")
+        complain(f"warning: {_one_line(str(message))}")
     else:  # there may be a progress bar on the last line
         with tqdm.tqdm.external_write_mode(file=sys.stderr):
-            complain(f"warning: {message}")
+            complain(f"warning: {_one_line(str(message))}")
 
 
 def _message(error: Exception) -> str:
@@ -79,7 +82,16 @@ def _message(error: Exception) -> str:
         text = error.strerror
         if error.filename is not None:
             text = f"{error.filename}: {text}"
+        elif error.errno in _FULL:  # whatever writes a file names it
+            text = f"standard output: {text}"
     else:
         text = str(error) or type(error).__name__
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ")
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks, and without the traceback that Numba puts into some."""
+    lines = text.splitlines()
+    if any(line.startswith("Traceback ") for line in lines):
+        lines = [line for line in lines if not line.startswith((" ", "Traceback "))]
+    return "; ".join(line.strip() for line in lines if line.strip()).replace(":; ", ": ")

@@ -42,7 +42,15 @@ def is_terminal() -> bool:
 
 
 def open_bar(**settings: Any) -> Any:
-    """A bar of tqdm on standard error; disabled where there is no standard error."""
+    """A bar of tqdm on standard error; disabled where that takes nothing."""
     from tqdm import tqdm
 
-    return tqdm(file=ForgivingStream(sys.stderr), disable=sys.stderr is None, **settings)
+    return tqdm(file=ForgivingStream(sys.stderr), disable=not _takes_text(), **settings)
+
+
+def _takes_text() -> bool:
+    try:
+        getattr(sys.stderr, "flush", bool)()  # tqdm itself does so, and fails
+    except Exception:
+        return False
+    return sys.stderr is not None

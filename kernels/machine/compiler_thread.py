@@ -6,10 +6,10 @@ machine code waits while another thread compiles. After an interrupt that thread
 the same code next waits for the rest.
 """
 
-import _thread
 import atexit
 import ctypes
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def _give_turn() -> None:
     if _was_interrupted.is_set():
         _was_interrupted.clear()
         # Not here: exceptions of functions that are called around a fork are dropped.
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT]).start()
 
 
 def _give_turn_in_child() -> None:
