@@ -133,7 +133,7 @@ _SIGNS = {
     "neon": (r"fmla",),
     "generic": (),
 }
-_BASELINE = {"x86": ["+64bit", "+sse2"], "arm": []}
+_BASELINE = {"x86": ["+64bit", "+cmov", "+cx8", "+fxsr", "+mmx", "+sse2"], "arm": []}
 """What every processor of the family has; LLVM ends the process where it is told otherwise."""
 
 

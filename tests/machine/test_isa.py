@@ -156,7 +156,9 @@ def test_the_set_is_what_the_code_generator_may_use(monkeypatch, name, features,
 def test_a_processor_lends_no_features_that_it_lacks(monkeypatch):
     assert generated(monkeypatch, "skylake-avx512", "", has=("avx", "avx2", "fma")) == "avx2"
     assert config.CPU_FEATURES is not None
-    assert {"-avx512f", "-amx-tile", "+64bit", "+sse2"} <= set(config.CPU_FEATURES.split(","))
+    assert {"-avx512f", "-amx-tile", "+64bit", "+cx8", "+sse2"} <= set(
+        config.CPU_FEATURES.split(",")
+    )
     assert generated(monkeypatch, "skylake-avx512", "", has=("avx",)) == "generic"
 
 
