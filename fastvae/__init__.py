@@ -6,10 +6,12 @@ Importing the package compiles nothing and loads nothing heavy: names are loaded
 from __future__ import annotations
 
 import importlib
-import os
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing itself would be loaded for it
 if TYPE_CHECKING:
+    import os
+    from typing import Any
+
     from fastvae import (
         animation,
         callbacks,
@@ -92,12 +94,16 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        value = getattr(importlib.import_module(f"fastvae.{_HOMES[name]}"), name)
-        globals()[name] = value
-        return value
     if name in __all__:
-        return importlib.import_module(f"fastvae.{name}")
+        module = f"fastvae.{_HOMES.get(name, name)}"
+        try:
+            home = importlib.import_module(module)
+        except (
+            AttributeError
+        ) as error:  # `from fastvae import` would say that there is no such name
+            raise ImportError(f"{module} cannot be loaded: {error}") from error
+        globals()[name] = value = getattr(home, name) if name in _HOMES else home
+        return value
     raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
 
 

@@ -1,5 +1,14 @@
-"""What installed scripts start; the command line lives in `fastvae.commands.cli`."""
+"""What installed scripts and ``python -m fastvae`` start: the command line as a process.
 
-from fastvae.commands.cli import main
+Nothing is imported here before Ctrl-C is seen to.
+"""
 
-__all__ = ["main"]
+
+def main() -> int:
+    """Run the command line with the arguments of the process; return its exit code."""
+    try:
+        from fastvae.commands.process import run
+
+        return run()
+    except KeyboardInterrupt:
+        return 130

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -18,6 +19,10 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End the process with exit code 2 and the message."""
         self.exit(USAGE_ERROR, f"fastvae: error: {message} (see {self.prog} --help)\n")
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Write the help or an error; argparse itself drops what cannot be written."""
+        print(message, end="", file=file or sys.stderr)
 
 
 class Command(NamedTuple):

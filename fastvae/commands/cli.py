@@ -4,16 +4,18 @@ What the commands do stands in `fastvae.commands`; those modules are imported wh
 runs, so that ``fastvae --help`` waits neither for numba nor for matplotlib.
 """
 
+import errno
 import importlib
-import os
 import sys
 import warnings
-from collections.abc import Sequence
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 
 from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
+from fastvae.commands.streams import FAILURE, PIPE_CLOSED, complain
 
-FAILURE = 1
+_FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,42 +29,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C,
-        143 after SIGTERM.
+        Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, 141 where
+        nobody reads standard output any more (head, less), 143 after SIGTERM.
     """
     try:
-        args = build_parser().parse_args(argv)
-        # By name, what stands on the command line, be it the default value or not.
-        args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
-    except SystemExit as stop:
+        return _run(argv)
+    except SystemExit as stop:  # of the parser
         return int(stop.code or 0)
-    module, function = args.run.split(":")
-    try:
-        with interruptible(lambda: "stopped"), warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            command = importlib.import_module(f"fastvae.commands.{module}")
-            return int(getattr(command, function)(args) or 0)
     except KeyboardInterrupt as interrupt:
-        print(f"fastvae: {str(interrupt) or 'stopped'}", file=sys.stderr)
+        complain(str(interrupt) or "stopped")
         return exit_code(interrupt)
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone. Python would complain once more when it
-        # flushes standard output at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
+    except (ArithmeticError, ValueError, ImportError, OSError, MemoryError) as error:
+        complain(f"error: {_message(error)}")
         return FAILURE
-    except (ArithmeticError, ValueError, OSError, MemoryError) as error:
-        print(f"fastvae: error: {_message(error)}", file=sys.stderr)
-        return FAILURE
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    args = build_parser().parse_args(argv)
+    # By name, what stands on the command line, be it the default value or not.
+    args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        command = _load(args.run)
+        with interruptible(lambda: "stopped"):
+            return int(command(args) or 0)
+
+
+def _load(place: str) -> Callable[[Namespace], int | None]:
+    """The function of a command, given as module:function."""
+    module, function = place.split(":")
+    try:
+        return getattr(importlib.import_module(f"fastvae.commands.{module}"), function)
+    except Exception as error:  # of an environment variable, or a library that is not what it was
+        raise ImportError(str(error) or type(error).__name__) from error
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     """Write a warning as one line, without the place in the code."""
-    line = f"fastvae: warning: {message}"
     tqdm = sys.modules.get("tqdm")
     if tqdm is None:
-        print(line, file=sys.stderr)
+        complain(f"warning: {_one_line(str(message))}")
     else:  # there may be a progress bar on the last line
-        tqdm.tqdm.write(line, file=sys.stderr)
+        with tqdm.tqdm.external_write_mode(file=sys.stderr):
+            complain(f"warning: {_one_line(str(message))}")
 
 
 def _message(error: Exception) -> str:
@@ -71,7 +82,16 @@ def _message(error: Exception) -> str:
         text = error.strerror
         if error.filename is not None:
             text = f"{error.filename}: {text}"
+        elif error.errno in _FULL:  # whatever writes a file names it
+            text = f"standard output: {text}"
     else:
         text = str(error) or type(error).__name__
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ")
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks, and without the traceback that Numba puts into some."""
+    lines = text.splitlines()
+    if any(line.startswith("Traceback ") for line in lines):
+        lines = [line for line in lines if not line.startswith((" ", "Traceback "))]
+    return "; ".join(line.strip() for line in lines if line.strip()).replace(":; ", ": ")

@@ -4,6 +4,7 @@ Python raises KeyboardInterrupt between two bytecodes of the main thread. A comp
 keep it waiting for seconds, or lose it: an exception inside a callback from C is dropped. So a
 second thread, which the signal wakes up directly, ends the process where the main thread has not
 come to its end in time. What is being written then is lost; the file that it was to replace stays.
+While modules are imported there is nothing to lose: the process ends where it stands.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from fastvae.commands.streams import complain
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
@@ -34,6 +37,36 @@ class Terminated(KeyboardInterrupt):
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """128 + the number of the signal, as shells report it."""
     return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+
+
+def end_at_once_on_signals() -> None:
+    """Let Ctrl-C and SIGTERM end the process where it stands, except where `interruptible` runs.
+
+    For the time before a command begins, when modules are imported: libraries turn an interrupt
+    into errors of their own, and print them. And for the time after it.
+    """
+    for number, default in _DEFAULTS.items():
+        if signal.getsignal(number) is default:
+            signal.signal(number, _end_at_once)
+
+
+def _end_at_once(number: int, _: object) -> None:
+    os._exit(128 + number)
+
+
+def _raise_interrupt(*_: object) -> None:
+    _raised.append(KeyboardInterrupt)
+    raise KeyboardInterrupt
+
+
+def _raise_terminated(*_: object) -> None:
+    _raised.append(Terminated)
+    raise Terminated
+
+
+_raised: list[type[KeyboardInterrupt]] = []
+_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+_RAISING = {signal.SIGINT: _raise_interrupt, signal.SIGTERM: _raise_terminated}
 
 
 @contextmanager
@@ -57,18 +90,25 @@ def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(reader, left, last_words), daemon=True)
     watcher.start()
     previous_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    previous_handler = signal.getsignal(signal.SIGTERM)
-    if previous_handler is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _raise_terminated)
+    previous_handlers = {number: signal.getsignal(number) for number in _RAISING}
+    n_raised = len(_raised)
     previous_hook = sys.unraisablehook
     sys.unraisablehook = _without_interrupts(previous_hook)
     try:
+        for number, handler in previous_handlers.items():
+            if handler in (_DEFAULTS[number], _end_at_once):
+                signal.signal(number, _RAISING[number])
         yield
+    except (ImportError, SystemError):
+        if len(_raised) > n_raised:  # it is what a library made of the interrupt
+            raise _raised[-1] from None
+        raise
     finally:
         left.set()
         sys.unraisablehook = previous_hook
-        if previous_handler is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number, handler in previous_handlers.items():
+            if signal.getsignal(number) is _RAISING[number]:
+                signal.signal(number, handler)
         signal.set_wakeup_fd(previous_fd)
         os.close(writer)
         watcher.join()
@@ -80,12 +120,8 @@ def _watch(reader: int, left: threading.Event, last_words: Callable[[], str]) ->
     while numbers := os.read(reader, 64):
         for number, seconds in PATIENCE.items():
             if number in numbers and not left.wait(seconds):
-                print(f"fastvae: {last_words()}", file=sys.stderr, flush=True)
+                complain(last_words())
                 os._exit(128 + number)
-
-
-def _raise_terminated(*_: object) -> None:
-    raise Terminated
 
 
 def _without_interrupts(

@@ -17,6 +17,7 @@ from fastvae import VAE, kernels
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
 from fastvae.evaluation import evaluate
+from fastvae.kernels.machine.isa import isa_limits
 
 
 def info(args: Namespace) -> None:
@@ -90,7 +91,7 @@ def _installation() -> dict[str, str]:
         "numpy": np.__version__,
         "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
         "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
-        "instruction set": kernels.isa(),
+        "instruction set": kernels.isa() + (f" (by {isa_limits()})" if isa_limits() else ""),
         "threads": str(kernels.get_num_threads()),
         "threading layer": kernels.threading_layer(),
         "compiled code": str(cache) if cache is not None else "not kept: no folder can be used",

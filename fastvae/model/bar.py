@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sized
 from typing import Any, TypeVar
 
+from fastvae.training.bars import open_bar
+
 _Result = TypeVar("_Result")
 
 
@@ -13,7 +15,5 @@ def run_pass(call: Callable[..., _Result], progress: bool, rows: Sized, *argumen
     """
     if not progress:
         return call(rows, *arguments)
-    from tqdm import tqdm
-
-    with tqdm(total=len(rows), unit=" rows", unit_scale=True) as bar:
+    with open_bar(total=len(rows), unit=" rows", unit_scale=True) as bar:
         return call(rows, *arguments, advance=bar.update)

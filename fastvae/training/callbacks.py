@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from fastvae.training.bars import is_terminal, open_bar
 from fastvae.training.history import Figures, History
 
 
@@ -122,11 +123,9 @@ class ProgressBar(PrintEpochs):
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Open the bar, at the end of the last finished epoch."""
-        from tqdm import tqdm
-
         super().on_train_begin(vae, n_epochs, n_rows)
         self.n_rows, self._is_in_sight = n_rows, False
-        self.bar = tqdm(
+        self.bar = open_bar(
             total=n_epochs * n_rows,
             initial=n_rows * (vae.history.n_epochs if vae.history is not None else 0),
             unit=" samples",
@@ -161,7 +160,8 @@ class ProgressBar(PrintEpochs):
         """Write one line above the bar."""
         from tqdm import tqdm
 
-        tqdm.write(line)
+        if sys.stdout is not None:
+            tqdm.write(line)
 
 
 def epoch_line(epoch: int, n_epochs: int, n_latent: int, figures: Figures) -> str:
@@ -201,5 +201,5 @@ def resolve(callbacks: object, verbose: bool) -> list[Callback]:
                 f"got {callback!r}"
             )
     if verbose:
-        resolved.append(ProgressBar() if sys.stderr.isatty() else PrintEpochs())
+        resolved.append(ProgressBar() if is_terminal() else PrintEpochs())
     return resolved

@@ -22,6 +22,7 @@ from numba.core import config
 
 from .cache import open_folder, warn_once
 from .cached_code import CachedCode
+from .compiler_thread import compile_aside
 from .isa import ISA
 
 _KERNELS = Path(__file__).resolve().parents[1]
@@ -78,7 +79,17 @@ def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
     if cache and _KEY is not None and function.__closure__ is None:
         with contextlib.suppress(OSError):  # a source that cannot be read has no key
             dispatcher._cache = CachedCode(function, _KEY, _own_key(function))
+    if cache:  # Numba calls this where it has no machine code for the arguments of a call
+        dispatcher._compile_for_args = functools.partial(
+            _compile_for_call, dispatcher._compile_for_args, parallel
+        )
     return dispatcher
+
+
+def _compile_for_call(compile_for: Callable[..., Any], parallel: bool, *arguments: Any) -> Any:
+    if parallel:
+        numba.get_num_threads()  # who calls starts the threads: TBB can be forked by who did alone
+    return compile_aside(compile_for, *arguments)
 
 
 def kernel(function: Callable[..., Any]) -> Any:
@@ -102,9 +113,13 @@ def would_load(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
     return isinstance(cache, CachedCode) and cache.holds(argument_types, compiled.targetctx)
 
 
-@functools.cache  # a KeyboardInterrupt inside Numba may leave its compiler's lock held for good
+@functools.cache
 def address_of(compiled: Any, argument_types: tuple[Any, ...]) -> int:
     """Compile a kernel for these Numba types, if need be, and return its machine code's address."""
+    return compile_aside(_address_of, compiled, argument_types)
+
+
+def _address_of(compiled: Any, argument_types: tuple[Any, ...]) -> int:
     compiled.compile(argument_types)
     code, description = attrgetter("library", "fndesc")(compiled.overloads[argument_types])
     return int(code.get_pointer_to_function(description.llvm_func_name))

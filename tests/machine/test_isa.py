@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba.core import config
 
 from fastvae import kernels
+from fastvae.kernels.machine import isa as module
 from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,12 +36,12 @@ PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folde
 SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
 
 
-def run(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Python from the repository's root with an instruction set forced."""
+def run(isa: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python from the repository's root with an instruction set forced, or none ('')."""
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, "FASTVAE_ISA": isa},
+        env={**os.environ, "FASTVAE_ISA": isa, **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -91,3 +93,128 @@ def test_kernels_pass_on_a_smaller_instruction_set(isa: str) -> None:
     done = run(isa, "-m", "pytest", *options, *files)
     assert done.returncode == 0, done.stdout[-4000:]
     assert " passed" in done.stdout
+
+
+# --- what Numba's code generator was told ----------------------------------------------------
+
+X86 = pytest.mark.skipif(module.processor_family() != "x86", reason="names of x86")
+V4 = ("avx512f", "avx512vl", "avx512bw", "avx512dq")
+V3 = "+avx2,+fma"
+
+
+def generated(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str | None,
+    features: str | None,
+    avx: bool = True,
+    has: tuple[str, ...] = (*V4, "avx", "avx2", "fma", "f16c"),
+) -> str:
+    """The set that the code generator may use on a processor that has the features `has`."""
+    there = dict.fromkeys([*V4, "avx", "avx2", "fma", "f16c", "sse2", "amx-tile"], False)
+    there |= dict.fromkeys(["sse2", *has], True)
+    monkeypatch.setattr(config, "CPU_NAME", name)
+    monkeypatch.setattr(config, "CPU_FEATURES", features)
+    monkeypatch.setattr(config, "ENABLE_AVX", avx)
+    return module._generated_instruction_set(module._host_instruction_set(there), there)
+
+
+@X86
+@pytest.mark.parametrize(
+    ("name", "features", "avx", "wanted"),
+    [
+        (None, None, True, "avx512"),
+        ("generic", "", True, "generic"),
+        ("", "", True, "generic"),
+        ("haswell", None, True, "avx512"),  # Numba takes the features of the processor all the same
+        ("haswell", "", True, "avx2"),
+        ("x86-64-v2", "", True, "generic"),
+        ("x86-64-v3", "", True, "avx2"),
+        ("skylake-avx512", "", True, "avx512"),
+        ("sapphirerapids", "", True, "avx512"),  # it has what this processor lacks
+        ("generic", V3, True, "avx2"),
+        ("generic", " +AVX2, +fma ,", True, "avx2"),
+        ("generic", "+fma", True, "generic"),
+        ("generic", "+avx2,+fma,-fma", True, "generic"),
+        ("skylake-avx512", "-avx512vl", True, "avx2"),
+        ("skylake-avx512", "-avx512dq", True, "avx2"),
+        ("skylake-avx512", "-avx512bw", True, "avx2"),
+        ("skylake-avx512", "-avx", True, "generic"),
+        ("skylake-avx512", "-avx,+fma", True, "generic"),
+        ("skylake-avx512", "-avx,+avx2,+fma", True, "avx2"),
+        ("skylake-avx512", "-sse2", True, "generic"),
+        ("pentium", "", True, "generic"),  # LLVM ends the process for a name of 32 bits alone
+        ("pentium", V3, True, "avx2"),
+        (None, None, False, "generic"),
+        ("skylake-avx512", V3, False, "generic"),
+    ],
+)
+def test_the_set_is_what_the_code_generator_may_use(monkeypatch, name, features, avx, wanted):
+    assert generated(monkeypatch, name, features, avx) == wanted
+
+
+@X86
+def test_a_processor_lends_no_features_that_it_lacks(monkeypatch):
+    assert generated(monkeypatch, "skylake-avx512", "", has=("avx", "avx2", "fma")) == "avx2"
+    assert config.CPU_FEATURES is not None
+    assert {"-avx512f", "-amx-tile", "+64bit", "+cx8", "+sse2"} <= set(
+        config.CPU_FEATURES.split(",")
+    )
+    assert generated(monkeypatch, "skylake-avx512", "", has=("avx",)) == "generic"
+
+
+@X86
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ("avx2", "must be names of processor features with . or - before each.*got 'avx2'"),
+        ("+avx2,+nothing", "got '.nothing'"),
+        ("+", "got '.'"),
+        ("+help", "got '.help'"),
+        ("+soft-float", "got '.soft-float'"),
+        ("+avx2 +fma", "got '.avx2 .fma'"),
+        ("+avx2,+amx-tile", "NUMBA_CPU_FEATURES='.amx-tile' is not available: this processor has"),
+    ],
+)
+def test_features_that_llvm_would_stumble_over_are_refused(monkeypatch, features, message):
+    with pytest.raises(ValueError, match=message):
+        generated(monkeypatch, "generic", features)
+
+
+@pytest.mark.slow
+def test_the_limit_is_named_and_shown():
+    done = run("", "-m", "fastvae", "info", NUMBA_CPU_NAME="generic")
+    assert done.returncode == 0, done.stderr
+    assert "instruction set  generic (by NUMBA_CPU_NAME='generic')" in done.stdout
+    for isa in SMALLER[kernels.isa()][:1]:
+        done = run(kernels.isa(), "-c", PROGRAM, NUMBA_CPU_NAME="generic")
+        assert f"FASTVAE_ISA='{kernels.isa()}' is not available" in done.stderr
+        assert "runs with NUMBA_CPU_NAME='generic': generic" in done.stderr
+        assert f"(by FASTVAE_ISA='{isa}')" in run(isa, "-m", "fastvae", "info").stdout
+
+
+@pytest.mark.slow
+@X86
+@pytest.mark.skipif(kernels.isa() == "generic", reason="nothing to take away")
+def test_generic_bits_are_not_promised_where_numba_was_started_with_more():
+    program = "import numba\n@numba.njit\ndef f(): pass\n" + PROGRAM
+    done = run("generic", "-c", program)
+    assert done.returncode == 1
+    assert "FASTVAE_ISA='generic' comes too late" in done.stderr
+
+
+@pytest.mark.slow
+@X86
+@pytest.mark.skipif(kernels.isa() == "generic", reason="nothing to take away")
+@pytest.mark.parametrize(
+    ("variables", "equal"),
+    [
+        ({"NUMBA_ENABLE_AVX": "0"}, "generic"),
+        ({"NUMBA_CPU_NAME": "x86-64-v3", "NUMBA_CPU_FEATURES": ""}, kernels.isa()),
+    ],
+)
+def test_training_on_what_is_left_has_the_bits_of_its_set(variables, equal):
+    program = TRAINING.replace('("float32", "float64")', '("float32",)')
+    runs = [run("", "-c", program, **variables), run(equal, "-c", program)]
+    for done in runs:
+        assert done.returncode == 0, done.stderr
+    assert runs[0].stdout == runs[1].stdout != ""

@@ -1,0 +1,102 @@
+"""Compilation in a thread of its own: Ctrl-C ends the wait for it, and never the work.
+
+Python raises KeyboardInterrupt in the main thread, between any two bytecodes. Inside Numba that
+would leave locks held and tables half filled, or be lost in a callback from LLVM. So whoever needs
+machine code waits while another thread compiles. After an interrupt that thread goes on; who needs
+the same code next waits for the rest.
+"""
+
+import atexit
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .isa import tell_compiler
+
+Result = TypeVar("Result")
+
+_turn = threading.RLock()
+"""Held while something is compiled, and while the process forks: a child would find the tables of
+Numba and LLVM as they are at that moment, and nobody there to complete them."""
+_was_interrupted = threading.Event()
+
+
+def compile_aside(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Return work(*arguments), which compiles, done by a thread that no signal reaches."""
+    if _is_mine():  # a kernel that is being compiled calls another
+        return work(*arguments)
+    finished = threading.Event()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with _turn:
+                tell_compiler()
+                results.append(work(*arguments))
+        except BaseException as error:
+            errors.append(error)  # for the thread that waits
+        finally:
+            finished.set()
+
+    try:
+        threading.Thread(target=run, name="fastvae-compiler", daemon=True).start()
+    except RuntimeError:  # no thread can be had: the interpreter ends, or too many run
+        run()
+    while not finished.wait(0.1):  # on Windows, Ctrl-C is looked at in between only
+        pass
+    if errors:
+        raise errors.pop()
+    return results.pop()
+
+
+def _is_mine() -> bool:
+    return bool(_turn._is_owned())  # type: ignore[attr-defined]
+
+
+def _take_turn() -> None:
+    """Let no compilation run while the process forks; Ctrl-C meanwhile is put off."""
+    taken = False
+    while not taken:
+        try:
+            _turn.acquire()
+        except KeyboardInterrupt:
+            _was_interrupted.set()
+        taken = _is_mine()
+
+
+def _give_turn() -> None:
+    _turn.release()
+    if _was_interrupted.is_set():
+        _was_interrupted.clear()
+        # Not here: exceptions of functions that are called around a fork are dropped.
+        threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT]).start()
+
+
+def _give_turn_in_child() -> None:
+    _turn.release()
+    _was_interrupted.clear()
+
+
+@atexit.register
+def _leave_compiling() -> None:
+    """Where something is still compiled, let the process end without tidying up after LLVM.
+
+    Its destructors would free what the compiling thread works with.
+    """
+    if _turn.acquire(blocking=False):
+        _turn.release()
+    elif sys.platform == "linux":
+        system = ctypes.CDLL(None)
+        if hasattr(system, "on_exit"):  # glibc: called with the exit status, before destructors
+            system.on_exit(system._exit, None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_take_turn, after_in_parent=_give_turn, after_in_child=_give_turn_in_child
+    )
