@@ -123,8 +123,8 @@ def output(default: str, kinds: str = ".png or .pdf") -> Option:
 DATA_DIR = option(
     "--data-dir",
     metavar="FOLDER",
-    help="where to look for data sets first (default: the folder in the environment variable "
-    "FASTVAE_DATA, then the user's cache)",
+    help="folder that holds the data set; no other place is searched then (default: the folder in "
+    "the environment variable FASTVAE_DATA, else the user's cache or a download)",
 )
 THREADS = option(
     "--threads",

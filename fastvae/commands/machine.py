@@ -58,7 +58,8 @@ def data(args: Namespace) -> None:
     _print_table(table)
     print(
         "\nTo use your own copy, put the four files into FOLDER/NAME and pass --data-dir FOLDER, "
-        "or name FOLDER in the environment variable FASTVAE_DATA."
+        "or name FOLDER in the environment variable FASTVAE_DATA. A folder that is named is the "
+        "only one that is searched."
     )
 
 
