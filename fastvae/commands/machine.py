@@ -49,7 +49,7 @@ def data(args: Namespace) -> None:
         try:
             files = locate(name, args.data_dir)
         except (ValueError, FileNotFoundError) as error:
-            table[name] = f"not usable: {error}"
+            table[name] = f"not usable: {str(error).splitlines()[0].rstrip(':')}"
             continue
         if files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from fastvae import Dataset, kernels, plots
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
-from fastvae.files.writing import check_parent
 from fastvae.plots import animation
-from fastvae.plots.drawing import check_suffix
+from fastvae.plots.drawing import check_picture
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
@@ -75,9 +74,7 @@ def latent(args: Namespace) -> None:
 
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:
     """The file to write; what is wrong with it shows before anything is computed."""
-    path = check_suffix(args.output, known)
-    check_parent(path)
-    return path
+    return check_picture(args.output, known)
 
 
 def _choose(

@@ -12,9 +12,9 @@ from fastvae import VAE, Dataset
 from fastvae.commands import plan, settings
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
-from fastvae.commands.runs import PICTURES, TEST, Run, check_free
+from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.commands.watching import watchers
+from fastvae.commands.watching import check_places, watchers
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import evaluate
@@ -42,7 +42,8 @@ def train(args: Namespace) -> int:
     plan.check(args)
     plan.learning_rate(args)
     if args.output is not None:
-        check_free(args.output)  # create says so too, but only after the data are loaded
+        check_output(args.output)  # create says so too, but only after the data are loaded
+    check_places(args)
     dataset = load_training_data(args)
     rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
@@ -66,6 +67,7 @@ def _resume(args: Namespace) -> int:
         with explaining(path, settings.KIND):
             plan.check(args)
             plan.learning_rate(args)
+        check_places(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
             rows, validation = _split(dataset, args.validation)

@@ -232,10 +232,10 @@ def _held(name: str, base: Path, by: str) -> dict[str, Path]:
             f"(dots or dashes in the name, .gz or plain){known}"
         )
     raise FileNotFoundError(
-        f"{base}, which {by} names, does not hold {name}{known}: neither there, nor in {name} or "
-        f"{_TORCHVISION[name]}/raw in it, are {', '.join(FILES.values())} (dots or dashes in the "
-        "name, .gz or plain); where a folder is named, no other place is searched and nothing is "
-        "downloaded"
+        f"{base}, which {by} names, does not hold {name}{known}:\n"
+        f"  neither there, nor in {name} or {_TORCHVISION[name]}/raw in it, are "
+        f"{', '.join(FILES.values())} (dots or dashes in the name, .gz or plain)\n"
+        "  where a folder is named, no other place is searched and nothing is downloaded"
     )
 
 

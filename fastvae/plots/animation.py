@@ -13,7 +13,7 @@ from fastvae import kernels
 from fastvae.checks import as_array, as_floats
 from fastvae.files.writing import write_file
 from fastvae.model.vae import VAE
-from fastvae.plots.drawing import check_suffix, tile_images
+from fastvae.plots.drawing import check_picture, tile_images
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
@@ -47,7 +47,7 @@ def save_gif(
     OSError
         If the file cannot be written; an old one stays.
     """
-    path = check_suffix(path, (".gif",))
+    path = check_picture(path, (".gif",))
     images = [_to_image(frame) for frame in frames]
     if not images:
         raise ValueError("frames must hold at least one frame; got none")
@@ -95,6 +95,7 @@ def latent_walk(
     Path
         The file written.
     """
+    path = check_picture(path, (".gif",))
     stops = as_array(stops, "stops")
     if stops.ndim == 2:
         stops = stops[:, np.newaxis]
@@ -143,6 +144,7 @@ def prior_walk(
     Path
         The file written.
     """
+    path = check_picture(path, (".gif",))
     ends = np.empty((2, n, vae.n_latent), dtype=np.float32)
     kernels.normal(ends, seed, kernels.STREAM_PRIOR, 0)
     t = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)[:, None, None]
@@ -177,7 +179,7 @@ class TrainingFilm(Callback):
         n_columns: int | None = None,
         image_shape: tuple[int, int] | None = None,
     ) -> None:
-        self.path = check_suffix(path, (".gif",))
+        self.path = check_picture(path, (".gif",))
         self.n = n
         self.seed = seed
         self.n_columns = n_columns

@@ -6,6 +6,7 @@ Only matplotlib's object interface is used: no display is needed, and neither
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from fastvae.checks import as_array
-from fastvae.files.writing import write_file
+from fastvae.files.writing import check_file, write_file
 
 # Ten colours that stay distinct under colour vision deficiencies (Petroff 2021, arXiv:2107.02270).
 PALETTE = (
@@ -116,7 +117,7 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     OSError
         If the file cannot be written.
     """
-    path = check_suffix(path, (".png", ".pdf"))
+    path = check_picture(path, (".png", ".pdf"))
     figure: Any = drawn
     if isinstance(drawn, Axes):
         figure = drawn.figure.figure  # of a subfigure, the figure it belongs to
@@ -126,12 +127,19 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     return path
 
 
-def check_suffix(path: str | Path, known: Sequence[str]) -> Path:
-    """Return `path` as a Path; raise ValueError where its suffix is not one of `known`."""
-    path = Path(path)
-    if path.suffix.lower() not in known:
+def check_picture(path: str | os.PathLike[str], known: Sequence[str]) -> Path:
+    """Return the path of a picture that can be written, with one of the `known` suffixes.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    OSError
+        If it cannot be written.
+    """
+    if Path(path).suffix.lower() not in known:
         raise ValueError(f"a picture file must end in {' or '.join(known)}; got {str(path)!r}")
-    return path
+    return check_file(path)
 
 
 def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
