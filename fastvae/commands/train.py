@@ -1,6 +1,7 @@
 """``fastvae train``: from a data set to a run folder, in one go or in several."""
 
 import os
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -192,7 +193,10 @@ class _Training:
         self._evaluate()
         if not self.args.no_pictures:
             rows, _ = rows_to_show(self.dataset)
-            run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+            try:
+                run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+            except ValueError as error:  # rows of very many features
+                warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
         print(f"saved   {names} in {run.folder}")
 
