@@ -194,17 +194,17 @@ class Run(Callback):
         """Let the folder stay, though nothing but its settings may have been saved."""
         self._is_kept = True
 
-    def discard_if_empty(self, *, diverged: bool = False) -> None:
+    def discard_if_empty(self, *, is_worthless: bool = False) -> None:
         """Where nothing was saved, take away what the run has written, and its new folders.
 
         Parameters
         ----------
-        diverged : bool
-            Whether the training has: then a checkpoint on the way there is nothing to go on from.
+        is_worthless : bool
+            Whether a checkpoint is nothing to go on from: the training has diverged, or not begun.
         """
         if self._is_kept or self.model_path.exists():
             return
-        if self.has_checkpoint and not diverged:
+        if self.has_checkpoint and not is_worthless:
             return
         for path in (self.checkpoint_path, previous_of(self.checkpoint_path)):
             path.unlink(missing_ok=True)

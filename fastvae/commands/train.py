@@ -130,13 +130,13 @@ class _Training:
                 self._finish(self._fit())
         except FloatingPointError as error:
             if not self.run.model_path.exists():
-                self.run.discard_if_empty(diverged=True)
+                self.run.discard_if_empty(is_worthless=True)
                 raise
             raise FloatingPointError(
                 f"{error}; the model of the last good epoch is in {self.run.folder}"
             ) from error
         except OSError as error:
-            if self.vae.last_run is None:  # nothing was begun
+            if not self._has_begun:
                 raise
             self.run.keep()
             advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
@@ -145,7 +145,18 @@ class _Training:
             raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
         except KeyboardInterrupt as interrupt:  # main reports it
             raise type(interrupt)(self._last_words()) from None
+        finally:
+            if not self._has_begun:  # `fit` writes a checkpoint wherever it is left
+                self.run.discard_if_empty(is_worthless=True)
         return 0
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is anything to go on with: an update, or what an earlier process did."""
+        progress = self.vae.last_run
+        return self.args.resume is not None or (
+            progress is not None and progress.counts.n_updates > 0
+        )
 
     def _fit(self) -> History:
         args, run = self.args, self.run
@@ -247,8 +258,8 @@ class _Training:
     def _last_words(self) -> str:
         """What to say after Ctrl-C; takes an empty run folder away."""
         run, progress, n_epochs = self.run, self.vae.last_run, self.args.epochs
-        if progress is None:
-            run.discard_if_empty()
+        if progress is None or not self._has_begun:
+            run.discard_if_empty(is_worthless=True)
             if self.args.resume is not None:
                 return f"stopped: go on with  {run.command_to_go_on}"
             return "stopped before the first epoch was over: nothing saved"

@@ -242,13 +242,13 @@ def test_of_a_training_that_diverged_before_an_epoch_was_over_nothing_stays():
     (run.folder / "samples").mkdir()
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (run.folder / name).touch()
-    run.discard_if_empty(diverged=True)
+    run.discard_if_empty(is_worthless=True)
     assert not run.folder.exists()
 
 
 def test_a_run_that_is_gone_on_with_is_never_discarded(tmp_path):
     (tmp_path / "settings.json").touch()
-    Run.open(tmp_path).discard_if_empty(diverged=True)
+    Run.open(tmp_path).discard_if_empty(is_worthless=True)
     assert (tmp_path / "settings.json").exists()
 
 
