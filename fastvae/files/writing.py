@@ -178,8 +178,7 @@ def create_file(path: Path, content: bytes, like: os.stat_result | None = None) 
 
 def is_writable(folder: Path) -> bool:
     """Whether this user may make files in a folder."""
-    effective = os.access in os.supports_effective_ids  # not on every system
-    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+    return _may(folder, os.W_OK | os.X_OK)
 
 
 def check_file(path: str | os.PathLike[str]) -> Path:
@@ -201,7 +200,7 @@ def check_file(path: str | os.PathLike[str]) -> Path:
     check_parent(checked)
     with suppress(FileNotFoundError):
         os.stat(checked)  # the error says what is wrong with the name
-        if not os.access(checked, os.W_OK):
+        if not _may(checked, os.W_OK):
             raise PermissionError(f"cannot write {given}: it is write-protected")
     return checked
 
@@ -213,6 +212,11 @@ def check_parent(path: Path) -> None:
         raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
     if not is_writable(parent):
         raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
+
+
+def _may(path: Path, mode: int) -> bool:
+    effective = os.access in os.supports_effective_ids  # not on every system
+    return os.access(path, mode, effective_ids=effective)
 
 
 @contextmanager
