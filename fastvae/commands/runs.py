@@ -254,8 +254,8 @@ class Run(Callback):
         write_file(self.folder / name, f"{text}\n".encode())
 
 
-def check_output(output: str | os.PathLike[str]) -> None:
-    """Make sure that a new run can be begun in a folder; make nothing.
+def check_output(output: str | os.PathLike[str] | None) -> None:
+    """Make sure that a new run can be begun in a folder, or in ``runs/``; make nothing.
 
     Settings by themselves are those of a start that was killed before it trained an epoch.
 
@@ -268,20 +268,16 @@ def check_output(output: str | os.PathLike[str]) -> None:
     OSError
         If it is no folder, or can be neither made nor written.
     """
+    if output is None:
+        _check_place(ROOT)
+        return
     folder = Path(output)
     if folder.resolve() in (Path.cwd(), Path(folder.resolve().anchor)):
         raise ValueError(
             f"output folder {os.fspath(output)!r} must be a folder of its own, not the current "
             "folder or the root of the file system"
         )
-    try:
-        place = next(place for place in (folder, *folder.parents) if _is_there(place))
-        if not place.is_dir():
-            raise NotADirectoryError(os.strerror(errno.ENOTDIR))
-        if not is_writable(place):
-            raise PermissionError(os.strerror(errno.EACCES))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
+    _check_place(folder)
     present = [name for name in FILES if (folder / name).exists()]
     if present == [SETTINGS]:
         with suppress(ValueError):
@@ -324,15 +320,32 @@ def _make(folder: Path) -> list[Path]:
     made: list[Path] = []
     try:
         for place in reversed((folder, *folder.parents)):
-            if not place.is_dir():
+            if place.is_dir():
+                continue
+            try:
                 place.mkdir()
                 made.append(place)
+            except FileExistsError:
+                if not place.is_dir():  # else another process was quicker
+                    raise
     except OSError as error:
         for place in reversed(made):
             with suppress(OSError):
                 place.rmdir()
         raise _unwritable(folder, error) from error
     return made
+
+
+def _check_place(folder: Path) -> None:
+    """Raise an OSError unless there is a folder that can be written, or can be made."""
+    try:
+        place = next(place for place in (folder, *folder.parents) if _is_there(place))
+        if not place.is_dir():
+            raise NotADirectoryError(os.strerror(errno.ENOTDIR))
+        if not is_writable(place):
+            raise PermissionError(os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _is_there(path: Path) -> bool:

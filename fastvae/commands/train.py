@@ -42,8 +42,7 @@ def train(args: Namespace) -> int:
     args.epochs = args.epochs or _default_epochs()
     plan.check(args)
     plan.learning_rate(args)
-    if args.output is not None:
-        check_output(args.output)  # create says so too, but only after the data are loaded
+    check_output(args.output)  # create says so too, but only after the data are loaded
     check_places(args)
     dataset = load_training_data(args)
     rows, validation = _split(dataset, args.validation)

@@ -158,7 +158,7 @@ def _retrieve(
     except ValueError:
         return f"wrong checksum (expected MD5 {md5})"
     except OSError as error:
-        raise DataUnavailable(f"{path.parent} cannot be written: {error}") from error
+        raise DataUnavailable(f"{path} cannot be written: {error}") from error
     return None
 
 

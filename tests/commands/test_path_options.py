@@ -134,6 +134,13 @@ def test_run_folders(capsys, path, message):
     assert refused(capsys, 1, "train", *SMALL, "--output", path).startswith(message)
 
 
+@pytest.mark.usefixtures("no_work")
+def test_the_folder_of_all_runs(capsys):
+    Path("runs").touch()
+    message = refused(capsys, 1, "train", *SMALL)
+    assert message == "output folder runs cannot be written: Not a directory"
+
+
 def test_a_name_that_is_too_long_in_a_new_folder_leaves_nothing(capsys):
     message = refused(capsys, 1, "train", *SMALL, "--output", f"new/folder/{LONG}")
     assert message.endswith("cannot be written: File name too long")

@@ -176,7 +176,7 @@ def test_time_limit(server: Callable[..., Source], tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written(server: Callable[..., Source], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataUnavailable, match="mnist cannot be written"):
+    with pytest.raises(DataUnavailable, match="train-images-idx3-ubyte.gz cannot be written"):
         download(server("good"), tmp_path / "file" / "mnist")
 
 
