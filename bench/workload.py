@@ -149,7 +149,7 @@ def training_rows(data_dir: Path | None) -> tuple[str, NDArray[np.uint8], NDArra
     Parameters
     ----------
     data_dir : Path or None
-        Searched first; see `fastvae.Dataset`. Nothing is downloaded.
+        Must hold MNIST where it is given; see `fastvae.Dataset`. Nothing is downloaded.
     """
     from fastvae.data import Dataset, locate
 

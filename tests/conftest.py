@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 def mnist_if_there() -> Path | None:
     """Folder with the four official MNIST files, or None where there are none."""
     for base in (os.environ.get("FASTVAE_DATA"), BESIDE):
-        if base and Path(base).is_dir():
-            files = locate("mnist", base)
-            if files is not None:
-                return files["train_images"].parent
+        if base:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                files = locate("mnist", base)
+                return None if files is None else files["train_images"].parent
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import os
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from fastvae.files import writing
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 NO_RIGHT = (errno.EACCES, errno.EROFS)
 
 
@@ -24,7 +25,8 @@ class Failure:
     Attributes
     ----------
     call : str
-        What fails: open, write (after half of the bytes), fsync, replace, or "folder": it vanishes.
+        What fails: open, write (after half of the bytes), fsync, replace; "folder": it vanishes;
+        "limit": the system itself refuses to let any file grow.
     number : int
         The error's number.
     """
@@ -51,6 +53,14 @@ class Failure:
                 assert not folder.exists()
             finally:
                 away.rename(folder)
+            return
+        if self.call == "limit":
+            before = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
             return
         with pytest.MonkeyPatch.context() as patch:
             if self.call == "write":
@@ -96,9 +106,10 @@ class _HalfWritten:
 FAILURES = [
     *(Failure("open", number) for number in NO_SPACE + NO_RIGHT),
     *(Failure("write", number) for number in NO_SPACE),
-    *(Failure("fsync", number) for number in (*NO_SPACE, errno.EIO)),
+    *(Failure("fsync", number) for number in NO_SPACE),
     *(Failure("replace", number) for number in NO_SPACE + NO_RIGHT),
     Failure("folder", errno.ENOENT),
+    Failure("limit", errno.EFBIG),
 ]
 each_failure = pytest.mark.parametrize("failure", FAILURES, ids=repr)
 FULL = Failure("write", errno.ENOSPC)

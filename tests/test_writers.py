@@ -3,27 +3,43 @@ names it. Writers that go on meanwhile are in ``tests/training/test_failed_write
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from failing_writes import FAILURES, Failure, contents
-from model_checks import small_vae
+from model_checks import pixel_rows, small_vae
 
-from fastvae.animation import save_gif
+import fastvae
+from fastvae import VAE
+from fastvae.animation import TrainingFilm, latent_walk, prior_walk, save_gif
+from fastvae.commands.cli import main
 from fastvae.commands.runs import Run
 from fastvae.files import checkpoints
 from fastvae.plots import samples, save_figure
 
 FRAMES = np.linspace(0, 1, 2 * 6 * 6).reshape(2, 6, 6)
+STOPS = np.eye(2, small_vae().n_latent, dtype=np.float32)
 WRITERS: dict[str, Callable[[Path, int], object]] = {
     "model.safetensors": lambda path, i: small_vae(seed=i).save(path),
     "run.ckpt": lambda path, i: checkpoints.write(path, checkpoints.SavedRun({"i": i}, {})),
     "samples.png": lambda path, i: save_figure(samples(small_vae(seed=i), 4), path),
     "samples.pdf": lambda path, i: save_figure(samples(small_vae(seed=i), 4), path),
-    "walk.gif": lambda path, i: save_gif(FRAMES / (i + 1), path),
+    "frames.gif": lambda path, i: save_gif(FRAMES / (i + 1), path),
+    "stops.gif": lambda path, i: latent_walk(small_vae(seed=i), STOPS, path, n_steps=2),
+    "prior.gif": lambda path, i: prior_walk(small_vae(seed=i), path, n=2, n_frames=3),
+    "film.gif": lambda path, i: film(path, i),
 }
+
+
+def film(path: Path, seed: int) -> None:
+    """What a film of a training writes at its end."""
+    vae, made = small_vae(seed=seed), TrainingFilm(path, n=2)
+    made.on_train_begin(vae, 1, 9)
+    made.on_epoch_end(vae, 1, {})
+    made.on_train_end(vae, fastvae.History())
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=repr)
@@ -66,3 +82,58 @@ def test_the_json_files_of_a_run_stay(tmp_path: Path, name: str, failure: Failur
     assert str(folder / name) in str(error.value)
     assert contents(folder) == before
     run.close()
+
+
+COMMANDS = [
+    "sample samples.png", "sample samples.pdf", "sample samples.gif", "reconstruct pairs.png",
+    "reconstruct pairs.pdf", "interpolate way.png", "interpolate way.pdf", "interpolate way.gif",
+    "manifold grid.png", "manifold grid.pdf", "latent points.png", "latent points.pdf",
+]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("failure", [Failure("limit", 27), Failure("replace", 28)], ids=repr)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_leaves_the_former_picture(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    failure: Failure,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("rows.npy", pixel_rows(9, 36))
+    VAE.from_sizes(36, hidden=(4,), n_latent=2).save("model.safetensors")
+    name, picture = command.split()
+    arguments = [name, "model.safetensors", "--output", picture]
+    if name in ("reconstruct", "interpolate", "latent"):
+        arguments += ["--dataset", "rows.npy"]
+    if name in ("sample", "reconstruct", "manifold"):
+        arguments += ["-n", "2"]
+    Path(picture).write_bytes(b"the former one")
+    before = contents(tmp_path)
+    with failure.injected(tmp_path):
+        assert main(arguments) == 1
+    assert capsys.readouterr().err == f"fastvae: error: {picture}: {failure.reason}\n"
+    assert contents(tmp_path) == before
+    assert main(arguments) == 0
+    assert contents(tmp_path)[picture] != b"the former one"
+
+
+def test_nothing_else_writes_files() -> None:
+    """A new writer goes by `fastvae.files.writing`, and is tested here."""
+    writers = {"write_text", "write_bytes", "tofile", "savetxt", "savez", "savez_compressed"}
+    root = Path(fastvae.__file__).parent
+    sources = [path for path in root.rglob("*.py") if path.name != "writing.py"]
+    assert len(sources) > 50
+    for path in sources:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            given = [argument for argument in node.args if isinstance(argument, ast.Constant)]
+            given += [key.value for key in node.keywords if isinstance(key.value, ast.Constant)]
+            modes = {str(argument.value) for argument in given}
+            opens = name == "open" and any(set(mode) & set("wax+") for mode in modes)
+            writes = opens or name in writers
+            assert not writes, f"{path}:{node.lineno}: {ast.unparse(node)}"

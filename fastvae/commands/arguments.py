@@ -80,12 +80,20 @@ def shape(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def path_name(text: str) -> str:
+    """An argument type: the name of something, a path in most cases."""
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError(f"must be a name, not empty; got {text!r}")
+    return text
+
+
 def model(default: str = f"the last in runs/, else {SHIPPED}") -> Option:
     """The positional MODEL, and what is taken without it."""
     return option(
         "model",
         metavar="MODEL",
         nargs="?",
+        type=path_name,
         help=f"a model file, a run folder or the name of a pre-trained model (default: {default})",
     )
 
@@ -96,6 +104,7 @@ def data_options(default: str = "what the model was trained on, else mnist") -> 
         option(
             "--dataset",
             metavar="NAME",
+            type=path_name,
             help=f"{', '.join(DATASETS)}, or the path of a .npy or .npz file (default: {default})",
         ),
         DATA_DIR,
@@ -120,6 +129,7 @@ def output(default: str, kinds: str = ".png or .pdf") -> Option:
     return option(
         "--output",
         metavar="FILE",
+        type=path_name,
         default=default,
         help=f"picture to write, {kinds} (default: %(default)s)",
     )
@@ -128,8 +138,9 @@ def output(default: str, kinds: str = ".png or .pdf") -> Option:
 DATA_DIR = option(
     "--data-dir",
     metavar="FOLDER",
-    help="where to look for data sets first (default: the folder in the environment variable "
-    "FASTVAE_DATA, then the user's cache)",
+    type=path_name,
+    help="folder that holds the data set; no other place is searched then (default: the folder in "
+    "the environment variable FASTVAE_DATA, else the user's cache or a download)",
 )
 THREADS = option(
     "--threads",

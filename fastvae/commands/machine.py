@@ -52,7 +52,7 @@ def data(args: Namespace) -> None:
         try:
             files = locate(name, args.data_dir)
         except (ValueError, FileNotFoundError) as error:
-            table[name] = f"not usable: {error}"
+            table[name] = f"not usable: {str(error).splitlines()[0].rstrip(':')}"
             continue
         if files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
@@ -61,7 +61,8 @@ def data(args: Namespace) -> None:
     _print_table(table)
     print(
         "\nTo use your own copy, put the four files into FOLDER/NAME and pass --data-dir FOLDER, "
-        "or name FOLDER in the environment variable FASTVAE_DATA."
+        "or name FOLDER in the environment variable FASTVAE_DATA. A folder that is named is the "
+        "only one that is searched."
     )
 
 

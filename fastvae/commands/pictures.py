@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from fastvae import Dataset, kernels, plots
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
-from fastvae.files.writing import check_parent
 from fastvae.plots import animation
-from fastvae.plots.drawing import check_suffix
+from fastvae.plots.drawing import check_picture, check_size, shape_of_image
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
@@ -45,10 +44,16 @@ def interpolate(args: Namespace) -> None:
     path = _output(args, _PICTURES + _ANIMATIONS)
     vae, dataset = load_model_and_data(args)
     rows, _ = rows_to_show(dataset)
+    shape = shape_of_image(vae.n_features, args.image_shape)
+    is_film = path.suffix.lower() in _ANIMATIONS
+    if is_film:
+        check_size(args.n, None, shape, n_frames=2 * (args.steps - 1))
+    else:
+        check_size(args.n * args.steps, args.steps, shape)
     start = rows[_choose(args, dataset, args.start, "--from", 0)]
     end = rows[_choose(args, dataset, args.end, "--to", 1)]
     look = {"spherical": args.spherical, "image_shape": args.image_shape}
-    if path.suffix.lower() in _ANIMATIONS:
+    if is_film:
         stops = np.stack([vae.encode(start)[0], vae.encode(end)[0]])
         animation.latent_walk(vae, stops, path, n_steps=args.steps - 1, **look)
     else:
@@ -75,9 +80,7 @@ def latent(args: Namespace) -> None:
 
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:
     """The file to write; what is wrong with it shows before anything is computed."""
-    path = check_suffix(args.output, known)
-    check_parent(path)
-    return path
+    return check_picture(args.output, known)
 
 
 def _choose(

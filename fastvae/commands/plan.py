@@ -4,6 +4,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable
 
+from fastvae.commands.runs import FILES
 from fastvae.training import schedules
 
 
@@ -25,8 +26,21 @@ def check(args: Namespace) -> None:
     for name in ("beta_warmup", "beta_cycles"):
         if getattr(args, name) is not None and args.beta == 0.0:
             raise ValueError(f"--{name.replace('_', '-')} leads to --beta, which must not be 0")
-    if args.csv and args.json and os.path.abspath(args.csv) == os.path.abspath(args.json):
-        raise ValueError(f"--csv and --json must be two files; got {args.csv} for both")
+    _check_logs(args)
+
+
+def _check_logs(args: Namespace) -> None:
+    """Raise a ValueError if a log would be written over the data, the run or another log."""
+    run = args.resume or args.output
+    taken = {os.path.realpath(os.path.join(run, name)): name for name in FILES} if run else {}
+    if args.dataset is not None:
+        taken[os.path.realpath(args.dataset)] = "--dataset"
+    for name in ("csv", "json"):
+        path = getattr(args, name)
+        if path is not None:
+            other = taken.setdefault(os.path.realpath(path), f"--{name}")
+            if other != f"--{name}":
+                raise ValueError(f"--{name} must be a file of its own; got {path}, as {other} is")
 
 
 def learning_rate(args: Namespace) -> schedules.Schedule:

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from fastvae.checks import plain
-from fastvae.commands.settings import SETTINGS
+from fastvae.commands.settings import SETTINGS, read
 from fastvae.files.checkpoints import previous_of
 from fastvae.files.storage import RUN_MODEL
-from fastvae.files.writing import is_writable, write_file
+from fastvae.files.writing import clear_folder, is_writable, write_file
 from fastvae.model.vae import VAE
 from fastvae.training.callbacks import Callback
 
@@ -35,7 +35,13 @@ HISTORY = "history.csv"
 TEST = "test.json"
 PICTURES = ("reconstructions.png", "samples.png", "loss.png")
 SAMPLES = "samples"
-_MARKS_OF_A_RUN = (RUN_MODEL, HISTORY, SETTINGS, CHECKPOINT)
+BEST = "best.safetensors"
+FILM = "samples.gif"
+_RESULTS = (RUN_MODEL, HISTORY, CHECKPOINT)
+_MARKS_OF_A_RUN = (*_RESULTS, SETTINGS)
+FILES = (*_MARKS_OF_A_RUN, previous_of(CHECKPOINT).name, BEST, TEST, *PICTURES, FILM)
+"""All files that a run may write."""
+
 # The first checkpoint is on the disk before the second epoch ends, if not before the first.
 _EPOCHS_WITHOUT_CHECKPOINT = 2
 
@@ -51,8 +57,8 @@ class Run(Callback):
         An existing folder; see `create` and `open`.
     is_begun_here : bool
         Whether it held no run before.
-    is_new : bool
-        Whether the folder was made for this run.
+    made : sequence of Path
+        The folders that were made for this run, outer ones first.
 
     Attributes
     ----------
@@ -61,15 +67,19 @@ class Run(Callback):
         Epochs trained so far, by this process.
     """
 
-    def __init__(self, folder: Path, *, is_begun_here: bool, is_new: bool) -> None:
+    def __init__(self, folder: Path, *, is_begun_here: bool, made: Sequence[Path] = ()) -> None:
         self.folder = folder
-        self._is_kept, self._is_new = not is_begun_here, is_new
+        self._is_kept, self._made = not is_begun_here, made
         self.n_saved = 0
         self._lock = _lock(folder)
+        for place in (folder, folder / SAMPLES):
+            clear_folder(place)
 
     @classmethod
     def create(cls, dataset_name: str, output: str | os.PathLike[str] | None = None) -> Run:
-        """Make the folder of a new run, and make sure that it can be written.
+        """Make the folder of a new run, claim it, and make sure that it can be written.
+
+        Of several processes that want the same folder, one gets it.
 
         Parameters
         ----------
@@ -77,27 +87,30 @@ class Run(Callback):
             Names the folder where `output` is not given: ``runs/<dataset_name>-<n>`` with the
             smallest free n, from 1 on.
         output : path, optional
-            The folder; it may exist.
+            The folder; it may exist. What another start that came to nothing has left in it is
+            replaced.
 
         Raises
         ------
         FileExistsError
             If `output` already holds a run.
-        OSError
-            If the folder cannot be made or written.
+        BlockingIOError
+            If another process trains in it.
+        ValueError, OSError
+            If the folder cannot be made or written, see `check_output`.
         """
         if output is None:
-            return cls(_next_free(dataset_name), is_begun_here=True, is_new=True)
+            folder = _next_free(dataset_name)
+            return cls(folder, is_begun_here=True, made=[folder])
+        check_output(output)
         folder = Path(output)
-        check_free(folder)
-        is_new = not folder.exists()
+        run = cls(folder, is_begun_here=True, made=_make(folder))
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if not is_writable(folder):
-                raise PermissionError(os.strerror(errno.EACCES))
-        except OSError as error:
-            raise _unwritable(folder, error) from error
-        return cls(folder, is_begun_here=True, is_new=is_new)
+            check_output(folder)  # another process may have trained in it since
+        except BaseException:
+            run.close()
+            raise
+        return run
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Run:
@@ -121,15 +134,13 @@ class Run(Callback):
             raise FileNotFoundError(f"{folder} holds no run: there is no {SETTINGS} in it")
         if not is_writable(folder):
             raise _unwritable(folder, PermissionError(os.strerror(errno.EACCES)))
-        run = cls(folder, is_begun_here=False, is_new=False)
+        run = cls(folder, is_begun_here=False)
         if not run.has_checkpoint and run._has_more_than_a_beginning():
             run.close()
             raise ValueError(
                 f"{folder} has no checkpoint ({CHECKPOINT}) and cannot be gone on with: it was "
                 "trained by an earlier version, or the file was taken away"
             )
-        for left in folder.glob(".*.tmp"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
         return run
 
     @property
@@ -150,7 +161,7 @@ class Run(Callback):
     @property
     def command_to_go_on(self) -> str:
         """What to type to go on with the run."""
-        return f"fastvae train --resume {shlex.quote(str(self.folder))}"
+        return _command_to_go_on(self.folder)
 
     def write_settings(self, settings: Mapping[str, Any]) -> None:
         """Write ``settings.json``.
@@ -183,24 +194,24 @@ class Run(Callback):
         """Let the folder stay, though nothing but its settings may have been saved."""
         self._is_kept = True
 
-    def discard_if_empty(self, *, diverged: bool = False) -> None:
-        """Where nothing was saved, take away what the run has written, and its new folder.
+    def discard_if_empty(self, *, is_worthless: bool = False) -> None:
+        """Where nothing was saved, take away what the run has written, and its new folders.
 
         Parameters
         ----------
-        diverged : bool
-            Whether the training has: then a checkpoint on the way there is nothing to go on from.
+        is_worthless : bool
+            Whether a checkpoint is nothing to go on from: the training has diverged, or not begun.
         """
         if self._is_kept or self.model_path.exists():
             return
-        if self.has_checkpoint and not diverged:
+        if self.has_checkpoint and not is_worthless:
             return
         for path in (self.checkpoint_path, previous_of(self.checkpoint_path)):
             path.unlink(missing_ok=True)
         (self.folder / SETTINGS).unlink(missing_ok=True)
-        _remove_if_empty(self.folder / SAMPLES)
-        if self._is_new:
-            _remove_if_empty(self.folder)
+        for folder in (self.folder / SAMPLES, *reversed(self._made)):
+            with suppress(OSError):  # it is not there, or not empty
+                folder.rmdir()
 
     def close(self) -> None:
         """Let other processes train in the folder."""
@@ -243,12 +254,40 @@ class Run(Callback):
         write_file(self.folder / name, f"{text}\n".encode())
 
 
-def check_free(folder: str | os.PathLike[str]) -> None:
-    """Raise a FileExistsError if a folder holds a run."""
-    present = [name for name in _MARKS_OF_A_RUN if (Path(folder) / name).exists()]
+def check_output(output: str | os.PathLike[str] | None) -> None:
+    """Make sure that a new run can be begun in a folder, or in ``runs/``; make nothing.
+
+    Settings by themselves are those of a start that was killed before it trained an epoch.
+
+    Raises
+    ------
+    FileExistsError
+        If there is a run, or a file that a run would write.
+    ValueError
+        If it is the current folder or the root of the file system.
+    OSError
+        If it is no folder, or can be neither made nor written.
+    """
+    if output is None:
+        _check_place(ROOT)
+        return
+    folder = Path(output)
+    if folder.resolve() in (Path.cwd(), Path(folder.resolve().anchor)):
+        raise ValueError(
+            f"output folder {os.fspath(output)!r} must be a folder of its own, not the current "
+            "folder or the root of the file system"
+        )
+    _check_place(folder)
+    present = [name for name in FILES if (folder / name).exists()]
+    if present == [SETTINGS]:
+        with suppress(ValueError):
+            read(folder)
+            return
     if present:
+        going_on = f", or go on with  {_command_to_go_on(folder)}" if CHECKPOINT in present else ""
         raise FileExistsError(
             f"output folder {folder} already holds a run ({', '.join(present)}); give a new folder"
+            f"{going_on}"
         )
 
 
@@ -276,6 +315,52 @@ def _next_free(dataset_name: str) -> Path:
             return folder
 
 
+def _make(folder: Path) -> list[Path]:
+    """Make a folder and those that it is to stand in; return which were made, outer ones first."""
+    made: list[Path] = []
+    try:
+        for place in reversed((folder, *folder.parents)):
+            if place.is_dir():
+                continue
+            try:
+                place.mkdir()
+                made.append(place)
+            except FileExistsError:
+                if not place.is_dir():  # else another process was quicker
+                    raise
+    except OSError as error:
+        for place in reversed(made):
+            with suppress(OSError):
+                place.rmdir()
+        raise _unwritable(folder, error) from error
+    return made
+
+
+def _check_place(folder: Path) -> None:
+    """Raise an OSError unless there is a folder that can be written, or can be made."""
+    try:
+        place = next(place for place in (folder, *folder.parents) if _is_there(place))
+        if not place.is_dir():
+            raise NotADirectoryError(os.strerror(errno.ENOTDIR))
+        if not is_writable(place):
+            raise PermissionError(os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is something of that name; raises an OSError for a name that cannot be."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _command_to_go_on(folder: Path) -> str:
+    return f"fastvae train --resume {shlex.quote(str(folder))}"
+
+
 def _unwritable(folder: Path, error: OSError) -> OSError:
     return type(error)(f"output folder {folder} cannot be written: {error.strerror or error}")
 
@@ -285,17 +370,25 @@ def _lock(folder: Path) -> int:
 
     The system lets go of it when the process ends, however it ends.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if _is_taken(descriptor, folder):
         os.close(descriptor)
-        raise BlockingIOError(f"another process trains in {folder}") from error
-    except OSError:  # not on every file system
-        pass
+        raise BlockingIOError(f"another process trains in {folder}")
     return descriptor
 
 
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+def _is_taken(descriptor: int, folder: Path) -> bool:
+    """Lock a folder; return whether another process has it, or has taken it away since."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not on every file system
+        pass
+    try:
+        return not os.path.samestat(os.fstat(descriptor), folder.stat())
+    except FileNotFoundError:
+        return True

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 
 from fastvae import __version__, kernels
+from fastvae.commands.arguments import path_name
 from fastvae.commands.train_options import TRAIN
 from fastvae.files.storage import explaining
 
@@ -30,6 +31,7 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
 }
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
+    path_name: ((str,), "a text"),
     float: ((int, float), "a number"),
 }
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]

@@ -1,6 +1,7 @@
 """``fastvae train``: from a data set to a run folder, in one go or in several."""
 
 import os
+import warnings
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,9 @@ from fastvae import VAE, Dataset
 from fastvae.commands import plan, settings
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
-from fastvae.commands.runs import PICTURES, TEST, Run, check_free
+from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
-from fastvae.commands.watching import watchers
+from fastvae.commands.watching import check_places, watchers
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import evaluate
@@ -41,8 +42,8 @@ def train(args: Namespace) -> int:
     args.epochs = args.epochs or _default_epochs()
     plan.check(args)
     plan.learning_rate(args)
-    if args.output is not None:
-        check_free(args.output)  # create says so too, but only after the data are loaded
+    check_output(args.output)  # create says so too, but only after the data are loaded
+    check_places(args)
     dataset = load_training_data(args)
     rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
@@ -66,6 +67,7 @@ def _resume(args: Namespace) -> int:
         with explaining(path, settings.KIND):
             plan.check(args)
             plan.learning_rate(args)
+        check_places(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
             rows, validation = _split(dataset, args.validation)
@@ -127,13 +129,13 @@ class _Training:
                 self._finish(self._fit())
         except FloatingPointError as error:
             if not self.run.model_path.exists():
-                self.run.discard_if_empty(diverged=True)
+                self.run.discard_if_empty(is_worthless=True)
                 raise
             raise FloatingPointError(
                 f"{error}; the model of the last good epoch is in {self.run.folder}"
             ) from error
         except OSError as error:
-            if self.vae.last_run is None:  # nothing was begun
+            if not self._has_begun:
                 raise
             self.run.keep()
             advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
@@ -142,7 +144,18 @@ class _Training:
             raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
         except KeyboardInterrupt as interrupt:  # main reports it
             raise type(interrupt)(self._last_words()) from None
+        finally:
+            if not self._has_begun:  # `fit` writes a checkpoint wherever it is left
+                self.run.discard_if_empty(is_worthless=True)
         return 0
+
+    @property
+    def _has_begun(self) -> bool:
+        """Whether there is anything to go on with: an update, or what an earlier process did."""
+        progress = self.vae.last_run
+        return self.args.resume is not None or (
+            progress is not None and progress.counts.n_updates > 0
+        )
 
     def _fit(self) -> History:
         args, run = self.args, self.run
@@ -190,7 +203,10 @@ class _Training:
         self._evaluate()
         if not self.args.no_pictures:
             rows, _ = rows_to_show(self.dataset)
-            run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+            try:
+                run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+            except ValueError as error:  # rows of very many features
+                warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
         print(f"saved   {names} in {run.folder}")
 
@@ -241,8 +257,8 @@ class _Training:
     def _last_words(self) -> str:
         """What to say after Ctrl-C; takes an empty run folder away."""
         run, progress, n_epochs = self.run, self.vae.last_run, self.args.epochs
-        if progress is None:
-            run.discard_if_empty()
+        if progress is None or not self._has_begun:
+            run.discard_if_empty(is_worthless=True)
             if self.args.resume is not None:
                 return f"stopped: go on with  {run.command_to_go_on}"
             return "stopped before the first epoch was over: nothing saved"

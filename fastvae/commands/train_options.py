@@ -4,7 +4,15 @@ Names of activations and the like are written out here, because asking the modul
 would make ``fastvae --help`` wait for numba; the tests compare the two.
 """
 
-from fastvae.commands.arguments import THREADS, Command, count, data_options, option, seed
+from fastvae.commands.arguments import (
+    THREADS,
+    Command,
+    count,
+    data_options,
+    option,
+    path_name,
+    seed,
+)
 from fastvae.model import defaults as model_defaults
 from fastvae.training import defaults as training_defaults
 
@@ -30,6 +38,7 @@ TRAIN = Command(
             option(
                 "--resume",
                 metavar="RUN",
+                type=path_name,
                 help="go on with the run in the folder RUN, with its settings, to the same bits as "
                 "if it had never stopped; beside it only --epochs (to raise their total), "
                 "--data-dir, --threads, --quiet and --no-pictures may be given "
@@ -210,18 +219,21 @@ TRAIN = Command(
             option(
                 "--csv",
                 metavar="FILE",
+                type=path_name,
                 help="write the history to this file, too, after each epoch (default: only "
                 "history.csv in the run folder)",
             ),
             option(
                 "--json",
                 metavar="FILE",
+                type=path_name,
                 help="write it as JSON, a record a line where FILE ends in .jsonl (default: no "
                 "JSON)",
             ),
             option(
                 "--tensorboard",
                 metavar="FOLDER",
+                type=path_name,
                 help="write it for TensorBoard; needs the extra tensorboard (default: no event "
                 "files)",
             ),
@@ -237,6 +249,7 @@ TRAIN = Command(
             option(
                 "--output",
                 metavar="FOLDER",
+                type=path_name,
                 help="run folder; one that holds a run already is refused (default: runs/DATASET-N "
                 "with the next free N)",
             ),

@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
 
-from fastvae.commands.runs import HISTORY, SAMPLES, Run
+from fastvae.commands.runs import BEST, FILM, HISTORY, SAMPLES, Run
+from fastvae.files.writing import check_file
 from fastvae.training.callbacks import Callback
 from fastvae.training.loggers import CSVLogger, JSONLogger
 from fastvae.training.model_saving import Checkpoint
 from fastvae.training.monitoring import EarlyStopping, ReduceOnPlateau
 from fastvae.training.tensorboard import TensorBoard
 
-_BEST = "best.safetensors"
+
+def check_places(args: Namespace) -> None:
+    """Raise what `watchers` would for files and folders that can be looked at before the run is.
+
+    Raises
+    ------
+    OSError
+        If something cannot be written where it is to be.
+    ValueError
+        If what an option needs is not installed.
+    """
+    for path in (args.csv, args.json):
+        if path is not None and not _is_in_run(path, args):
+            check_file(path)
+    if args.tensorboard is not None and not _is_in_run(args.tensorboard, args):
+        _tensorboard(args.tensorboard)
+
+
+def _is_in_run(path: str, args: Namespace) -> bool:
+    """Whether it is to be in the folder of a new run, which may have to be made first."""
+    return args.output is not None and Path(args.output).absolute() in Path(path).absolute().parents
 
 
 def watchers(args: Namespace, run: Run) -> list[Callback]:
@@ -39,7 +61,7 @@ def watchers(args: Namespace, run: Run) -> list[Callback]:
         made.append(ReduceOnPlateau(patience=args.reduce_on_plateau))
     made += [run, Checkpoint(run.model_path), CSVLogger(run.folder / HISTORY)]
     if args.save_best:
-        made.append(Checkpoint(run.folder / _BEST, best_only=True))
+        made.append(Checkpoint(run.folder / BEST, best_only=True))
     if args.csv is not None:
         made.append(CSVLogger(args.csv))
     if args.json is not None:
@@ -53,7 +75,7 @@ def watchers(args: Namespace, run: Run) -> list[Callback]:
     if args.animation:
         from fastvae.plots.animation import TrainingFilm
 
-        made.append(TrainingFilm(run.folder / "samples.gif", seed=args.seed))
+        made.append(TrainingFilm(run.folder / FILM, seed=args.seed))
     return made
 
 

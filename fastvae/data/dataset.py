@@ -35,8 +35,9 @@ class Dataset:
     Parameters
     ----------
     name : what to load
-        - "mnist", "fashion_mnist" or "kmnist": searched in `data_dir`, in the folder that
-          ``$FASTVAE_DATA`` names and in the user's cache, else downloaded;
+        - "mnist", "fashion_mnist" or "kmnist": taken from `data_dir`, or else from the folder
+          that ``$FASTVAE_DATA`` names; where no folder is named, from the user's cache, else
+          downloaded;
         - "synthetic_digits": drawn by `fastvae.data.synthetic_digits`, 60,000 training and
           10,000 test images unless other sizes are given;
         - the path of a .npy file, which is memory-mapped and holds training rows, or of a .npz
@@ -49,7 +50,7 @@ class Dataset:
     train_size, test_size : number of rows to take, from the first on; None takes all
     batch_size : rows of the batches that `batches` yields
     seed : of the order of the batches and the draws of test rows, and of the synthetic digits
-    data_dir : folder to search first for a known data set
+    data_dir : folder that holds a known data set; see `fastvae.data.locate`
     download : whether a known data set that is not on disk may be downloaded
 
     Attributes
@@ -71,8 +72,10 @@ class Dataset:
         not rows of real numbers, labels that do not match, and files that are truncated, corrupt
         or mislabelled (`IDXError` and `MislabelledData` are ValueErrors).
     DataUnavailable
-        Where a known data set is not on disk and cannot, or may not, be downloaded; the message
-        says where the four files may be put. It is a FileNotFoundError.
+        Where no folder is named, and a known data set is not in the cache and cannot, or may not,
+        be downloaded; the message says where the four files may be put. It is a FileNotFoundError.
+    FileNotFoundError, NotADirectoryError
+        Where the folder that is named does not hold the data set, or is none.
     OSError
         Where a file cannot be read.
     TypeError
@@ -161,7 +164,7 @@ def _load(
     if isinstance(name, str) and name in SOURCES:
         files = fetch(name, data_dir) if download else locate(name, data_dir)
         if files is None:
-            raise DataUnavailable(f"{name} is not on disk:\n{advice(name, data_dir)}")
+            raise DataUnavailable(f"{name} is not on disk:\n{advice(name)}")
         return name, (
             *read_labelled(files["train_images"], files["train_labels"]),
             *read_labelled(files["test_images"], files["test_labels"]),

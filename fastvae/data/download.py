@@ -52,7 +52,8 @@ def fetch(
     Parameters
     ----------
     name : a key of `SOURCES`
-    data_dir : folder to search first, as for `locate`
+    data_dir : the folder to search, as for `locate`; where it, or `FASTVAE_DATA`, names one,
+        nothing is downloaded
     timeout, time_limit : as for `download`
 
     Returns
@@ -73,7 +74,7 @@ def fetch(
     try:
         return download(SOURCES[name], cache_folder(name), timeout=timeout, time_limit=time_limit)
     except DataUnavailable as error:
-        raise DataUnavailable(f"{error}\n{advice(name, data_dir)}") from error
+        raise DataUnavailable(f"{error}\n{advice(name)}") from error
 
 
 def download(
@@ -157,7 +158,7 @@ def _retrieve(
     except ValueError:
         return f"wrong checksum (expected MD5 {md5})"
     except OSError as error:
-        raise DataUnavailable(f"{path.parent} cannot be written: {error}") from error
+        raise DataUnavailable(f"{path} cannot be written: {error}") from error
     return None
 
 

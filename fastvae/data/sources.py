@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ FILES = {
 
 ENVIRONMENT = "FASTVAE_DATA"
 """The environment variable that names a folder with data sets."""
+
+_TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+_DEPTH = 3  # folders in folders: mnist/MNIST/raw, where torchvision was given mnist
 
 
 class DataUnavailable(FileNotFoundError):
@@ -115,63 +119,55 @@ def cache_folder(name: str) -> Path:
 def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[str, Path] | None:
     """Find the four files of a known data set on disk; never download.
 
-    Searched in this order: `data_dir`, the folder that the environment variable `FASTVAE_DATA`
-    names, the user's cache. In the first two the files, `.gz` or plain, may lie in a folder of the
-    data set's name or directly. Files that lie directly and are by their checksums another data
-    set's are passed over. In the cache only complete, verified files count.
+    One place is searched: `data_dir`, else the folder that the environment variable `FASTVAE_DATA`
+    names, else the user's cache. A folder that is named must hold the data set: directly, in a
+    folder of the data set's name, or as torchvision lays it out (``MNIST/raw``). The files may be
+    compressed (`.gz`, which is taken where there are both) or plain, their names have dashes or
+    dots, in capitals or not. Files that lie directly and are by their checksums another data set's
+    do not count. In the cache only complete, verified files count.
 
     Parameters
     ----------
     name : a key of `SOURCES`
-    data_dir : folder to search first
+    data_dir : the folder to search
 
     Returns
     -------
-    path of each file, by the keys of `FILES`, or None where the data set is nowhere
+    path of each file, by the keys of `FILES`, or None where no folder is named and the cache does
+    not hold the data set
 
     Raises
     ------
     ValueError
         Where the name is unknown.
     NotADirectoryError
-        Where `data_dir` is not a folder.
+        Where the folder that is named is none.
     FileNotFoundError
-        Where a folder of the data set's name holds some of the four files and not all.
+        Where the folder that is named does not hold all four files; the error says what is missing.
     MislabelledData
         Where a file in a folder of the data set's name is by its checksum another one.
+    OSError
+        Where a folder cannot be read.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
-    for base in _base_folders(data_dir):
-        files = _own_folder(name, base / name) or _shared_folder(name, base)
-        if files is not None:
-            return files
-    return _cached(name)
+    named = _named_folder(data_dir)
+    return _cached(name) if named is None else _held(name, *named)
 
 
-def advice(name: str, data_dir: str | os.PathLike[str] | None = None) -> str:
+def advice(name: str) -> str:
     """Return sentences that say where a known data set was sought and may be put.
 
     Parameters
     ----------
     name : a key of `SOURCES`
-    data_dir : the folder that was searched first, as for `locate`
     """
-    lines = []
-    for base in _base_folders(data_dir):
-        lines.append(f"not in {base / name}, nor directly in {base}")
-        others = {found[0] for path in _present(base).values() if (found := identify(path))}
-        lines += [f"({base} holds the files of {other})" for other in sorted(others - {name})]
-    named = os.environ.get(ENVIRONMENT)
-    if named and not Path(named).expanduser().is_dir():
-        lines.append(f"${ENVIRONMENT} is {named!r}, which is not a folder")
-    lines.append(f"not in the cache {cache_folder(name)}")
     names = ", ".join(f"{file}.gz" for file in FILES.values())
-    lines.append(
-        f"put the four files ({names}; or decompressed, without .gz) into a folder "
+    return (
+        f"  not in the cache {cache_folder(name)}\n"
+        f"  put the four files ({names}; or decompressed, without .gz) into a folder "
         f"<dir>/{name} and pass <dir> as data_dir (--data-dir), or name it in ${ENVIRONMENT}"
     )
-    return "\n".join(f"  {line}" for line in lines)
 
 
 def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
@@ -198,60 +194,104 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     return known.get(digest.hexdigest())
 
 
-def _base_folders(data_dir: str | os.PathLike[str] | None) -> list[Path]:
-    """Return the user's folders that exist; the one given by hand must."""
-    folders = []
+def _named_folder(data_dir: str | os.PathLike[str] | None) -> tuple[Path, str] | None:
+    """Return the folder that is named by hand, and what names it; it must be one."""
+    named, by = (os.environ.get(ENVIRONMENT) or None, f"${ENVIRONMENT}")
     if data_dir is not None:
-        folder = Path(data_dir).expanduser()
-        if not folder.is_dir():
-            raise NotADirectoryError(f"data_dir must be an existing folder; got {str(folder)!r}")
-        folders.append(folder)
-    named = os.environ.get(ENVIRONMENT)
-    if named and Path(named).expanduser().is_dir():
-        folders.append(Path(named).expanduser())
-    return folders
+        named, by = os.fspath(data_dir), "data_dir"
+    if named is None:
+        return None
+    folder = Path(os.path.expanduser(named))
+    if not named.strip() or not folder.is_dir():
+        raise NotADirectoryError(f"{by} must be an existing folder; got {named!r}")
+    return folder, by
+
+
+def _held(name: str, base: Path, by: str) -> dict[str, Path]:
+    """Return the files that a folder that is named by hand holds of a data set: all four."""
+    partial: dict[Path, dict[str, Path]] = {}
+    others = set()
+    for folder, is_own in _folders(name, base):
+        files = _present(folder)
+        strangers = _strangers(name, files)
+        known_as = {other for other, _ in strangers.values()}
+        if len(files) == len(FILES) and (is_own or known_as == {name}):
+            _check_labels(name, files, strangers)
+        others |= known_as
+        files = {role: path for role, path in files.items() if role not in strangers}
+        if len(files) == len(FILES):
+            return files
+        if files:
+            partial[folder] = files
+    known = "".join(f" ({base} holds files of {other})" for other in sorted(others - {name}))
+    if partial:
+        folder, files = max(partial.items(), key=lambda held: len(held[1]))
+        missing = ", ".join(FILES[role] for role in FILES if role not in files)
+        raise FileNotFoundError(
+            f"{folder} holds {len(files)} of the four files of {name}; missing: {missing} "
+            f"(dots or dashes in the name, .gz or plain){known}"
+        )
+    raise FileNotFoundError(
+        f"{base}, which {by} names, does not hold {name}{known}:\n"
+        f"  neither there, nor in {name} or {_TORCHVISION[name]}/raw in it, are "
+        f"{', '.join(FILES.values())} (dots or dashes in the name, .gz or plain)\n"
+        "  where a folder is named, no other place is searched and nothing is downloaded"
+    )
+
+
+def _folders(name: str, base: Path) -> list[tuple[Path, bool]]:
+    """Return the folders that may hold a data set, and whether by their names it must be that one.
+
+    Those named after the data set come first.
+    """
+    found = level = [(base, False)]
+    own = _simple(name)
+    for _ in range(_DEPTH):
+        level = [
+            (inner, is_own or _simple(inner.name) == own)
+            for folder, is_own in level
+            for inner in sorted(folder.iterdir(), key=lambda path: (path.name != name, path.name))
+            if _simple(inner.name) in (own, "raw") and inner.is_dir()
+        ]
+        found = found + level
+    return sorted(found, key=lambda one: not one[1])
 
 
 def _present(folder: Path) -> dict[str, Path]:
     """Return those of the four files that a folder holds, compressed or else plain."""
-    found = {}
-    for role, file in FILES.items():
-        for path in (folder / f"{file}.gz", folder / file):
-            if path.is_file():
-                found[role] = path
-                break
-    return found
+    roles = {_simple(file): role for role, file in FILES.items()}
+    found: dict[str, Path] = {}
+    usual = {f"{file}{suffix}" for file in FILES.values() for suffix in (".gz", "")}
+    for path in sorted(
+        folder.iterdir(),
+        key=lambda path: (path.suffix.lower() != ".gz", path.name not in usual, path.name),
+    ):
+        role = roles.get(_simple(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)))
+        if role is not None and role not in found and path.is_file():
+            found[role] = path
+    return {role: found[role] for role in FILES if role in found}
 
 
-def _own_folder(name: str, folder: Path) -> dict[str, Path] | None:
-    """Return the files of a folder that is named after the data set and hence must hold it."""
-    files = _present(folder)
-    if not files:
-        return None
-    missing = [FILES[role] for role in FILES if role not in files]
-    if missing:
-        raise FileNotFoundError(
-            f"{folder} holds {len(files)} of the four files of {name}; "
-            f"missing: {', '.join(missing)} (.gz or plain)"
+def _simple(name: str) -> str:
+    """A name without what differs between those who hand the files on."""
+    return re.sub(r"[-_.]", "", name).lower()
+
+
+def _check_labels(
+    name: str, files: Mapping[str, Path], strangers: Mapping[str, tuple[str, str]]
+) -> None:
+    """Raise a MislabelledData if a file is by its checksum not what its name and folder say."""
+    for role, (other, its_role) in strangers.items():
+        raise MislabelledData(
+            f"{files[role]} is by its checksum the {FILES[its_role]} of {other}; "
+            f"expected the {FILES[role]} of {name}"
         )
-    for role, path in files.items():
-        found = identify(path)
-        if found is not None and found != (name, role):
-            raise MislabelledData(
-                f"{path} is by its checksum the {FILES[found[1]]} of {found[0]}; "
-                f"expected the {FILES[role]} of {name}"
-            )
-    return files
 
 
-def _shared_folder(name: str, folder: Path) -> dict[str, Path] | None:
-    """Return the files of a folder that may be any data set's, unless they are another's."""
-    files = _present(folder)
-    if len(files) < len(FILES):
-        return None
-    if any(identify(path) not in (None, (name, role)) for role, path in files.items()):
-        return None
-    return files
+def _strangers(name: str, files: Mapping[str, Path]) -> dict[str, tuple[str, str]]:
+    """Return which of the files are by their checksums other ones, and what they are."""
+    found = {role: identify(path) for role, path in files.items()}
+    return {role: known for role, known in found.items() if known and known != (name, role)}
 
 
 def _cached(name: str) -> dict[str, Path] | None:

@@ -6,20 +6,29 @@ and whatever fails before leaves the old one as it was. Two writers do not meet:
 temporary file of its own, and the last one to finish stays. A hard link to the old file keeps the
 old content.
 
+A process that is killed leaves its temporary file. It is locked (flock(2)) while it is in use, so
+that the next writer of the same target can tell what was left, and take it away.
+
 Only what others watch while it grows (`append_file`) is added to in place.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 _MAX_LINKS = 40  # as many as Linux follows
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TEMPORARY = re.compile(r"\.([0-9a-f]{8}-)?[0-9a-f]{16}\.tmp")
 # What file systems without permissions, or without a way to flush a folder, answer.
 _REFUSALS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EPERM, errno.EACCES)
 
@@ -64,16 +73,13 @@ def write_file(
             return
         check_parent(path)
         old = _status(target)
-        temporary = _name_beside(target)
-        try:
-            create_file(temporary, content, old)
+        with _temporary(target, partial(_new_file, like=old)) as (temporary, descriptor):
+            _write_out(descriptor, content, old)
             if verify is not None:
                 verify(temporary)
             if previous is not None and old is not None:
                 _keep(target, previous, old)
             os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         _flush_folder(target.parent)
 
 
@@ -137,15 +143,11 @@ def write_folder(path: str | os.PathLike[str], fill: Callable[[Path], None]) -> 
         if os.path.lexists(target):
             raise _folder_exists(path)
         check_parent(path)
-        temporary = _name_beside(target)
-        try:
-            temporary.mkdir()
+        with _temporary(target, _new_folder) as (temporary, _):
             fill(temporary)
             for folder, _, _ in os.walk(temporary):
                 _flush_folder(Path(folder))
             _rename_folder(temporary, target, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         _flush_folder(target.parent)
 
 
@@ -167,21 +169,40 @@ def create_file(path: Path, content: bytes, like: os.stat_result | None = None) 
     OSError
         If it exists or cannot be written.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666 if like is None else 0o600)
-    with open(descriptor, "wb") as file:
-        if like is not None:
-            _make_alike(descriptor, like)
-        file.write(content)
-        file.flush()
-        with _where_possible():
-            os.fsync(descriptor)
+    descriptor = _new_file(path, like)
+    try:
+        _write_out(descriptor, content, like)
+    finally:
+        os.close(descriptor)
 
 
 def is_writable(folder: Path) -> bool:
     """Whether this user may make files in a folder."""
-    effective = os.access in os.supports_effective_ids  # not on every system
-    return os.access(folder, os.W_OK | os.X_OK, effective_ids=effective)
+    return _may(folder, os.W_OK | os.X_OK)
+
+
+def check_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file that can be written, be it there or not; make nothing.
+
+    Raises
+    ------
+    ValueError
+        If it is empty.
+    OSError
+        If it is a folder, or cannot be written.
+    """
+    given = os.fspath(path)
+    if not given or "\0" in given:
+        raise ValueError(f"the name of a file must not be empty; got {given!r}")
+    checked = Path(path)
+    if checked.is_dir() or given.endswith(os.sep):
+        raise IsADirectoryError(f"{given} is a folder; name a file in it")
+    check_parent(checked)
+    with suppress(FileNotFoundError):
+        os.stat(checked)  # the error says what is wrong with the name
+        if not _may(checked, os.W_OK):
+            raise PermissionError(f"cannot write {given}: it is write-protected")
+    return checked
 
 
 def check_parent(path: Path) -> None:
@@ -191,6 +212,11 @@ def check_parent(path: Path) -> None:
         raise FileNotFoundError(f"cannot write {path}: there is no folder {parent}")
     if not is_writable(parent):
         raise PermissionError(f"cannot write {path}: the folder {parent} is not writable")
+
+
+def _may(path: Path, mode: int) -> bool:
+    effective = os.access in os.supports_effective_ids  # not on every system
+    return os.access(path, mode, effective_ids=effective)
 
 
 @contextmanager
@@ -270,16 +296,84 @@ def _make_alike(descriptor: int, old: os.stat_result) -> None:
 
 
 def clear_left(path: str | os.PathLike[str]) -> None:
-    """Take away temporary files of this path that killed writers left; nobody may write it now.
-
-    Raises
-    ------
-    OSError
-        If one cannot be taken away.
-    """
+    """Take away temporary files and folders of this path that killed writers left."""
     target = _end_of_links(Path(path))
-    for left in target.parent.glob(f".{_mark_of(target)}-*.tmp"):
-        left.unlink(missing_ok=True)
+    _clear(target.parent, f".{_mark_of(target)}-")
+
+
+def clear_folder(folder: Path) -> None:
+    """Take away what killed writers left in a folder, of whatever file."""
+    _clear(folder, ".")
+
+
+def _clear(folder: Path, start: str) -> None:
+    """Take away temporary files and folders that nobody has locked, as far as that is allowed."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        if name.startswith(start) and _TEMPORARY.fullmatch(name):
+            with suppress(OSError):  # in use, gone already, another user's, or no locks here
+                _take_away(folder / name)
+
+
+def _take_away(left: Path) -> None:
+    descriptor = os.open(left, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _temporary(target: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
+    """A new file or folder beside `target`, and the descriptor that has it locked; it goes again.
+
+    `make` makes it and returns the descriptor.
+    """
+    clear_left(target)
+    while True:
+        temporary = _name_beside(target)
+        descriptor = make(temporary)
+        with suppress(OSError):  # not on every file system
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if temporary.exists():
+            break
+        os.close(descriptor)  # between the two calls another writer took it for a left one
+    try:
+        yield temporary, descriptor
+    finally:
+        with suppress(FileNotFoundError):
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink()
+        os.close(descriptor)
+
+
+def _new_file(path: Path, like: os.stat_result | None) -> int:
+    return os.open(path, _NEW_FILE, 0o666 if like is None else 0o600)
+
+
+def _new_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, _FOLDER)
+
+
+def _write_out(descriptor: int, content: bytes, like: os.stat_result | None) -> None:
+    """Fill a new file and see it to the disk."""
+    with open(descriptor, "wb", closefd=False) as file:
+        if like is not None:
+            _make_alike(descriptor, like)
+        file.write(content)
+        file.flush()
+        with _where_possible():
+            os.fsync(descriptor)
 
 
 def _name_beside(target: Path) -> Path:
@@ -323,7 +417,7 @@ def _folder_exists(path: Path) -> FileExistsError:
 def _flush_folder(folder: Path) -> None:
     """See a folder's new names to the disk."""
     with _where_possible():
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(folder, _FOLDER)
         try:
             os.fsync(descriptor)
         finally:

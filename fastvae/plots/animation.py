@@ -13,7 +13,13 @@ from fastvae import kernels
 from fastvae.checks import as_array, as_floats
 from fastvae.files.writing import write_file
 from fastvae.model.vae import VAE
-from fastvae.plots.drawing import check_suffix, tile_images
+from fastvae.plots.drawing import (
+    check_picture,
+    check_size,
+    enlargement,
+    shape_of_image,
+    tile_images,
+)
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
@@ -47,7 +53,7 @@ def save_gif(
     OSError
         If the file cannot be written; an old one stays.
     """
-    path = check_suffix(path, (".gif",))
+    path = check_picture(path, (".gif",))
     images = [_to_image(frame) for frame in frames]
     if not images:
         raise ValueError("frames must hold at least one frame; got none")
@@ -95,6 +101,7 @@ def latent_walk(
     Path
         The file written.
     """
+    path = check_picture(path, (".gif",))
     stops = as_array(stops, "stops")
     if stops.ndim == 2:
         stops = stops[:, np.newaxis]
@@ -103,6 +110,8 @@ def latent_walk(
             "stops must have shape (n_stops, n_latent) or (n_stops, n_walks, n_latent) with at "
             f"least 2 stops; got {stops.shape}"
         )
+    shape = shape_of_image(vae.n_features, image_shape)
+    check_size(stops.shape[1], n_columns, shape, n_frames=len(stops) * n_steps)
     legs = [
         interpolate(start, end, n_steps + 1, spherical=spherical)[:-1]
         for start, end in zip(stops, np.roll(stops, -1, axis=0), strict=True)
@@ -143,6 +152,8 @@ def prior_walk(
     Path
         The file written.
     """
+    path = check_picture(path, (".gif",))
+    check_size(n, n_columns, shape_of_image(vae.n_features, image_shape), n_frames=n_frames)
     ends = np.empty((2, n, vae.n_latent), dtype=np.float32)
     kernels.normal(ends, seed, kernels.STREAM_PRIOR, 0)
     t = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)[:, None, None]
@@ -177,7 +188,7 @@ class TrainingFilm(Callback):
         n_columns: int | None = None,
         image_shape: tuple[int, int] | None = None,
     ) -> None:
-        self.path = check_suffix(path, (".gif",))
+        self.path = check_picture(path, (".gif",))
         self.n = n
         self.seed = seed
         self.n_columns = n_columns
@@ -185,7 +196,9 @@ class TrainingFilm(Callback):
         self.frames: list[np.ndarray] = []
 
     def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
-        """Take the frame before the first update."""
+        """Take the frame before the first update, where all frames of the training have room."""
+        shape = shape_of_image(vae.n_features, self.image_shape)
+        check_size(self.n, self.n_columns, shape, n_frames=n_epochs + 1)
         self._take(vae)
 
     def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
@@ -216,5 +229,5 @@ def _decode(
 
 def _to_image(frame: np.ndarray) -> Image.Image:
     grey = np.rint(np.clip(as_floats(as_array(frame, "frames")), 0, 1) * 255).astype(np.uint8)
-    scale = max(1, round(600 / max(grey.shape)))
+    scale = enlargement(*grey.shape)
     return Image.fromarray(np.kron(grey, np.ones((scale, scale), dtype=np.uint8)))

@@ -6,6 +6,8 @@ Only matplotlib's object interface is used: no display is needed, and neither
 
 import io
 import math
+import numbers
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from fastvae.checks import as_array
-from fastvae.files.writing import write_file
+from fastvae.files.writing import check_file, write_file
 
 # Ten colours that stay distinct under colour vision deficiencies (Petroff 2021, arXiv:2107.02270).
 PALETTE = (
@@ -36,6 +38,12 @@ DPI = 150
 INK = "#333333"
 _GRID = "#e4e4e4"
 FONT_SIZE = 9
+# What matplotlib and Pillow take for a pixel of a tiled image and of a frame, as measured.
+_BYTES_OF_PIXEL = 120
+_BYTES_OF_FRAME_PIXEL = 7
+_BYTES_OF_ENLARGED_PIXEL = 2
+_MOST_BYTES = 2 * 10**9
+_MOST_PIXELS_A_SIDE = 64_000  # with its margins matplotlib can draw 65,535
 _GAP = "#40597a"  # between images: no grey, so that nobody takes it for a pixel
 
 
@@ -81,18 +89,67 @@ def tile_images(
     height, width = shape_of_image(rows.shape[1], image_shape)
     gap_y, gap_x = (gap, gap) if isinstance(gap, int) else gap
     n_images = len(rows)
-    if n_columns is None:
-        n_columns = 1 if height == 1 else math.ceil(math.sqrt(n_images))
-    if n_columns < 1:
-        raise ValueError(f"n_columns must be at least 1; got {n_columns}")
-    n_columns = min(n_columns, n_images)
-    n_lines = math.ceil(n_images / n_columns)
+    n_lines, n_columns = _grid(n_images, n_columns, height)
     # Each image owns the gap below and to its right; the outer ones are cut off at the end.
     cells = np.full((n_lines * n_columns, height + gap_y, width + gap_x), fill, dtype=rows.dtype)
     cells[:n_images, :height, :width] = rows.reshape(n_images, height, width)
     lines = cells.reshape(n_lines, n_columns, height + gap_y, width + gap_x).swapaxes(1, 2)
     tiled = lines.reshape(n_lines * (height + gap_y), n_columns * (width + gap_x))
     return np.ascontiguousarray(tiled[: tiled.shape[0] - gap_y, : tiled.shape[1] - gap_x])
+
+
+def _grid(n_images: int, n_columns: int | None, height: int) -> tuple[int, int]:
+    """Lines and columns of tiled images; see `tile_images`."""
+    if n_columns is None:
+        n_columns = 1 if height == 1 else math.isqrt(n_images - 1) + 1
+    if n_columns < 1:
+        raise ValueError(f"n_columns must be at least 1; got {n_columns}")
+    n_columns = min(n_columns, n_images)
+    return -(-n_images // n_columns), n_columns
+
+
+def check_size(
+    n_images: int,
+    n_columns: int | None,
+    image_shape: tuple[int, int],
+    gap: tuple[int, int] = (1, 1),
+    n_frames: int | None = None,
+) -> None:
+    """Raise a ValueError if a picture of so many images takes too much memory to be drawn.
+
+    Parameters
+    ----------
+    n_images, n_columns, image_shape, gap
+        As `tile_images` will have them.
+    n_frames : int, optional
+        Of an animation.
+    """
+    if not isinstance(n_images, numbers.Integral) or n_images < 1:
+        return  # what makes the images refuses it
+    n_lines, n_columns = _grid(int(n_images), n_columns, image_shape[0])
+    height, width = n_lines * (image_shape[0] + gap[0]), n_columns * (image_shape[1] + gap[1])
+    what, n_bytes = "picture", height * width * _BYTES_OF_PIXEL
+    if n_frames is not None:
+        what = f"animation of {n_frames:,} frames"
+        shown = height * width * enlargement(height, width) ** 2
+        n_bytes = n_frames * (
+            height * width * _BYTES_OF_FRAME_PIXEL + shown * _BYTES_OF_ENLARGED_PIXEL
+        )
+    if n_bytes > _MOST_BYTES:
+        raise ValueError(
+            f"the {what} is too large: {height:,} x {width:,} pixels take about "
+            f"{n_bytes // 10**6:,} MB of memory, at most {_MOST_BYTES // 10**6:,} MB are allowed"
+        )
+    if max(height, width) > _MOST_PIXELS_A_SIDE:
+        raise ValueError(
+            f"the {what} is too large: it has {height:,} x {width:,} pixels, at most "
+            f"{_MOST_PIXELS_A_SIDE:,} a side are allowed"
+        )
+
+
+def enlargement(height: int, width: int) -> int:
+    """How many screen pixels a pixel of an animation's frame is wide."""
+    return max(1, round(600 / max(height, width)))
 
 
 def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
@@ -116,7 +173,7 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     OSError
         If the file cannot be written.
     """
-    path = check_suffix(path, (".png", ".pdf"))
+    path = check_picture(path, (".png", ".pdf"))
     figure: Any = drawn
     if isinstance(drawn, Axes):
         figure = drawn.figure.figure  # of a subfigure, the figure it belongs to
@@ -126,12 +183,19 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     return path
 
 
-def check_suffix(path: str | Path, known: Sequence[str]) -> Path:
-    """Return `path` as a Path; raise ValueError where its suffix is not one of `known`."""
-    path = Path(path)
-    if path.suffix.lower() not in known:
+def check_picture(path: str | os.PathLike[str], known: Sequence[str]) -> Path:
+    """Return the path of a picture that can be written, with one of the `known` suffixes.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is another one.
+    OSError
+        If it cannot be written.
+    """
+    if Path(path).suffix.lower() not in known:
         raise ValueError(f"a picture file must end in {' or '.join(known)}; got {str(path)!r}")
-    return path
+    return check_file(path)
 
 
 def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from fastvae.plots.drawing import (
     FONT_SIZE,
     INK,
     PALETTE,
+    check_size,
     draw_image,
     draw_rows,
     label_axes,
@@ -61,9 +62,10 @@ def reconstructions(
     rows, name = taken(X, "X")
     original = np.atleast_2d(as_floats(as_array(rows, name)))
     height, width = shape_of_image(original.shape[1], image_shape)
-    reconstruction = np.atleast_2d(vae.reconstruct(rows))
     if n_columns is None:
         n_columns = 1 if height == 1 else 10
+    check_size(len(original), n_columns, (2 * height + 1, width), gap=(3, 1))
+    reconstruction = np.atleast_2d(vae.reconstruct(rows))
     gap = np.full((len(original), width), np.nan, dtype=np.float32)
     pairs = np.hstack([original, gap, reconstruction])
     tiled = tile_images(pairs, n_columns, (2 * height + 1, width), gap=(3, 1), fill=np.nan)
@@ -97,6 +99,7 @@ def samples(
     -------
     Axes
     """
+    check_size(n, n_columns, shape_of_image(vae.n_features, image_shape))
     ax = draw_rows(ax, vae.sample(n, seed=seed), n_columns, image_shape)
     return set_title(ax, f"{n} samples from the prior")
 
@@ -132,11 +135,12 @@ def interpolation(
     Axes
     """
     means = _posterior_means(vae, start), _posterior_means(vae, end)
+    height, width = shape_of_image(vae.n_features, image_shape)
+    check_size(len(means[0]) * n_steps, n_steps, (height, width))
     path = interpolate(*means, n_steps, spherical=spherical)
     latents = path.swapaxes(0, 1).reshape(-1, path.shape[-1])
     decoded = vae.decode(latents)
     ax = draw_rows(ax, decoded, n_steps, image_shape, margins=(25, 50))
-    _, width = shape_of_image(decoded.shape[1], image_shape)
     centres = (width - 1) / 2 + (width + 1) * np.arange(n_steps)
     ax.set_xticks(
         centres, [f"{100 * i / (n_steps - 1):.0f} %" for i in range(n_steps)], fontsize=FONT_SIZE
@@ -184,11 +188,12 @@ def manifold(
         )
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
+    height, width = shape_of_image(vae.n_features, image_shape)
+    check_size(n * n, n, (height, width), gap=(0, 0))
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
     second, first = np.meshgrid(quantiles[::-1], quantiles, indexing="ij")
     latents = np.column_stack([first.ravel(), second.ravel()]).astype(np.float32)
     decoded = vae.decode(latents)
-    height, width = shape_of_image(decoded.shape[1], image_shape)
     tiled = tile_images(decoded, n, (height, width), gap=0)
     ax = draw_image(ax, tiled, shade_limits(decoded), margins=(75, 75))
     shown = sorted({0, n // 4, n - 1 - n // 4, n - 1})

@@ -7,9 +7,9 @@ import os
 from abc import ABC, abstractmethod
 from typing import Any
 
-from fastvae.files.writing import write_file
+from fastvae.files.writing import check_file, write_file
 from fastvae.training.history import Figures, History
-from fastvae.training.patience import WritingCallback, checked_file
+from fastvae.training.patience import WritingCallback
 
 
 class _HistoryFile(WritingCallback, ABC):
@@ -17,7 +17,7 @@ class _HistoryFile(WritingCallback, ABC):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
-        self.path = checked_file(path)
+        self.path = check_file(path)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({os.fspath(self.path)!r})"

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fastvae.files.writing import check_file
 from fastvae.training.history import Figures, History
 from fastvae.training.monitoring import Monitor, MonitoringCallback
-from fastvae.training.patience import PatientWriter, checked_file
+from fastvae.training.patience import PatientWriter
 
 
 class Checkpoint(MonitoringCallback):
@@ -46,7 +47,7 @@ class Checkpoint(MonitoringCallback):
         self, path: str | os.PathLike[str], monitor: str | None = None, best_only: bool = False
     ) -> None:
         super().__init__(Monitor("val_elbo" if monitor is None else monitor))
-        self.path = checked_file(path)
+        self.path = check_file(path)
         self.best_only = bool(best_only)
         self._fields = _fields(self.path.name)
         self.writer = PatientWriter()

@@ -113,29 +113,18 @@ class WritingCallback(Callback):
         self.writer.finish()
 
 
-def checked_file(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a file that can be written.
-
-    Raises
-    ------
-    OSError
-        If its folder does not exist or cannot be written, or it is a folder itself.
-    """
-    checked = Path(path)
-    if checked.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file in it")
-    check_parent(checked)
-    return checked
-
-
 def checked_folder(path: str | os.PathLike[str]) -> Path:
     """Return the path of a folder that can be written in or, where there is none, be made.
 
     Raises
     ------
+    ValueError
+        If it is empty.
     OSError
         If it can be neither.
     """
+    if not os.fspath(path):
+        raise ValueError("the name of a folder must not be empty; got ''")
     checked = Path(path)
     if not checked.exists():
         check_parent(checked)

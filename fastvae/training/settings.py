@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fastvae import checks
-from fastvae.files.writing import check_parent
+from fastvae.files.checkpoints import previous_of
+from fastvae.files.writing import check_file
 from fastvae.training import optimizers, schedules
 from fastvae.training.cadence import Cadence, cadence
 from fastvae.training.callbacks import Callback
@@ -84,8 +85,8 @@ def _checkpoint(path: Any, every: Any) -> tuple[Path, Cadence] | None:
     _check_path(path, "checkpoint")
     if Path(path).is_dir():
         raise IsADirectoryError(f"checkpoint must be a file; {path} is a folder")
-    check_parent(Path(path))
-    return Path(path), when
+    check_file(previous_of(path))
+    return check_file(path), when
 
 
 def _resume(given: Any) -> bool | Path:

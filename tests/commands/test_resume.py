@@ -354,7 +354,18 @@ def test_a_wrong_path_says_so(capsys):
         (["--beta-warmup", "2", "--beta-cycles", "2"], "--beta-warmup and --beta-cycles are two"),
         (["--beta-warmup", "2", "--beta", "0"], "--beta-warmup leads to --beta, which must not"),
         (["--beta-cycles", "2", "--beta", "0"], "--beta-cycles leads to --beta, which must not"),
-        (["--csv", "log", "--json", "./log"], "--csv and --json must be two files"),
+        (
+            ["--csv", "log", "--json", "./log"],
+            "--json must be a file of its own; got ./log, as --csv",
+        ),
+        (
+            ["--csv", "images.npz"],
+            "--csv must be a file of its own; got images.npz, as --dataset is",
+        ),
+        (
+            ["--output", "out", "--json", "out/../out/model.safetensors"],
+            "--json must be a file of its own; got out/../out/model.safetensors, as model.safeten",
+        ),
         (["--csv", "no/log.csv"], "no/log.csv: there is no folder no"),
         (["--json", "no/log.json"], "no/log.json: there is no folder no"),
         (["--tensorboard", "no/logs"], "no/logs: there is no folder no"),

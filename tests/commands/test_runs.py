@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from fastvae import VAE
-from fastvae.commands import runs
+from fastvae.commands import runs, settings
+from fastvae.commands.parser import build_parser
 from fastvae.commands.runs import Run
 
 FIGURES = {"loss": 3.5, "elbo": -3.25, "active_units": 1}
@@ -40,19 +42,124 @@ def test_a_given_folder_is_made_with_its_parents(tmp_path):
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "history.csv", "settings.json"])
-def test_a_given_folder_that_holds_a_run_is_refused(tmp_path, name):
-    (tmp_path / name).touch()
-    with pytest.raises(FileExistsError, match=f"already holds a run .{name}"):
-        Run.create("mnist", tmp_path)
+@pytest.fixture
+def folder(tmp_path):
+    made = tmp_path / "given"
+    made.mkdir()
+    return made
 
 
-def test_a_given_folder_may_hold_other_files(tmp_path):
-    (tmp_path / "notes.txt").write_text("mine")
-    run = Run.create("mnist", tmp_path)
+@pytest.mark.parametrize("name", runs.FILES)
+def test_a_given_folder_that_holds_a_file_of_a_run_is_refused(folder, name):
+    (folder / name).touch()
+    with pytest.raises(FileExistsError, match=f"already holds a run .{name}") as error:
+        Run.create("mnist", folder)
+    can_go_on = name == "checkpoint.safetensors"
+    assert (f"go on with  fastvae train --resume {folder}" in str(error.value)) == can_go_on
+    assert [path.name for path in folder.iterdir()] == [name]
+
+
+def test_a_given_folder_may_hold_other_files(folder):
+    for name in ("notes.txt", ".mine.tmp"):
+        (folder / name).write_text("mine")
+    run = Run.create("mnist", folder)
     run.write_settings({})
     run.discard_if_empty()
-    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+    assert sorted(path.name for path in folder.iterdir()) == [".mine.tmp", "notes.txt"]
+
+
+def beginning(folder):
+    """What a process leaves that is killed before it has trained."""
+    args = build_parser().parse_args(["train", "--epochs", "3"])
+    run = Run(folder, is_begun_here=True)
+    run.write_settings(settings.recorded(args, "images.npz"))
+    run.close()
+    (folder / ".0123abcd-0123456789abcdef.tmp").touch()
+    (folder / "samples").mkdir()
+    (folder / "samples" / ".0123abcd-0123456789abcdef.tmp").touch()
+
+
+def test_a_start_that_came_to_nothing_does_not_block_the_next(folder):
+    beginning(folder)
+    runs.check_output(folder)
+    run = Run.create("mnist", folder)
+    assert sorted(path.name for path in folder.rglob("*")) == ["samples", "settings.json"]
+    run.discard_if_empty()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"editor.fontSize": 12}', "[1]"])
+def test_settings_of_another_program_are_not_replaced(folder, content):
+    (folder / "settings.json").write_text(content)
+    with pytest.raises(FileExistsError, match=r"already holds a run \(settings.json\)"):
+        Run.create("mnist", folder)
+    assert (folder / "settings.json").read_text() == content
+
+
+def test_of_two_starters_of_one_folder_one_gets_it(folder, monkeypatch):
+    """Each has looked before the other one begins."""
+    run = Run.create("mnist", folder)
+    with pytest.raises(BlockingIOError, match=f"another process trains in {folder}"):
+        Run.create("mnist", folder)
+    check, looks = runs.check_output, []
+
+    def look(output):
+        check(output)
+        looks.append(output)
+        if len(looks) == 1:  # the first one trains, and ends
+            (folder / "model.safetensors").touch()
+            run.close()
+
+    monkeypatch.setattr(runs, "check_output", look)
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        Run.create("mnist", folder)
+    (folder / "model.safetensors").unlink()
+    Run.create("mnist", folder).close()  # the lock was let go of
+
+
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_folder_that_vanishes_meanwhile_is_not_claimed(folder, monkeypatch, is_made_anew):
+    flock = fcntl.flock
+
+    def flock_late(descriptor, operation):
+        folder.rmdir()
+        if is_made_anew:
+            folder.mkdir()
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    with pytest.raises(BlockingIOError, match="another process trains in"):
+        Run.create("mnist", folder)
+
+
+def test_folders_that_were_made_for_nothing_go_and_others_stay(tmp_path):
+    (tmp_path / "a").mkdir()
+    run = Run.create("mnist", tmp_path / "a" / "b" / "c" / "d")
+    (tmp_path / "a" / "b" / "notes.txt").touch()
+    run.discard_if_empty()
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "b", "notes.txt"]
+
+
+@pytest.mark.parametrize("output", [".", "", "nothing/..", "/", "//", "/usr/.."])
+def test_a_run_has_a_folder_of_its_own(tmp_path, output):
+    with pytest.raises(ValueError, match="must be a folder of its own"):
+        Run.create("mnist", output)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("output", ["x" * 256, "a/" + "x" * 256, "a/b/" + "x" * 256, "x/" * 3000])
+def test_names_that_are_too_long_leave_nothing(tmp_path, output):
+    with pytest.raises(OSError, match="output folder .*x cannot be written: File name too long"):
+        Run.create("mnist", output)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_as_output_folders(tmp_path, folder):
+    (tmp_path / "link").symlink_to(folder)
+    Run.create("mnist", tmp_path / "link").close()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(NotADirectoryError, match="dangling cannot be written: Not a directory"):
+        Run.create("mnist", tmp_path / "dangling")
 
 
 def test_an_output_folder_that_cannot_be_made_is_an_error(tmp_path):
@@ -68,9 +175,9 @@ def test_an_output_folder_that_cannot_be_made_is_an_error(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_an_output_folder_without_permission_is_an_error(tmp_path):
-    tmp_path.chmod(0o500)
+    (tmp_path / "run").mkdir(mode=0o500)
     with pytest.raises(PermissionError, match="cannot be written: Permission denied"):
-        Run.create("mnist", tmp_path)
+        Run.create("mnist", tmp_path / "run")
 
 
 def test_an_epoch_takes_away_what_was_said_of_the_model_before(vae):
@@ -135,13 +242,13 @@ def test_of_a_training_that_diverged_before_an_epoch_was_over_nothing_stays():
     (run.folder / "samples").mkdir()
     for name in ("checkpoint.safetensors", "checkpoint.previous.safetensors"):
         (run.folder / name).touch()
-    run.discard_if_empty(diverged=True)
+    run.discard_if_empty(is_worthless=True)
     assert not run.folder.exists()
 
 
 def test_a_run_that_is_gone_on_with_is_never_discarded(tmp_path):
     (tmp_path / "settings.json").touch()
-    Run.open(tmp_path).discard_if_empty(diverged=True)
+    Run.open(tmp_path).discard_if_empty(is_worthless=True)
     assert (tmp_path / "settings.json").exists()
 
 

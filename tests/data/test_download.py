@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import http.server
+import re
 import socket
 import threading
 import time
@@ -13,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from fastvae.data import DataUnavailable, MislabelledData, fetch, locate
+from fastvae.data import Dataset, DataUnavailable, MislabelledData, fetch, locate
 from fastvae.data import sources as sources_module
 from fastvae.data.download import download
-from fastvae.data.sources import FILES, SOURCES, Source, advice, cache_folder
+from fastvae.data.sources import FILES, SOURCES, Source, cache_folder
 
 CONTENT = {role: gzip.compress(role.encode() * 400, mtime=0) for role in FILES}
 MD5 = {role: hashlib.md5(content).hexdigest() for role, content in CONTENT.items()}
@@ -174,7 +176,7 @@ def test_time_limit(server: Callable[..., Source], tmp_path: Path) -> None:
 
 def test_folder_that_cannot_be_written(server: Callable[..., Source], tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataUnavailable, match="mnist cannot be written"):
+    with pytest.raises(DataUnavailable, match="train-images-idx3-ubyte.gz cannot be written"):
         download(server("good"), tmp_path / "file" / "mnist")
 
 
@@ -182,14 +184,11 @@ def test_fetch_says_where_to_put_the_files(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, refused: str
 ) -> None:
     monkeypatch.setitem(SOURCES, "mnist", Source("mnist", (refused,), MD5, {}))
-    monkeypatch.setenv("FASTVAE_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataUnavailable) as caught:
-        fetch("mnist", tmp_path)
+        fetch("mnist")
     message = str(caught.value)
     for expected in (
         f"{refused}: ",
-        f"not in {tmp_path / 'mnist'}, nor directly in {tmp_path}",
-        f"$FASTVAE_DATA is '{tmp_path / 'nowhere'}', which is not a folder",
         f"not in the cache {tmp_path / 'cache' / 'mnist'}",
         "train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz",
         "<dir>/mnist",
@@ -237,45 +236,189 @@ def test_places_on_disk(
     }
 
 
-def test_order_of_the_search(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setitem(SOURCES, "mnist", Source("mnist", (), MD5, {}))
-    monkeypatch.setenv("FASTVAE_DATA", str(tmp_path / "environment"))
-    for place in ("cache/mnist", "environment", "environment/mnist", "argument/mnist"):
+def test_a_folder_of_its_name_comes_before_files_that_lie_directly(tmp_path: Path) -> None:
+    for place in (".", "mnist"):
         put(tmp_path / place)
-        (tmp_path / "argument").mkdir(exist_ok=True)
-        files = locate("mnist", tmp_path / "argument")
-        assert files is not None
-        assert files["train_images"].parent == tmp_path / place
+        assert located(tmp_path).parent == tmp_path / place
 
 
-def test_incomplete_folder(tmp_path: Path) -> None:
-    put(tmp_path / "mnist")
-    (tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(FileNotFoundError, match="holds 3 of the four files of mnist; missing: t10"):
+def located(data_dir: Path | None, name: str = "mnist") -> Path:
+    """Where the training images are found."""
+    files = locate(name, data_dir)
+    assert files is not None
+    return files["train_images"]
+
+
+def test_one_place_is_searched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(SOURCES, "mnist", Source("mnist", (), MD5, {}))
+    put(tmp_path / "cache" / "mnist")
+    assert located(None).parent == tmp_path / "cache" / "mnist"
+    monkeypatch.setenv("FASTVAE_DATA", "")
+    assert located(None).parent == tmp_path / "cache" / "mnist"
+    monkeypatch.setenv("FASTVAE_DATA", str(tmp_path / "environment"))
+    put(tmp_path / "environment")
+    assert located(None).parent == tmp_path / "environment"
+    put(tmp_path / "argument" / "mnist")
+    assert located(tmp_path / "argument").parent == tmp_path / "argument" / "mnist"
+
+
+@pytest.mark.parametrize("how", ["data_dir", "$FASTVAE_DATA"])
+@pytest.mark.parametrize(
+    "get", [locate, fetch, lambda name, folder: Dataset(name, data_dir=folder)]
+)
+def test_a_named_folder_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str, get: Callable[..., object]
+) -> None:
+    """By the cache, the other folder that is named, or a download."""
+    monkeypatch.setitem(SOURCES, "mnist", Source("mnist", (), MD5, {}))
+    monkeypatch.setattr("fastvae.data.download.download", None)
+    put(tmp_path / "cache" / "mnist")
+    named, argument = tmp_path / "named", None
+    named.mkdir()
+    if how == "data_dir":
+        argument = named
+        put(tmp_path / "environment")
+        monkeypatch.setenv("FASTVAE_DATA", str(tmp_path / "environment"))
+    else:
+        monkeypatch.setenv("FASTVAE_DATA", str(named))
+    with pytest.raises(FileNotFoundError) as caught:
+        get("mnist", argument)
+    assert not isinstance(caught.value, DataUnavailable)
+    for part in (f"{named}, which {how} names, does not hold mnist", *FILES.values(), "MNIST/raw"):
+        assert part in str(caught.value)
+    put(named / "other")  # a folder that is not the data set's
+    with pytest.raises(FileNotFoundError, match="does not hold mnist"):
+        get("mnist", argument)
+    named.rename(tmp_path / "away")
+    with pytest.raises(NotADirectoryError, match=rf"{re.escape(how)} must be an existing folder"):
+        get("mnist", argument)
+    named.touch()
+    with pytest.raises(NotADirectoryError, match=rf"{re.escape(how)} must be an existing folder"):
+        get("mnist", argument)
+
+
+@pytest.mark.parametrize("data_dir", ["", " ", "\0", "~nobody-of-this-name/data"])
+def test_what_is_no_folder_is_refused(data_dir: str) -> None:
+    with pytest.raises(NotADirectoryError, match="data_dir must be an existing folder; got"):
+        locate("mnist", data_dir)
+
+
+LAYOUTS = {
+    "torchvision": ("{name}/raw", "{file}"),
+    "torchvision, compressed": ("{name}/raw", "{file}.gz"),
+    "torchvision in a folder of the name": ("mnist/{name}/raw", "{file}"),
+    "the raw folder": ("raw", "{file}"),
+    "dots": (".", "{dotted}"),
+    "dots in a folder, compressed": ("mnist", "{dotted}.gz"),
+    "capitals": ("Mnist", "{capitals}.GZ"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_the_layouts_of_others(tmp_path: Path, layout: str) -> None:
+    folder, form = LAYOUTS[layout]
+    folder = folder.format(name="MNIST")
+    put_as(tmp_path / folder, form)
+    files = locate("mnist", tmp_path)
+    assert files is not None
+    assert {path.parent for path in files.values()} == {tmp_path / folder}
+    for role, path in files.items():
+        content = path.read_bytes()
+        assert content in (CONTENT[role], gzip.decompress(CONTENT[role]))
+
+
+def put_as(folder: Path, form: str) -> None:
+    """Write the four files under names of a form."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for role, file in FILES.items():
+        dotted = file.replace("-idx", ".idx")
+        name = form.format(file=file, dotted=dotted, capitals=file.upper())
+        content = CONTENT[role] if name.lower().endswith(".gz") else gzip.decompress(CONTENT[role])
+        (folder / name).write_bytes(content)
+
+
+def test_each_data_set_of_torchvision_is_found_by_its_name(tmp_path: Path) -> None:
+    names = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+    assert set(names) == set(SOURCES)
+    for folder in names.values():
+        put_as(tmp_path / folder / "raw", "{file}")
+    for name, folder in names.items():
+        assert located(tmp_path, name).parent == tmp_path / folder / "raw"
+
+
+def test_of_two_forms_the_compressed_and_the_usual_one_is_taken(tmp_path: Path) -> None:
+    images = FILES["train_images"]
+    dotted = images.replace("-idx", ".idx")
+    put_as(tmp_path, "{dotted}")
+    for name in (images, f"{dotted}.gz", f"{images}.gz"):
+        (tmp_path / name).touch()
+        assert located(tmp_path).name == name
+
+
+def test_links_are_followed_and_what_is_no_file_does_not_count(tmp_path: Path) -> None:
+    put_as(tmp_path / "away", "{file}")
+    (tmp_path / "MNIST").symlink_to("away")
+    assert located(tmp_path).parent == tmp_path / "MNIST"
+    images = tmp_path / "away" / FILES["train_images"]
+    images.rename(tmp_path / "images")
+    images.symlink_to(tmp_path / "images")
+    assert located(tmp_path).name == images.name
+    (tmp_path / "images").unlink()
+    (tmp_path / "MNIST" / f"{FILES['train_images']}.gz").mkdir()
+    with pytest.raises(FileNotFoundError, match="MNIST holds 3 of the four .* missing: train-ima"):
         locate("mnist", tmp_path)
+    (tmp_path / "away" / "raw").symlink_to(".")  # in circles
+    with pytest.raises(FileNotFoundError, match="holds 3 of the four"):
+        locate("mnist", tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(PermissionError, match=str(tmp_path)):
+        locate("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["mnist", ".", "MNIST/raw", "raw"])
+@pytest.mark.parametrize("n_left", [1, 2, 3])
+def test_an_incomplete_folder(tmp_path: Path, folder: str, n_left: int) -> None:
+    put(tmp_path / folder)
+    missing = list(FILES.values())[n_left:]
+    for file in missing:
+        (tmp_path / folder / f"{file}.gz").unlink()
+    with pytest.raises(FileNotFoundError) as caught:
+        fetch("mnist", tmp_path)
+    assert not isinstance(caught.value, DataUnavailable)
+    message = f"{tmp_path / folder} holds {n_left} of the four files of mnist; missing: "
+    assert f"{message}{', '.join(missing)} (" in str(caught.value)
 
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_mislabelled_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plain: bool) -> None:
-    """Files of one data set in another's folder are an error, lying directly they are passed."""
+    """Files of one data set are not taken for those of another."""
     md5_plain = {
         role: hashlib.md5(gzip.decompress(content)).hexdigest() for role, content in CONTENT.items()
     }
     fashion = Source("fashion_mnist", (), MD5, md5_plain)
     monkeypatch.setitem(SOURCES, "fashion_mnist", fashion)
     put(tmp_path, plain)
-    assert locate("mnist", tmp_path) is None
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path} holds files of fashion_mnist"):
+        locate("mnist", tmp_path)
     assert locate("fashion_mnist", tmp_path) is not None
-    assert f"({tmp_path} holds the files of fashion_mnist)" in advice("mnist", tmp_path)
     put(tmp_path / "mnist", plain)
     with pytest.raises(MislabelledData, match=r"by its checksum the train-images.* of fashion"):
         locate("mnist", tmp_path)
 
 
-def test_swapped_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["mnist", "."])
+def test_swapped_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str) -> None:
     monkeypatch.setitem(SOURCES, "mnist", Source("mnist", (), MD5, {}))
-    put(tmp_path / "mnist")
-    train, test = (tmp_path / "mnist" / f"{FILES[f'{s}_images']}.gz" for s in ("train", "test"))
+    put(tmp_path / folder)
+    train, test = (tmp_path / folder / f"{FILES[f'{s}_images']}.gz" for s in ("train", "test"))
     train.write_bytes(CONTENT["test_images"])
     test.write_bytes(CONTENT["train_images"])
     with pytest.raises(MislabelledData, match="t10k-images-idx3-ubyte of mnist; expected the"):

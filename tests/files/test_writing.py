@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pwd
 import shutil
@@ -19,7 +20,15 @@ from typing import Any
 import pytest
 from failing_writes import contents, each_failure
 
-from fastvae.files.writing import append_file, create_file, write_file, write_folder
+from fastvae.files.writing import (
+    append_file,
+    check_file,
+    clear_folder,
+    clear_left,
+    create_file,
+    write_file,
+    write_folder,
+)
 
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parents[2]
@@ -433,3 +442,179 @@ def test_where_adding_fails_the_file_is_as_it_was(tmp_path, failure):
     assert contents(folder) == {"file": b"old"}
     append_file(folder / "file", b"old and new")
     assert contents(folder) == {"file": b"old and new"}
+
+
+# --- what killed writers leave ---------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fastvae.files import writing
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.fsync = die
+kind, path = sys.argv[1:]
+if kind == "file":
+    writing.write_file(path, b"new")
+else:
+    writing.write_folder(path, lambda folder: writing.create_file(folder / "file", b"new"))
+"""
+
+
+def left_by_killed(kind: str, path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, kind, str(path)], cwd=ROOT, check=False)
+
+
+def write_as(kind: str, path: Path) -> None:
+    if kind == "file":
+        write_file(path, b"new")
+    else:
+        write_folder(path, lambda folder: create_file(folder / "file", b"new"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_writer_left_goes_at_the_next_write(tmp_path, kind):
+    for _ in range(2):
+        left_by_killed(kind, tmp_path / "target")
+    assert [name[-4:] for name in os.listdir(tmp_path)] == [".tmp"]
+    write_as(kind, tmp_path / "other")  # it is not its
+    assert len(os.listdir(tmp_path)) == 2
+    write_as(kind, tmp_path / "target")
+    assert sorted(os.listdir(tmp_path)) == ["other", "target"]
+
+
+@pytest.mark.parametrize(
+    "clear", [lambda path: clear_left(path), lambda path: clear_folder(path.parent)]
+)
+def test_what_is_being_written_stays(tmp_path, clear):
+    path = tmp_path / "target"
+
+    def meanwhile(temporary: Path) -> None:
+        clear(path)
+        write_file(path, b"second")
+        assert temporary.read_bytes() == b"first"
+
+    write_file(path, b"first", meanwhile)
+    assert contents(tmp_path) == {"target": b"first"}
+
+    def fill(folder: Path) -> None:
+        create_file(folder / "file", b"first")
+        clear(tmp_path / "folder")
+
+    write_folder(tmp_path / "folder", fill)
+    assert (tmp_path / "folder" / "file").read_bytes() == b"first"
+
+
+def test_only_what_was_left_is_cleared(tmp_path):
+    mine = [".mine.tmp", ".0123456789abcdef", "0123abcd-0123456789abcdef.tmp", ".0123abcd-0.tmp"]
+    left = [".0123456789abcdef.tmp", ".0123abcd-0123456789abcdef.tmp"]
+    for name in mine + left:
+        (tmp_path / name).touch()
+    (tmp_path / ".01234567-0123456789abcdef.tmp").mkdir()
+    (tmp_path / ".01234567-0123456789abcdef.tmp" / "file").touch()
+    (tmp_path / ".11234567-0123456789abcdef.tmp").symlink_to(tmp_path / ".mine.tmp")
+    os.mkfifo(tmp_path / ".21234567-0123456789abcdef.tmp")
+    clear_folder(tmp_path)
+    assert set(os.listdir(tmp_path)) == {*mine, ".11234567-0123456789abcdef.tmp"}
+    clear_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_new_name_is_taken_where_another_writer_was_quicker(tmp_path, monkeypatch, kind):
+    """It took the temporary file for a left one before it was locked."""
+    flock = fcntl.flock
+    taken: list[str] = []
+
+    def flock_late(descriptor: int, operation: int) -> None:
+        if not taken:
+            taken.extend(os.listdir(tmp_path))
+            clear_folder(tmp_path)
+        flock(descriptor, operation)
+
+    def flock_now(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        try:
+            flock_late(descriptor, operation)
+        finally:
+            monkeypatch.setattr(fcntl, "flock", flock_now)
+
+    monkeypatch.setattr(fcntl, "flock", flock_now)
+    write_as(kind, tmp_path / "target")
+    assert len(taken) == 1
+    assert os.listdir(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
+def test_where_nothing_can_be_locked_files_are_written_and_nothing_is_cleared(
+    tmp_path, monkeypatch, number
+):
+    left = tmp_path / ".0123abcd-0123456789abcdef.tmp"
+    left.touch()
+    monkeypatch.setattr(fcntl, "flock", refuse(number))
+    write_file(tmp_path / "target", b"new")
+    clear_folder(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [left.name, "target"]
+
+
+def test_many_writers_of_one_file_do_not_clear_each_other_s(tmp_path):
+    path, failures = tmp_path / "target", []
+
+    def write_often() -> None:
+        try:
+            for _ in range(100):
+                write_file(path, b"new")
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write_often) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert os.listdir(tmp_path) == ["target"]
+
+
+# --- before anything is written --------------------------------------------------------------
+
+
+def test_what_can_be_written_is_said_before(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("new")
+    for name in ("file", "new", "link", "x" * 255):
+        assert check_file(tmp_path / name) == tmp_path / name
+    assert check_file(os.devnull) == Path(os.devnull)
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("", ValueError, "must not be empty"),
+        ("a\0b", ValueError, "must not be empty"),
+        (".", IsADirectoryError, "is a folder; name a file in it"),
+        ("/", IsADirectoryError, "/ is a folder"),
+        ("folder", IsADirectoryError, "folder is a folder"),
+        ("new/", IsADirectoryError, "new/ is a folder"),
+        ("no/file", FileNotFoundError, "there is no folder no"),
+        ("file/new", OSError, "there is no folder file"),
+        ("x" * 256, OSError, "File name too long"),
+        ("circle", OSError, "circle"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before(tmp_path, monkeypatch, name, error, message):
+    monkeypatch.chdir(tmp_path)
+    Path("folder").mkdir()
+    Path("file").touch()
+    Path("circle").symlink_to("circle")
+    with pytest.raises(error, match=message):
+        check_file(name)
+
+
+def test_a_file_that_is_write_protected_is_refused_before(users_folder):
+    (users_folder / "file").touch(0o444)
+    with pytest.raises(PermissionError, match="file: it is write-protected"):
+        check_file(users_folder / "file")
