@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kernel_checks import SMALLER
 
 from fastvae import kernels
 from fastvae.kernels.machine.isa import INSTRUCTION_SETS
@@ -31,7 +32,6 @@ for dtype in ("float32", "float64"):
         print(dtype, clip_norm, hashlib.sha256(found).hexdigest(), history["loss"])
 """
 PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folder())"
-SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
 
 
 def run(isa: str, *arguments: str) -> subprocess.CompletedProcess[str]:
