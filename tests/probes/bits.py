@@ -135,9 +135,10 @@ def numpy_without(isa: str) -> str:
 
 
 def digests_in(
-    isa: str, layer: str, n_threads: int, seed: int, python: Sequence[str] = (sys.executable,)
-) -> dict[str, str]:
-    """What a process with these settings finds."""
+    isa: str, layer: str, n_threads: int, seed: int, python: Sequence[str] = (sys.executable,),
+    limit: float = 900,
+) -> dict[str, str]:  # fmt: skip
+    """What a process with these settings finds, in `limit` seconds at most."""
     settings = {
         "FASTVAE_ISA": isa,
         "NPY_DISABLE_CPU_FEATURES": numpy_without(isa),
@@ -152,7 +153,7 @@ def digests_in(
         capture_output=True,
         text=True,
         check=False,
-        timeout=1800,
+        timeout=limit,
     )
     assert done.returncode == 0, f"{settings} ended with {done.returncode}:\n{done.stderr[-3000:]}"
     told = json.loads(done.stdout.splitlines()[-1])
