@@ -25,6 +25,8 @@ from fastvae.kernels.machine.compilation import FLAGS
 Array = npt.NDArray[Any]
 DType = type[np.floating[Any]]
 
+SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
+"""The instruction sets that a processor runs besides its own."""
 THREADS = sorted({1, min(2, numba.config.NUMBA_NUM_THREADS)})
 DTYPES = [np.float32, np.float64]
 

@@ -20,6 +20,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ import numpy as np
 from fastvae import kernels
 
 TESTS = Path(__file__).resolve().parent
+sys.path.append(str(TESTS.parent))  # `bench`
 PROBES = sorted(path.stem for path in (TESTS / "probes").glob("[a-z]*.py"))
 RECORD = TESTS.parent / "docs" / "reliability.json"
 PAGE = RECORD.with_suffix(".md")

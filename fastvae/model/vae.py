@@ -10,6 +10,7 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -827,7 +828,8 @@ class VAE(Trained, Seeded, Value):
         if self.likelihood != "bernoulli" or self.updates > 0 or output.bias.any():
             return
         mean = np.clip(self.network.column_means(rows), *_OUTPUT_MEANS)
-        output.bias = np.log(mean / (1 - mean))
+        # NumPy's own log has other bits on processors with AVX-512.
+        output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 
     def __str__(self) -> str:
         return repr(self) if self._parts is None else vae_summary(*self._parts[:3])

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from kernel_checks import SMALLER
 from numba.core import config
 
 from fastvae import kernels
@@ -33,7 +34,6 @@ for dtype in ("float32", "float64"):
         print(dtype, clip_norm, hashlib.sha256(found).hexdigest(), history["loss"])
 """
 PROGRAM = "from fastvae import kernels; print(kernels.isa(), kernels.cache_folder())"
-SMALLER = {"avx512": ["avx2", "generic"], "avx2": ["generic"], "neon": ["generic"], "generic": []}
 
 
 def run(isa: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 
 import numba
@@ -207,3 +208,21 @@ def test_shared_words_are_whole_words_side_by_side(words):
         arguments = (words, 5, 0, 3, 1) if call is publish else (words, 0)
         with pytest.raises(numba.TypingError):
             call(*arguments)
+
+
+def test_shared_words_are_read_and_written_in_an_order_that_holds_on_every_processor():
+    """x86 keeps loads, and stores, in order whatever is asked for: a slip shows on Arm only."""
+
+    @numba.njit
+    def exchange(words, index):
+        team.shared_set(words, index, 1)
+        return team.shared_get(words, index + 1) + team.shared_add(words, index, 2)
+
+    exchange.compile((numba.types.Array(numba.int64, 1, "C"), numba.int64))
+    (code,) = exchange.inspect_llvm().values()
+    kinds = set(re.findall(r"(store atomic|load atomic|atomicrmw add).* (\w+), align 8", code))
+    assert kinds == {
+        ("store atomic", "release"),
+        ("load atomic", "acquire"),
+        ("atomicrmw add", "acq_rel"),
+    }
