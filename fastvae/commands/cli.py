@@ -67,6 +67,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def _message(error: Exception) -> str:
     """The error in one line: OSErrors of Python itself without their number."""
+    from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
+
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.filename is not None:
@@ -74,4 +76,4 @@ def _message(error: Exception) -> str:
     else:
         text = str(error) or type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "; ".join(lines).replace(":; ", ": ")
+    return printable("; ".join(lines).replace(":; ", ": "), 4000)

@@ -13,8 +13,11 @@ import numpy as np
 
 import fastvae
 from fastvae import kernels
+from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate
+
+_MAX_CARD = 20_000
 
 
 def info(args: Namespace) -> None:
@@ -24,7 +27,7 @@ def info(args: Namespace) -> None:
         return
     vae = load_model(args)
     print(vae)
-    print(f"\nfrom {args.model}")
+    print(f"\nfrom {printable(args.model)}")
     _print_table(
         {
             "likelihood": vae.likelihood,
@@ -36,7 +39,8 @@ def info(args: Namespace) -> None:
         }
     )
     if vae.card:
-        print(json.dumps(vae.card, indent=2))
+        card = json.dumps(vae.card, indent=2)  # which escapes whatever acts on a terminal
+        print(card if len(card) <= _MAX_CARD else f"{card[:_MAX_CARD]} ...")
 
 
 def data(args: Namespace) -> None:

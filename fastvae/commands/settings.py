@@ -116,7 +116,7 @@ def _check(name: str, value: Any) -> None:
             raise ValueError(f'"{name}" must be a text; got {quoted(value)}')
         return
     if name not in _RECORDED:
-        raise ValueError(f"{quoted(name)} is no setting of a run")
+        raise ValueError(f'"{printable(name, 80)}" is no setting of a run')
     option = _OPTIONS[name]
     if option.get("action") == "store_true":
         if not isinstance(value, bool):
