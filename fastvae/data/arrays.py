@@ -1,5 +1,6 @@
 """The user's own rows: arrays in memory, .npy and .npz files, checked and never unpickled."""
 
+import errno
 import struct
 import zipfile
 import zlib
@@ -110,7 +111,7 @@ def _read_archive(file: BinaryIO, path: Path) -> Split:
     name = printable(str(path))
     with _sound(file, path):
         archive = zipfile.ZipFile(file)
-    members = _members(archive, name)
+    members = _members(archive, name, but_found(file, path.suffix))
     with _sound(file, path):
         headers = {
             role: _header(archive, member, size_of(file)) for role, member in members.items()
@@ -140,7 +141,9 @@ def _sound(file: BinaryIO, path: Path) -> Iterator[None]:
     name = printable(str(path))
     try:
         yield
-    except _FAULTS as error:
+    except (*_FAULTS, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a bad offset
+            raise
         raise ValueError(
             f"{name} is not a sound {path.suffix} file: "
             f"{printable(str(error)) or type(error).__name__}{but_found(file, path.suffix)}"
@@ -149,26 +152,26 @@ def _sound(file: BinaryIO, path: Path) -> Iterator[None]:
         raise MemoryError(f"there is no memory for what {name} holds: {error}") from error
 
 
-def _members(archive: zipfile.ZipFile, name: str) -> dict[str, zipfile.ZipInfo]:
-    """The members of an archive that are asked for, by what they are."""
+def _members(archive: zipfile.ZipFile, name: str, found: str) -> dict[str, zipfile.ZipInfo]:
+    """The members of an archive that are asked for, by what they are; `found`: what it is."""
     present: dict[str, list[zipfile.ZipInfo]] = {}
     for member in archive.infolist():
         present.setdefault(member.filename.removesuffix(".npy"), []).append(member)
     chosen = {}
     for role, names in _NAMES.items():
-        found = [known for known in names if known in present]
-        if len(found) > 1:
-            raise ValueError(f"{name} holds both {' and '.join(found)}; expected one of them")
-        if found:
-            chosen[role] = present[found[0]]
+        held = [known for known in names if known in present]
+        if len(held) > 1:
+            raise ValueError(f"{name} holds both {' and '.join(held)}; expected one of them")
+        if held:
+            chosen[role] = present[held[0]]
     if "train" not in chosen and len(present) == 1:
         (chosen["train"],) = present.values()
     if "train" not in chosen:
-        held = ", ".join(map(quoted, list(present)[:_N_LISTED]))
+        listed = ", ".join(map(quoted, list(present)[:_N_LISTED]))
         more = ", ..." if len(present) > _N_LISTED else ""
         raise ValueError(
             f"{name} must hold an array named train or x_train, or a single array; "
-            f"it holds {held or 'nothing'}{more}"
+            f"it holds {listed or 'nothing'}{more}{found}"
         )
     for role, members in chosen.items():
         if len(members) > 1:

@@ -7,6 +7,8 @@ is refused once it is open: no other file can take its place between a check and
 import json
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
@@ -23,8 +25,9 @@ _KINDS = {
 }
 
 
-def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open an ordinary file to read it; never waits for a writer.
+@contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open an ordinary file to read it, for a `with` statement; never waits for a writer.
 
     Raises
     ------
@@ -33,17 +36,21 @@ def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     IsADirectoryError
         If it is a folder.
     OSError
-        If it is missing or cannot be opened.
+        If it is missing, or cannot be opened or read; the error names it.
     """
-    file = cast(BinaryIO, open(path, "rb", opener=_open))  # noqa: SIM115 - the caller closes it
-    kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
-    if kind != stat.S_IFREG:
-        file.close()
-        raise ValueError(
-            f"{printable(os.fspath(path))} is {_KINDS.get(kind, 'something else')}; "
-            "expected an ordinary file"
-        )
-    return file
+    with open(path, "rb", opener=_open) as file:
+        kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
+        if kind != stat.S_IFREG:
+            raise ValueError(
+                f"{printable(os.fspath(path))} is {_KINDS.get(kind, 'something else')}; "
+                "expected an ordinary file"
+            )
+        try:
+            yield cast(BinaryIO, file)
+        except OSError as error:
+            if error.errno is None or error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 def size_of(file: BinaryIO) -> int:

@@ -226,7 +226,7 @@ class EarlyStopping(MonitoringCallback):
         """Take up what `state_dict` returned."""
         super().load_state_dict(state)
         self._weights = {
-            name.removeprefix(_WEIGHTS): array
+            name.removeprefix(_WEIGHTS): checks.finite(array, name)
             for name, array in state.items()
             if name.startswith(_WEIGHTS) and self.restore_best
         }

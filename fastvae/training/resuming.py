@@ -262,6 +262,6 @@ def _going_on_with(what: str) -> Iterator[None]:
     try:
         yield
     except KeyError as error:
-        raise ValueError(f"cannot go on with {what}: it has no {error}") from error
+        raise ValueError(f"cannot go on with {what}: it has no {printable(str(error))}") from error
     except (TypeError, ValueError) as error:
-        raise ValueError(f"cannot go on with {what}: {error}") from error
+        raise ValueError(f"cannot go on with {what}: {printable(str(error), 2000)}") from error
