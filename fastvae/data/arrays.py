@@ -189,8 +189,8 @@ def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, archive_size: int
             f"{name} is compressed by method {member.compress_type} of zip; expected an archive of "
             "numpy.savez or numpy.savez_compressed"
         )
-    largest = _METHODS[member.compress_type] * min(member.compress_size, archive_size)
-    if member.file_size > largest:
+    largest = _METHODS[member.compress_type] * member.compress_size
+    if member.compress_size > archive_size or member.file_size > largest:
         raise ValueError(
             f"{name} cannot have the {member.file_size:,} bytes that the archive announces"
         )
