@@ -40,8 +40,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "kernels.arrays": ("kernels.machine", "kernels.maths", "kernels.engine"),
     "kernels": ("kernels.machine", "kernels.maths", "kernels.engine", "kernels.arrays"),
     "checks": (),
-    "data": ("kernels", "checks"),
     "files": ("kernels", "checks"),
+    "data": ("kernels", "checks", "files:kinds", "files:npy", "files:reading"),
     "training": ("kernels", "checks", "data", "files"),
     "model": ("kernels", "checks", "data", "files", "training"),
     "plots": (

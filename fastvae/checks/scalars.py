@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastvae.checks.quoting import MAX_QUOTED, quoted
+
 WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
 MAX_COUNT = 2**62 - 1
@@ -32,9 +34,9 @@ def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None)
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
+        raise TypeError(f"{name} must be {wanted}; got {quoted(value)}") from None
     if number < minimum or (maximum is not None and number > maximum):
-        raise ValueError(f"{name} must be {wanted}; got {number}")
+        raise ValueError(f"{name} must be {wanted}; got {quoted(number)}")
     return number
 
 
@@ -70,14 +72,14 @@ def number(
     if below < math.inf:
         wanted += f" and below {below:g}"
     if isinstance(value, (bool, str, bytes)):
-        raise TypeError(f"{name} must be {wanted}; got {value!r}")
+        raise TypeError(f"{name} must be {wanted}; got {quoted(value)}")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be {wanted}; got {value!r}") from None
+        raise TypeError(f"{name} must be {wanted}; got {quoted(value)}") from None
     inside = minimum < result < below if positive else minimum <= result < below
     if not inside or not math.isfinite(result):
-        raise ValueError(f"{name} must be {wanted}; got {value!r}")
+        raise ValueError(f"{name} must be {wanted}; got {quoted(value)}")
     return result
 
 
@@ -86,8 +88,9 @@ def choice(value: Any, known: Iterable[str], what: str) -> str:
     names = list(known)
     if isinstance(value, str) and value in names:
         return value
-    message = f"{what} must be one of {', '.join(map(repr, names))}; got {value!r}"
-    close = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    message = f"{what} must be one of {', '.join(map(repr, names))}; got {quoted(value)}"
+    is_short = isinstance(value, str) and len(value) <= MAX_QUOTED  # the search takes its square
+    close = difflib.get_close_matches(value, names, n=1) if is_short else []
     if close:
         message += f" (did you mean {close[0]!r}?)"
     raise ValueError(message)
@@ -100,5 +103,5 @@ def dtype(value: DTypeLike) -> np.dtype[Any]:
     except TypeError:
         result = np.dtype(object)
     if result not in WORKING_DTYPES:
-        raise ValueError(f"dtype must be float32 or float64; got {value!r}")
+        raise ValueError(f"dtype must be float32 or float64; got {quoted(value)}")
     return result

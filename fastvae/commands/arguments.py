@@ -98,7 +98,9 @@ def model(default: str = f"the last in runs/, else {SHIPPED}") -> Option:
     )
 
 
-def data_options(default: str = "what the model was trained on, else mnist") -> list[Option]:
+def data_options(
+    default: str = "the named one that the model was trained on, else mnist",
+) -> list[Option]:
     """The options that choose a data set."""
     return [
         option(

@@ -78,6 +78,8 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def _message(error: Exception) -> str:
     """The error in one line: OSErrors of Python itself without their number."""
+    from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
+
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.filename is not None:
@@ -86,7 +88,7 @@ def _message(error: Exception) -> str:
             text = f"standard output: {text}"
     else:
         text = str(error) or type(error).__name__
-    return _one_line(text)
+    return printable(_one_line(text), 4000)
 
 
 def _one_line(text: str) -> str:

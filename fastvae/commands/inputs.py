@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import VAE, Dataset
+from fastvae.checks.quoting import quoted
 from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
 from fastvae.data import DataUnavailable, fetch
@@ -44,7 +45,7 @@ def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
         If either is not to be had, or the data set's rows do not fit the model.
     """
     vae = load_model(args)
-    name = args.dataset or str(vae.card.get("dataset", "mnist"))
+    name = args.dataset or _trained_on(vae, args.model)
     # The data sets known by name have test rows; only other ones may need their training rows.
     train_size = 1 if name in DATASETS else None
     dataset = Dataset(name, train_size, args.test_size, data_dir=args.data_dir)
@@ -54,6 +55,20 @@ def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
             f"those of {dataset.name} have {dataset.train.shape[1]}"
         )
     return vae, dataset
+
+
+def _trained_on(vae: VAE, model: str) -> str:
+    """The data set that a model's card names, if it is one that is known by its name.
+
+    Whoever made a model file does not choose which files are opened on this machine.
+    """
+    name = vae.card.get("dataset", "mnist")
+    if name not in DATASETS:
+        raise ValueError(
+            f"the card of {model} names the data {quoted(name)}: files that a card names are not "
+            "opened; name the data with --dataset"
+        )
+    return str(name)
 
 
 def load_training_data(args: Namespace) -> Dataset:

@@ -14,10 +14,13 @@ from numba.core import event
 
 import fastvae
 from fastvae import VAE, kernels
+from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
 from fastvae.evaluation import evaluate
 from fastvae.kernels.machine.isa import isa_limits
+
+_MAX_CARD = 20_000
 
 
 def info(args: Namespace) -> None:
@@ -27,7 +30,7 @@ def info(args: Namespace) -> None:
         return
     vae = load_model(args)
     print(vae)
-    print(f"\nfrom {args.model}")
+    print(f"\nfrom {printable(args.model)}")
     _print_table(
         {
             "likelihood": vae.likelihood,
@@ -39,7 +42,8 @@ def info(args: Namespace) -> None:
         }
     )
     if vae.card:
-        print(json.dumps(vae.card, indent=2))
+        card = json.dumps(vae.card, indent=2)  # which escapes whatever acts on a terminal
+        print(card if len(card) <= _MAX_CARD else f"{card[:_MAX_CARD]} ...")
 
 
 def data(args: Namespace) -> None:

@@ -1,6 +1,5 @@
 """``settings.json``: what a run was begun with, as it is recorded and read back."""
 
-import json
 import platform
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
@@ -10,13 +9,16 @@ from typing import Any
 import numba
 import numpy as np
 
-from fastvae import __version__, kernels
+from fastvae import __version__, checks, kernels
+from fastvae.checks.quoting import printable, quoted
 from fastvae.commands.arguments import path_name
 from fastvae.commands.train_options import TRAIN
+from fastvae.files.reading import read_json
 from fastvae.files.storage import explaining
 
 SETTINGS = "settings.json"
 KIND = "settings file"
+_MAX_SIZE = 1 << 20
 # What says nothing about the training: where it leaves what, and how fast it is.
 _NOT_RECORDED = ("resume", "output", "quiet", "no_pictures", "threads")
 # What says nothing about the model.
@@ -60,9 +62,8 @@ def read(folder: Path) -> dict[str, Any]:
         If the file is damaged or was edited; file and setting are named.
     """
     path = folder / SETTINGS
-    content = path.read_bytes()
     with explaining(path, KIND):
-        settings = json.loads(content, parse_constant=_refuse)
+        settings = read_json(path, _MAX_SIZE)
         if not isinstance(settings, dict):
             raise ValueError("it holds no JSON object")
         for name in (*_RECORDED, *_versions()):
@@ -114,17 +115,17 @@ def _check(name: str, value: Any) -> None:
     """Raise a ValueError unless a setting is what its option would have made of it."""
     if name in _versions():
         if not isinstance(value, str):
-            raise ValueError(f'"{name}" must be a text; got {value!r}')
+            raise ValueError(f'"{name}" must be a text; got {quoted(value)}')
         return
     if name not in _RECORDED:
-        raise ValueError(f'"{name}" is no setting of a run')
+        raise ValueError(f'"{printable(name, 80)}" is no setting of a run')
     option = _OPTIONS[name]
     if option.get("action") == "store_true":
         if not isinstance(value, bool):
-            raise ValueError(f'"{name}" must be true or false; got {value!r}')
+            raise ValueError(f'"{name}" must be true or false; got {quoted(value)}')
     elif option.get("nargs") == "+":
         if not isinstance(value, list) or not value:
-            raise ValueError(f'"{name}" must be a list of at least one value; got {value!r}')
+            raise ValueError(f'"{name}" must be a list of at least one value; got {quoted(value)}')
         for item in value:
             _check_value(name, option, item)
     elif value is not None or option.get("default") is not None or name in _NEVER_NONE:
@@ -135,18 +136,18 @@ def _check_value(name: str, option: Mapping[str, Any], value: Any) -> None:
     parse = option.get("type", str)
     kinds, known = _KINDS.get(parse, ((int,), "a whole number"))
     if type(value) not in kinds:
-        raise ValueError(f'"{name}" must be {known}; got {value!r}')
+        raise ValueError(f'"{name}" must be {known}; got {quoted(value)}')
+    if type(value) is int and abs(value) > checks.MAX_SEED:
+        raise ValueError(f'"{name}" must be a number of at most 64 bits; got {quoted(value)}')
     try:
         parse(str(value))
     except ArgumentTypeError as error:
-        raise ValueError(f'"{name}" {error}') from error
+        raise ValueError(f'"{name}" {printable(str(error), 200)}') from error
     if value not in option.get("choices", [value]):
-        raise ValueError(f'"{name}" must be one of {", ".join(option["choices"])}; got {value!r}')
+        raise ValueError(
+            f'"{name}" must be one of {", ".join(option["choices"])}; got {quoted(value)}'
+        )
 
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"it holds {constant}")

@@ -1,12 +1,21 @@
 """The user's own rows: arrays in memory, .npy and .npz files, checked and never unpickled."""
 
-import math
+import errno
+import struct
 import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from fastvae.checks.quoting import printable, quoted
+from fastvae.files import npy
+from fastvae.files.kinds import but_found
+from fastvae.files.reading import open_file, read_values, size_of
 
 Array = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64] | None
@@ -18,6 +27,21 @@ _NAMES = {
     "test": ("test", "x_test"),
     "test_labels": ("test_labels", "y_test"),
 }
+# What zipfile and zlib raise on damaged archives.
+_FAULTS = (
+    ValueError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_N_LISTED = 20
+_MAX_LABEL = np.iinfo(np.int64).max
+_METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+"""How members may be compressed, and how much larger than in the archive they then can be."""
 
 
 def from_array(data: Array, what: str = "array") -> Split:
@@ -44,6 +68,9 @@ def from_array(data: Array, what: str = "array") -> Split:
 def read_array_file(path: Path) -> Split:
     """Read a .npy or .npz file of rows; see `Dataset` for the names in an archive.
 
+    Types, shapes and sizes are checked before any value is read. Of an archive only what is asked
+    for is decompressed.
+
     Parameters
     ----------
     path : path of the file; a .npy file is memory-mapped, not read
@@ -61,103 +88,154 @@ def read_array_file(path: Path) -> Split:
         training rows, or its arrays do not match one another.
     OSError
         Where it cannot be opened or read.
+    MemoryError
+        Where there is no memory for what it holds; the message says the size.
     """
-    if path.suffix == ".npy":
-        return from_array(_map(path), str(path))
-    arrays = _read_archive(path)
-    chosen = {role: _only_one(path, arrays, names) for role, names in _NAMES.items()}
-    if chosen["train"] is None and len(arrays) == 1:
-        (chosen["train"],) = arrays.values()
-    if chosen["train"] is None:
-        raise ValueError(
-            f"{path} must hold an array named train or x_train, or a single array; "
-            f"it holds {', '.join(arrays) or 'nothing'}"
-        )
-    train = _as_rows(chosen["train"], f"train of {path}")
-    test = train[:0] if chosen["test"] is None else _as_rows(chosen["test"], f"test of {path}")
-    if test.shape[1] != train.shape[1]:
-        raise ValueError(
-            f"{path}: test must have the {train.shape[1]:,} columns of train; "
-            f"got shape {test.shape}"
-        )
-    return (
-        train,
-        _as_labels(chosen["train_labels"], len(train), f"train_labels of {path}"),
-        test,
-        _as_labels(chosen["test_labels"], len(test), f"test_labels of {path}"),
-    )
+    with open_file(path) as file:
+        if path.suffix == ".npy":
+            return from_array(_map(file, path), printable(str(path)))
+        return _read_archive(file, path)
 
 
-def _map(path: Path) -> Array:
+def _map(file: BinaryIO, path: Path) -> Array:
+    with _sound(file, path):
+        header = npy.read_header(file, size_of(file))
+    _check_rows(header, printable(str(path)))
+    order: Literal["F", "C"] = "F" if header.is_fortran else "C"
+    with _sound(file, path):
+        return np.memmap(file, header.dtype, "r", header.end, header.shape, order)
+
+
+def _read_archive(file: BinaryIO, path: Path) -> Split:
+    """Read what is asked for: first all headers, then, where they fit, the values."""
+    name = printable(str(path))
+    with _sound(file, path):
+        archive = zipfile.ZipFile(file)
+    members = _members(archive, name, but_found(file, path.suffix))
+    with _sound(file, path):
+        headers = {
+            role: _header(archive, member, size_of(file)) for role, member in members.items()
+        }
+    for role in ("train", "test"):
+        if role in headers:
+            _check_rows(headers[role], f"{role} of {name}")
+            if headers[role].n_columns != headers["train"].n_columns:
+                raise ValueError(
+                    f"{name}: test must have the {headers['train'].n_columns:,} columns of train; "
+                    f"got shape {headers['test'].shape}"
+                )
+        if f"{role}_labels" in headers:
+            n = headers[role].shape[0] if role in headers else 0
+            _check_labels(headers[f"{role}_labels"], n, f"{role}_labels of {name}")
+    with _sound(file, path):
+        arrays = {role: _values(archive, member) for role, member in members.items()}
+    train = _as_rows(arrays["train"], f"train of {name}")
+    test = _as_rows(arrays["test"], f"test of {name}") if "test" in arrays else train[:0]
+    labels = (_as_int64(arrays.get(f"{role}_labels"), name) for role in ("train", "test"))
+    return train, next(labels), test, next(labels)
+
+
+@contextmanager
+def _sound(file: BinaryIO, path: Path) -> Iterator[None]:
+    """Turn whatever a bad file makes fail inside into a ValueError that names file and reason."""
+    name = printable(str(path))
     try:
-        with path.open("rb") as file:
-            _check_header(file, path.stat().st_size, str(path))
-        array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise ValueError(f"{path} is not a sound .npy file: {error}") from error
-    return array
-
-
-def _read_archive(path: Path) -> dict[str, Array]:
-    arrays = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                with archive.open(member) as file:
-                    _check_header(file, member.file_size, member.filename)
-                with archive.open(member) as file:
-                    array = np.lib.format.read_array(file, allow_pickle=False)
-                arrays[member.filename.removesuffix(".npy")] = array
-    # NotImplementedError: a compression or a feature that zipfile does not know.
-    except (ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"{path} is not a sound .npz file: {error}") from error
-    return arrays
-
-
-def _check_header(file: IO[bytes], file_size: int, what: str) -> None:
-    """Refuse a header that promises other than what the file holds, before it costs memory."""
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read is None:
-        raise ValueError(f"{what} has format version {version}; expected (1, 0) or (2, 0)")
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError(f"{what} holds Python objects; expected numbers")
-    expected = math.prod(shape) * dtype.itemsize
-    found = file_size - file.tell()
-    if found != expected:
+        yield
+    except (*_FAULTS, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a bad offset
+            raise
         raise ValueError(
-            f"{what} holds {found:,} bytes of values; its header announces {expected:,}"
+            f"{name} is not a sound {path.suffix} file: "
+            f"{printable(str(error)) or type(error).__name__}{but_found(file, path.suffix)}"
+        ) from error
+    except MemoryError as error:
+        raise MemoryError(f"there is no memory for what {name} holds: {error}") from error
+
+
+def _members(archive: zipfile.ZipFile, name: str, found: str) -> dict[str, zipfile.ZipInfo]:
+    """The members of an archive that are asked for, by what they are; `found`: what it is."""
+    present: dict[str, list[zipfile.ZipInfo]] = {}
+    for member in archive.infolist():
+        present.setdefault(member.filename.removesuffix(".npy"), []).append(member)
+    chosen = {}
+    for role, names in _NAMES.items():
+        held = [known for known in names if known in present]
+        if len(held) > 1:
+            raise ValueError(f"{name} holds both {' and '.join(held)}; expected one of them")
+        if held:
+            chosen[role] = present[held[0]]
+    if "train" not in chosen and len(present) == 1:
+        (chosen["train"],) = present.values()
+    if "train" not in chosen:
+        listed = ", ".join(map(quoted, list(present)[:_N_LISTED]))
+        more = ", ..." if len(present) > _N_LISTED else ""
+        raise ValueError(
+            f"{name} must hold an array named train or x_train, or a single array; "
+            f"it holds {listed or 'nothing'}{more}{found}"
         )
+    for role, members in chosen.items():
+        if len(members) > 1:
+            raise ValueError(f"{name} holds {len(members)} arrays for {role}; expected one")
+    return {role: member for role, (member,) in chosen.items()}
 
 
-def _only_one(path: Path, arrays: dict[str, Array], names: tuple[str, ...]) -> Array | None:
-    present = [name for name in names if name in arrays]
-    if len(present) > 1:
-        raise ValueError(f"{path} holds both {' and '.join(present)}; expected one of them")
-    return arrays[present[0]] if present else None
+def _header(archive: zipfile.ZipFile, member: zipfile.ZipInfo, archive_size: int) -> npy.Header:
+    """The header of a member whose announced sizes can be true."""
+    name = quoted(member.filename)
+    if member.flag_bits & 1:
+        raise ValueError(f"{name} is encrypted")
+    if member.compress_type not in _METHODS:
+        raise ValueError(
+            f"{name} is compressed by method {member.compress_type} of zip; expected an archive of "
+            "numpy.savez or numpy.savez_compressed"
+        )
+    largest = _METHODS[member.compress_type] * member.compress_size
+    if member.compress_size > archive_size or member.file_size > largest:
+        raise ValueError(
+            f"{name} cannot have the {member.file_size:,} bytes that the archive announces"
+        )
+    with archive.open(member) as stream:
+        try:
+            return npy.read_header(stream, member.file_size)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
-def _as_rows(data: Array, what: str) -> Array:
+def _values(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Array:
+    """The values of a member whose header was found to be good."""
+    with archive.open(member) as stream:
+        header = npy.read_header(stream, member.file_size)
+        shape = header.shape[::-1] if header.is_fortran else header.shape
+        array = read_values(stream, shape, header.dtype)
+    return array.T if header.is_fortran else array
+
+
+def _check_rows(data: Array | npy.Header, what: str) -> None:
     if data.dtype.kind not in "buif":
         raise ValueError(f"{what} must hold real numbers; got dtype {data.dtype}")
-    if data.ndim < 2 or data.size == 0:
+    if len(data.shape) < 2 or 0 in data.shape:
         raise ValueError(
             f"{what} must have shape (n, n_features) or (n, ...) and not be empty; "
             f"got shape {data.shape}"
         )
+
+
+def _as_rows(data: Array, what: str) -> Array:
+    _check_rows(data, what)
     return data if data.ndim == 2 else data.reshape(len(data), -1)
 
 
-def _as_labels(labels: Array | None, n: int, what: str) -> Labels:
-    if labels is None:
-        return None
+def _check_labels(labels: npy.Header, n: int, what: str) -> None:
     if labels.shape != (n,) or labels.dtype.kind not in "iu":
         raise ValueError(
             f"{what} must be {n:,} integers, one for each row; "
             f"got {labels.dtype} of shape {labels.shape}"
         )
+
+
+def _as_int64(labels: Array | None, what: str) -> Labels:
+    if labels is None:
+        return None
+    if labels.dtype.kind == "u" and labels.size and labels.max() > _MAX_LABEL:
+        raise ValueError(f"labels of {what} must be at most {_MAX_LABEL}; got {labels.max()}")
     return labels.astype(np.int64)

@@ -6,16 +6,19 @@ C. J. C. Burges, "The MNIST database of handwritten digits". Only unsigned bytes
 all images and labels of the known data sets are stored as such.
 """
 
-import gzip
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from fastvae.checks.quoting import printable
+from fastvae.files.kinds import START, kind_of
+from fastvae.files.reading import open_file, read_values, size_of
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
@@ -27,7 +30,10 @@ _TYPES = {
     0x0D: "float32",
     0x0E: "float64",
 }
+_MAX_AXES = 32
+_MAX_EMPTY = 2**62
 _CHUNK = 1 << 20
+_COMPRESSED_CHUNK = 1 << 14
 
 
 class IDXError(ValueError):
@@ -37,8 +43,9 @@ class IDXError(ValueError):
 def read_idx(path: str | os.PathLike[str], ndim: int | None = None) -> npt.NDArray[np.uint8]:
     """Read an IDX file of unsigned bytes, plain or compressed with gzip.
 
-    The file is read strictly: its length must be exactly what its header says. Memory is taken
-    as data arrives, so that a header with absurd sizes costs nothing.
+    The file is read strictly: its length must be exactly what its header says, and no more than
+    that is decompressed. Memory is taken as data arrives, so that a header with absurd sizes costs
+    nothing.
 
     Parameters
     ----------
@@ -54,22 +61,28 @@ def read_idx(path: str | os.PathLike[str], ndim: int | None = None) -> npt.NDArr
     IDXError
         Where the file is not an IDX file, holds another type or number of axes, is truncated, has
         bytes left over, or its compression is corrupt.
+    ValueError
+        Where it is a pipe, a device or a socket.
     OSError
         Where it cannot be opened or read.
+    MemoryError
+        Where there is no memory for it; the message says the size.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    name = printable(str(path))
+    with open_file(path) as file:
         compressed = file.read(2) == _GZIP_MAGIC
         file.seek(0)
-        if not compressed:
-            return _read(file, path, ndim, file_size=os.fstat(file.fileno()).st_size)
         try:
-            with gzip.open(file) as stream:
-                return _read(cast(BinaryIO, stream), path, ndim)
+            return _read_compressed(file, path, ndim) if compressed else _read(file, path, ndim)
         except EOFError as error:
-            raise IDXError(f"{path} is truncated: the gzip data ends early") from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise IDXError(f"{path} is corrupt: {error}") from error
+            raise IDXError(f"{name} is truncated: the gzip data ends early") from error
+        except zlib.error as error:
+            raise IDXError(f"{name} is corrupt: {error}") from error
+        except MemoryError as error:
+            raise MemoryError(
+                f"there is no memory for the {size_of(file):,} bytes of {name}: {error}"
+            ) from error
 
 
 def read_images(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
@@ -124,62 +137,109 @@ def read_labelled(
     return rows, targets
 
 
-def _read(
-    stream: BinaryIO, path: Path, ndim: int | None, file_size: int | None = None
-) -> npt.NDArray[np.uint8]:
-    """Read header and values from a stream of decompressed bytes."""
+class _Stream(Protocol):
+    def read(self, n: int, /) -> bytes: ...
+
+
+class _Decompressed:
+    """What is in a gzip file, piece by piece; zlib verifies the checksums.
+
+    The module `gzip` reads names and padding byte by byte, which takes an hour where they are long.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._input = file, b""
+        self._member = zlib.decompressobj(zlib.MAX_WBITS + 16)
+
+    def read(self, n: int) -> bytes:
+        """Return at most `n` bytes, and none at the end of the last member."""
+        while True:
+            given = self._input or self._file.read(_COMPRESSED_CHUNK)
+            if self._member.eof:
+                if not given:
+                    return b""
+                self._member = zlib.decompressobj(zlib.MAX_WBITS + 16)
+            found = self._member.decompress(given, n)
+            self._input = self._member.unconsumed_tail or self._member.unused_data
+            if found:
+                return found
+            if not given and not self._member.eof:
+                raise EOFError
+
+
+def _read(file: BinaryIO, path: Path, ndim: int | None) -> npt.NDArray[np.uint8]:
+    """Read header and values of a plain file."""
+    shape = _read_header(file, path, ndim)
+    n_values = size_of(file) - 4 - 4 * len(shape)
+    if n_values != math.prod(shape):
+        raise _wrong_size(path, shape, n_values)
+    return read_values(file, shape, np.dtype(np.uint8))
+
+
+def _read_compressed(file: BinaryIO, path: Path, ndim: int | None) -> npt.NDArray[np.uint8]:
+    """Read header and values of a compressed file."""
+    stream = _Decompressed(file)
     shape = _read_header(stream, path, ndim)
     expected = math.prod(shape)
-    header_size = 4 + 4 * len(shape)
-    if file_size is not None and file_size - header_size != expected:
-        raise _wrong_size(path, shape, file_size - header_size)
     values = bytearray()
     while len(values) < expected:
         chunk = stream.read(min(_CHUNK, expected - len(values)))
         if not chunk:
             raise _wrong_size(path, shape, len(values))
         values += chunk
-    left_over = 0
-    # Reading to the end also makes the gzip module verify the checksum behind the data.
-    while chunk := stream.read(_CHUNK):
-        left_over += len(chunk)
-    if left_over:
-        raise _wrong_size(path, shape, expected + left_over)
+    if stream.read(1):  # at the end the checksum has been verified
+        raise _wrong_size(path, shape, None)
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
-def _read_header(stream: BinaryIO, path: Path, ndim: int | None) -> tuple[int, ...]:
+def _read_exactly(stream: _Stream, n: int) -> bytes:
+    """Read `n` bytes, fewer where there are no more."""
+    found = b""
+    while len(found) < n and (chunk := stream.read(n - len(found))):
+        found += chunk
+    return found
+
+
+def _read_header(stream: _Stream, path: Path, ndim: int | None) -> tuple[int, ...]:
     """Read the type code and the sizes; return the shape."""
-    magic = stream.read(4)
+    magic = _read_exactly(stream, 4)
+    name = printable(str(path))
     if len(magic) < 4:
-        raise IDXError(f"{path} is truncated: {len(magic)} bytes, an IDX header has at least 4")
+        raise IDXError(f"{name} is truncated: {len(magic)} bytes, an IDX header has at least 4")
     if magic[:2] != b"\0\0" or magic[2] not in _TYPES:
+        kind = kind_of(magic + _read_exactly(stream, START - len(magic)))
         raise IDXError(
-            f"{path} is not an IDX file: it starts with {magic.hex(' ')}, "
-            "expected 00 00 08 and the number of axes"
+            f"{name} is not an IDX file: it starts with {magic.hex(' ')}, "
+            "expected 00 00 08 and the number of axes" + (f"; it is {kind}" if kind else "")
         )
     if magic[2] != _UNSIGNED_BYTE:
         raise IDXError(
-            f"{path} holds type 0x{magic[2]:02x} ({_TYPES[magic[2]]}); "
+            f"{name} holds type 0x{magic[2]:02x} ({_TYPES[magic[2]]}); "
             "expected 0x08 (unsigned byte)"
         )
     axes = magic[3]
-    if axes == 0 or (ndim is not None and axes != ndim):
+    if not 1 <= axes <= _MAX_AXES or (ndim is not None and axes != ndim):
         kinds = {1: " (labels)", 3: " (images)"}
-        expected = "at least 1" if ndim is None else f"{ndim}{kinds.get(ndim, '')}"
-        raise IDXError(f"{path} has {axes} axes{kinds.get(axes, '')}; expected {expected}")
-    sizes = stream.read(4 * axes)
+        expected = f"1 to {_MAX_AXES}" if ndim is None else f"{ndim}{kinds.get(ndim, '')}"
+        raise IDXError(f"{name} has {axes} axes{kinds.get(axes, '')}; expected {expected}")
+    sizes = _read_exactly(stream, 4 * axes)
     if len(sizes) < 4 * axes:
         raise IDXError(
-            f"{path} is truncated: {len(sizes)} bytes of sizes, {axes} axes need {4 * axes}"
+            f"{name} is truncated: {len(sizes)} bytes of sizes, {axes} axes need {4 * axes}"
         )
-    return struct.unpack(f">{axes}I", sizes)
+    shape = struct.unpack(f">{axes}I", sizes)
+    if 0 in shape and math.prod(max(size, 1) for size in shape) > _MAX_EMPTY:
+        raise IDXError(f"{name} holds nothing, of a shape that no array can have: {shape}")
+    return shape
 
 
-def _wrong_size(path: Path, shape: tuple[int, ...], found: int) -> IDXError:
+def _wrong_size(path: Path, shape: tuple[int, ...], found: int | None) -> IDXError:
+    """The error for a number of values that is not the header's; None: for more than that."""
     expected = math.prod(shape)
-    fault = "is truncated" if found < expected else "has bytes left over"
+    fault = "is truncated" if found is not None and found < expected else "has bytes left over"
     sizes = " x ".join(f"{size:,}" for size in shape)
+    held = "more" if found is None else f"{found:,}"
     return IDXError(
-        f"{path} {fault}: its header announces {sizes} = {expected:,} values, found {found:,}"
+        f"{printable(str(path))} {fault}: its header announces {sizes} = {expected:,} values, "
+        f"found {held}"
     )

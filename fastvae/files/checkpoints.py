@@ -6,7 +6,6 @@ stays beside it, see `previous_of`.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,14 +14,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.numpy import save as to_safetensors
 
 from fastvae.checks import plain
+from fastvae.checks.quoting import printable
+from fastvae.files import tensors
+from fastvae.files.reading import open_file, parse_json
 from fastvae.files.storage import (
     CHECKPOINT_ENTRY,
     MODEL_ENTRY,
-    check_header_length,
+    check_version,
     explaining,
     to_json,
 )
@@ -94,19 +95,19 @@ def read(path: str | os.PathLike[str]) -> SavedRun:
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(f"there is no checkpoint {path}")
+        raise FileNotFoundError(f"there is no checkpoint {printable(str(path))}")
     previous = previous_of(path)
     kind = "checkpoint"
     if previous.is_file():
-        kind += f" (the one before it is {previous})"
+        kind += f" (the one before it is {printable(str(previous))})"
     with explaining(path, kind):
-        if not path.is_file():
+        if path.is_dir():
             raise ValueError("it is no file")
-        check_header_length(path)
-        with safe_open(path, framework="numpy") as file:
-            entry = _entry(file.metadata() or {})
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        facts = entry["facts"]
+        with open_file(path) as file:
+            metadata, held = tensors.read_header(file)
+            entry = _entry(metadata)
+            arrays = {name: tensors.read_tensor(file, tensor) for name, tensor in held.items()}
+        facts = plain.mapping(entry["facts"], "facts")
         if entry["checksum"] != _checksum(facts, arrays):
             raise ValueError("it is damaged: what it holds does not have its checksum")
         return SavedRun(facts, arrays)
@@ -126,11 +127,8 @@ def _entry(metadata: Mapping[str, str]) -> dict[str, Any]:
         raise ValueError("it is a model, without what its training needs to go on")
     if CHECKPOINT_ENTRY not in metadata:
         raise ValueError("the safetensors file was not written by fastvae")
-    entry: dict[str, Any] = json.loads(metadata[CHECKPOINT_ENTRY])
-    if entry["format_version"] != FORMAT_VERSION:
-        raise ValueError(
-            f"format version must be {FORMAT_VERSION}; got {entry['format_version']!r}"
-        )
+    entry: dict[str, Any] = parse_json(metadata[CHECKPOINT_ENTRY])
+    check_version(entry, FORMAT_VERSION)
     return entry
 
 

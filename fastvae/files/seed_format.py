@@ -12,13 +12,16 @@ import io
 import json
 import os
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
+from fastvae.checks.quoting import printable, quoted
+from fastvae.files import npy
+from fastvae.files.kinds import but_found
+from fastvae.files.reading import open_file, read_json, read_values, size_of
 from fastvae.files.storage import (
     MAX_HEADER,
     SavedLayer,
@@ -75,7 +78,9 @@ def read(path: Path) -> SavedModel:
         for name in _SAMPLER_FOLDERS.values():
             given = layers[name].weight.shape
             if given != (sizes["outputDim"], sizes["inputDim"]):
-                raise ValueError(f"sampler.json says {sizes}, but {name} has weights {given}")
+                raise ValueError(
+                    f"sampler.json says {quoted(sizes)}, but {name} has weights {given}"
+                )
         if not (path / _SETTINGS).exists():
             return SavedModel(layers, "gaussian", 1.0, 1.0, "float32", seed=0)
         settings = _read_json(path, _SETTINGS)
@@ -138,35 +143,38 @@ def _read_layer(root: Path, folder: str) -> SavedLayer:
     )
     n_in = checks.integer(described["inputDim"], f"inputDim in {folder}/dense.json")
     n_out = checks.integer(described["outputDim"], f"outputDim in {folder}/dense.json")
-    weight = _read_array(root, f"{folder}/weight.npy")
-    bias = _read_array(root, f"{folder}/bias.npy")
-    if weight.shape != (n_out, n_in):
-        raise ValueError(f"{folder}/weight.npy must be {(n_out, n_in)}; got {weight.shape}")
-    if bias.shape not in ((n_out,), (n_out, 1)):
-        raise ValueError(f"{folder}/bias.npy must be {(n_out,)}; got {bias.shape}")
+    weight = _read_array(root, f"{folder}/weight.npy", (n_out, n_in), (n_out, n_in))
+    bias = _read_array(root, f"{folder}/bias.npy", (n_out,), (n_out, 1))
     return SavedLayer(weight, bias.reshape(n_out), _ACTIVATION_NAMES[printed])
 
 
 def _read_json(root: Path, name: str) -> dict[str, Any]:
     file = _inside(root, name)
-    if file.stat().st_size > (MAX_HEADER if name == _SETTINGS else _MAX_SIZES_JSON):
-        raise ValueError(f"{name} is too large for a settings file")
-    content = json.loads(file.read_text())
+    try:
+        content = read_json(file, MAX_HEADER if name == _SETTINGS else _MAX_SIZES_JSON)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{name} must hold a mapping; got {type(content).__name__}")
     return content
 
 
-def _read_array(root: Path, name: str) -> NDArray[Any]:
-    """One array: mapped first, so that a header's absurd size meets the file's and fails."""
-    file = _inside(root, name)
-    try:
-        mapped = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OverflowError, EOFError, SyntaxError, TokenError) as error:
-        raise ValueError(f"{name} is not a plain NumPy array file: {error}") from error
-    if not isinstance(mapped, np.ndarray) or mapped.dtype.kind != "f":
-        raise ValueError(f"{name} must hold one array of floats")
-    return checks.finite(np.array(mapped), name)
+def _read_array(root: Path, name: str, *shapes: tuple[int, ...]) -> NDArray[Any]:
+    """One array of floats that has one of two shapes; that is checked before it is read."""
+    with open_file(_inside(root, name)) as file:
+        try:
+            header = npy.read_header(file, size_of(file))
+        except ValueError as error:
+            raise ValueError(
+                f"{name} is not a plain NumPy array file: {error}{but_found(file, '.npy')}"
+            ) from error
+        if header.dtype.kind != "f":
+            raise ValueError(f"{name} must hold one array of floats; got dtype {header.dtype}")
+        if header.shape not in shapes:
+            raise ValueError(f"{name} must be {shapes[0]}; got {header.shape}")
+        shape = header.shape[::-1] if header.is_fortran else header.shape
+        array = read_values(file, shape, header.dtype)
+    return checks.finite(array.T if header.is_fortran else array, name)
 
 
 def _inside(root: Path, name: str) -> Path:
@@ -174,7 +182,7 @@ def _inside(root: Path, name: str) -> Path:
     # realpath, unlike Path.resolve before Python 3.13, does not fail on links that go in circles.
     file = Path(os.path.realpath(root / name))
     if not file.is_relative_to(os.path.realpath(root)):
-        raise ValueError(f"{name} leads out of the folder, to {file}")
+        raise ValueError(f"{name} leads out of the folder, to {printable(str(file))}")
     if not file.is_file():
         raise ValueError(f"{name} is missing")
     return file

@@ -8,7 +8,7 @@ not fixed and files would differ from run to run. The seed's folder format is in
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +16,15 @@ from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import save as to_safetensors
 
 from fastvae import checks, kernels
 from fastvae.checks import plain
+from fastvae.checks.quoting import printable, quoted
+from fastvae.files import tensors
+from fastvae.files.reading import open_file, parse_json
+from fastvae.files.tensors import MAX_HEADER, Tensor
 from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
@@ -28,7 +32,6 @@ MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
-MAX_HEADER = 100_000_000  # the format's own limit
 
 
 @dataclass
@@ -90,7 +93,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
         If there is no such file, folder or pretrained model; the known names are listed.
     """
     if not isinstance(name_or_path, (str, os.PathLike)):
-        raise TypeError(f"a model is loaded by its name or path; got {name_or_path!r}")
+        raise TypeError(f"a model is loaded by its name or path; got {quoted(name_or_path)}")
     text = os.fspath(name_or_path)
     if text and os.path.exists(text):
         path = Path(text)
@@ -98,33 +101,34 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     known = pretrained()
     if text in known:
         return PRETRAINED / f"{text}.safetensors"
-    shown = text if len(text) <= 200 else text[:200] + "..."
     raise FileNotFoundError(
-        f"{shown!r} is not a model file, a folder with a model or the name of a pretrained model; "
-        f"pretrained models are: {', '.join(known) or 'none'}"
+        f"{quoted(text, 200)} is not a model file, a folder with a model or the name of a "
+        f"pretrained model; pretrained models are: {', '.join(known) or 'none'}"
     )
 
 
 @contextmanager
 def explaining(path: Path, kind: str = "model") -> Iterator[None]:
     """Turn whatever a bad file makes fail inside into a ValueError that names file and reason."""
+    name = printable(os.fspath(path))
     try:
         yield
     except KeyError as error:
-        raise ValueError(f"{path} is not a valid {kind}: it has no {error}") from error
+        raise ValueError(
+            f"{name} is not a valid {kind}: it has no {printable(str(error), 100)}"
+        ) from error
     except (
         ArithmeticError,
         AttributeError,
         EOFError,
         IndexError,
-        MemoryError,
         RecursionError,
-        SafetensorError,
-        SyntaxError,
         TypeError,
         ValueError,
     ) as error:
-        raise ValueError(f"{path} is not a valid {kind}: {error}") from error
+        raise ValueError(f"{name} is not a valid {kind}: {printable(str(error))}") from error
+    except MemoryError as error:
+        raise MemoryError(f"there is no memory for what {name} holds: {error}") from error
 
 
 def read(path: Path) -> SavedModel:
@@ -136,19 +140,21 @@ def read(path: Path) -> SavedModel:
         If the file is truncated, corrupt, or no model of this package.
     OSError
         If it cannot be read.
+    MemoryError
+        If there is no memory for what it holds; the message says the size.
     """
     with explaining(path):
-        if not path.is_file():
+        if path.is_dir():
             raise ValueError("it is neither a model file nor a folder with a model")
-        check_header_length(path)
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
+        with open_file(path) as file:
+            metadata, held = tensors.read_header(file)
             if CHECKPOINT_ENTRY in metadata:
                 raise ValueError("it is a checkpoint of a training; fit(..., resume=path) goes on")
             if MODEL_ENTRY not in metadata:
                 raise ValueError("the safetensors file was not written by fastvae")
-            settings = json.loads(metadata[MODEL_ENTRY])
-            return _model(settings, _tensors(file, settings))
+            settings = parse_json(metadata[MODEL_ENTRY])
+            names = _checked_names(held, settings)
+            return _model(settings, {name: tensors.read_tensor(file, held[name]) for name in names})
 
 
 def write(path: Path, model: SavedModel) -> None:
@@ -223,11 +229,13 @@ def refuse_size(model: SavedModel, holder: str) -> NoReturn:
     )
 
 
-def check_version(settings: dict[str, Any]) -> None:
-    """Raise a ValueError unless the settings are of the version that this module reads."""
+def check_version(settings: Any, known: int = FORMAT_VERSION) -> None:
+    """Raise a ValueError unless a file's settings are of the version that is known."""
+    if not isinstance(settings, dict):
+        raise ValueError(f"its settings must be a mapping; got {quoted(settings)}")
     version = settings["format_version"]
-    if version != FORMAT_VERSION:
-        raise ValueError(f"format version must be {FORMAT_VERSION}; got {version!r}")
+    if type(version) is not int or version != known:
+        raise ValueError(f"format version must be {known}; got {quoted(version)}")
 
 
 def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> SavedModel:
@@ -245,7 +253,7 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
         reconstruction_weight=checks.number(
             settings["reconstruction_weight"], "reconstruction_weight"
         ),
-        dtype=checks.dtype(settings["dtype"]).name,
+        dtype=_dtype(settings),
         seed=checks.seed(settings["seed"]),
         epochs=checks.count(settings["epochs"], "epochs"),
         updates=checks.count(settings["updates"], "updates"),
@@ -269,49 +277,49 @@ def _content(model: SavedModel) -> bytes:
     return content
 
 
-def check_header_length(path: Path) -> None:
-    """Raise a ValueError if the header that the file announces cannot be one."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(8)
-    if len(start) < 8:
-        raise ValueError(f"a safetensors file has at least 8 bytes; it has {size}")
-    length = struct.unpack("<Q", start)[0]
-    if not 2 <= length <= min(MAX_HEADER, size - 8):
-        raise ValueError(
-            f"it is truncated or no safetensors file (header of {length} bytes, file of {size})"
-        )
-
-
-def _tensors(file: Any, settings: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """The file's tensors, their names, shapes and dtypes checked before any is read."""
+def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
+    """The names of a model's tensors, their number, shapes and dtypes checked."""
     check_version(settings)
-    dtype = {"float32": "F32", "float64": "F64"}[checks.dtype(settings["dtype"]).name]
-    expected = {
-        f"{name}.{part}": shape
-        for name, (n_out, n_in) in settings["sizes"].items()
-        for part, shape in (("weight", [n_out, n_in]), ("bias", [n_out]))
-    }
-    if set(file.keys()) != set(expected):
-        raise ValueError(
-            f"tensors must be {', '.join(sorted(expected))}; got {', '.join(sorted(file.keys()))}"
-        )
+    dtype = {"float32": "F32", "float64": "F64"}[_dtype(settings)]
+    expected = {}
+    for layer, size in _entries(settings, "sizes").items():
+        if type(size) is not list or len(size) != 2:
+            raise ValueError(f"sizes of {quoted(layer)} must be two integers; got {quoted(size)}")
+        expected[f"{layer}.weight"], expected[f"{layer}.bias"] = tuple(size), tuple(size[:1])
+    if held.keys() != expected.keys():
+        raise ValueError(f"tensors must be {_listed(expected)}; got {_listed(held)}")
     for name, shape in expected.items():
-        entry = file.get_slice(name)
-        if entry.get_dtype() != dtype or entry.get_shape() != shape:
+        found = held[name]
+        if found.dtype != dtype or found.shape != shape:
             raise ValueError(
-                f"tensor {name} must be {dtype} of shape {shape}; "
-                f"got {entry.get_dtype()} of shape {entry.get_shape()}"
+                f"tensor {quoted(name)} must be {dtype} of shape {quoted(list(shape))}; "
+                f"got {printable(found.dtype, 20)} of shape {list(found.shape)}"
             )
-    return {name: file.get_tensor(name) for name in expected}
+    return list(expected)
 
 
-def _model(settings: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> SavedModel:
-    activations = settings["activations"]
+def _entries(settings: dict[str, Any], name: str) -> dict[str, Any]:
+    """A setting that must be a mapping."""
+    found = settings[name]
+    if not isinstance(found, dict):
+        raise ValueError(f"{name} must be a mapping; got {quoted(found)}")
+    return found
+
+
+def _dtype(settings: dict[str, Any]) -> str:
+    return checks.choice(settings["dtype"], ("float32", "float64"), "dtype")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return printable(", ".join(sorted(names)), 400)
+
+
+def _model(settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedModel:
+    activations = _entries(settings, "activations")
     layers = {
         name: SavedLayer(
-            checks.finite(tensors[f"{name}.weight"], f"tensor {name}.weight"),
-            checks.finite(tensors[f"{name}.bias"], f"tensor {name}.bias"),
+            checks.finite(arrays[f"{name}.weight"], f"tensor {name}.weight"),
+            checks.finite(arrays[f"{name}.bias"], f"tensor {name}.bias"),
             checks.choice(activations[name], kernels.ACTIVATIONS, f"activation of {name}"),
         )
         for name in settings["sizes"]

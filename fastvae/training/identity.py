@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastvae.checks.quoting import printable
 from fastvae.training import schedules
 
 _MOST_COMPARED = 100_000
@@ -61,20 +62,21 @@ def check_same(saved: Mapping[str, Any], given: Identity, but_for: Collection[st
     differences = []
     facts, plans, total = saved["facts"], saved["plans"], saved["total"]
     for name, value in given.facts.items():
-        if facts[name] != value and name not in but_for:
+        before = facts.get(name)
+        if before != value and name not in but_for:
             shown = _NAMES.get(name, name)
             if name in ("data", "validation"):  # digests say nothing to a reader
-                only_once = None in (facts[name], value)
-                missing = "not " if facts[name] is None else ""
+                only_once = None in (before, value)
+                missing = "not " if before is None else ""
                 said = f"were {missing}given before" if only_once else "are others"
                 differences.append(f"{shown} {said}")
             else:
-                differences.append(f"{shown} was {_shown(facts[name])} and is {_shown(value)}")
+                differences.append(f"{shown} was {_shown(before)} and is {_shown(value)}")
     for name in plans.keys() & given.plans.keys():
         now = _plan(name, given.plans[name], total)
         if now["values"] != plans[name]["values"]:
             differences.append(
-                f"{_NAMES[name]} was {plans[name]['text']} and is {now['text']}, "
+                f"{_NAMES[name]} was {_shown(plans[name]['text'])} and is {now['text']}, "
                 "which gives other values"
             )
     if differences:
@@ -92,5 +94,4 @@ def _plan(name: str, schedule: schedules.Schedule, total: int) -> dict[str, str]
 def _shown(value: Any) -> str:
     if value is None:
         return "not given"
-    text = str(value)
-    return text if len(text) <= 200 else f"{text[:200]} ..."
+    return printable(str(value), 200)

@@ -1,11 +1,13 @@
 """Callbacks that watch one figure: early stopping, and a learning rate that falls on plateaus."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
 
 from fastvae import checks
+from fastvae.checks.quoting import quoted
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
 from fastvae.training.patience import Course
@@ -94,10 +96,13 @@ class Monitor:
         """
         if state["name"] != self.name:
             raise ValueError(
-                f"the run was begun with monitor={state['name']!r}; got {self.name!r} to go on with"
+                f"the run was begun with monitor={quoted(state['name'])}; got {self.name!r} to go "
+                "on with"
             )
-        for name in self.state_dict():
-            setattr(self, name, state[name])
+        best = state["best"]
+        self.best = None if best is None else checks.number(best, "best", minimum=-math.inf)
+        for name in ("best_epoch", "epoch", "waited"):
+            setattr(self, name, checks.count(state[name], name))
 
 
 class MonitoringCallback(Callback):
@@ -194,6 +199,8 @@ class EarlyStopping(MonitoringCallback):
         self._n_epochs = n_epochs
         if self.monitor.best is None:
             self._weights = {}
+        if self._weights and _shapes(self._weights) != _shapes(_weights_of(vae)):
+            raise ValueError("the best weights, that the run kept, are those of another model")
         self._stop_if_in_vain(vae)
 
     def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
@@ -219,7 +226,7 @@ class EarlyStopping(MonitoringCallback):
         """Take up what `state_dict` returned."""
         super().load_state_dict(state)
         self._weights = {
-            name.removeprefix(_WEIGHTS): array
+            name.removeprefix(_WEIGHTS): checks.finite(array, name)
             for name, array in state.items()
             if name.startswith(_WEIGHTS) and self.restore_best
         }
@@ -289,6 +296,10 @@ def _weights_of(vae: Any) -> dict[str, NDArray[Any]]:
     for name, layer in vae.named_layers().items():
         weights[f"{name}.weight"], weights[f"{name}.bias"] = layer.weight, layer.bias
     return weights
+
+
+def _shapes(weights: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in weights.items()}
 
 
 def _set_weights(vae: Any, weights: Mapping[str, NDArray[Any]]) -> None:

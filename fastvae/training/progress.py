@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks
 from fastvae.checks import plain
+from fastvae.checks.quoting import MAX_QUOTED, printable, quoted
 from fastvae.training.callbacks import Callback
 from fastvae.training.identity import Identity
 
@@ -59,7 +60,7 @@ class Counts:
         seed = checks.seed(saved["order_seed"])
         seconds = checks.number(saved["seconds"], "seconds")
         if type(saved["has_begun"]) is not bool:
-            raise TypeError(f"has_begun must be true or false; got {saved['has_begun']!r}")
+            raise TypeError(f"has_begun must be true or false; got {quoted(saved['has_begun'])}")
         names = ("updates", "epochs", "n_epochs", "n_updates", "n_told", "start_updates")
         numbers = {name: checks.count(saved[name], name) for name in (*names, "start_epochs")}
         return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
@@ -130,7 +131,8 @@ def match_states(
             if state:
                 matched.append((callback, state))
         elif state:
-            raise ValueError(f"the run has a callback {name}, and none is given to go on with")
+            shown = printable(str(name), MAX_QUOTED)
+            raise ValueError(f"the run has a callback {shown}, and none is given to go on with")
     return matched
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
+from fastvae.checks.quoting import printable, quoted
 from fastvae.files import checkpoints
 from fastvae.files.storage import explaining
 from fastvae.kernels import engine
@@ -25,6 +26,7 @@ from fastvae.training.snapshots import ARENAS, is_column
 from fastvae.training.trainable import Trainable
 
 _SAMPLED_ROWS = 512
+_MOST_UPDATES = 2**53  # of a run, which schedules are asked for as floats
 
 
 def identity_of(
@@ -101,15 +103,16 @@ def from_checkpoint(
     saved = checkpoints.read(path)
     network, facts, arrays = vae.network, saved.facts, saved.arrays
     with explaining(path, "checkpoint"):
-        run, model = facts["run"], facts["model"]
+        run, model = _checked_run(facts["run"]), facts["model"]
         counts = Counts.read(facts["counts"])
         states = _states(facts["callbacks"], arrays)
         history = _history(facts["figures"], _part(arrays, "history"), counts.n_epochs)
         n_given, n_forward = (checks.count(n, "draw_counts") for n in model["draw_counts"])
         thorough = run["facts"]["thorough"]
     given = identity_of(vae, rows, held_out, settings, thorough=thorough)
-    with _going_on_with(str(path)):
+    with _going_on_with(printable(str(path))):
         check_same(run, given)
+        _check_counts(counts, -(-given.facts["n_rows"] // given.facts["batch_size"]))
         _check_total(settings, counts)
         matched = match_states(settings.listeners, states)
     with explaining(path, "checkpoint"):
@@ -120,6 +123,8 @@ def from_checkpoint(
         if arrays["totals"].shape != totals.shape or arrays["totals"].dtype != totals.dtype:
             raise ValueError(f"totals must have shape {totals.shape}")
         totals[:] = arrays["totals"]
+        for name, arena in {**arenas, "start": start, "totals": totals}.items():
+            checks.finite(arena, name)
         values = {
             "beta": checks.number(model["beta"], "beta"),
             "reconstruction_weight": checks.number(
@@ -134,8 +139,9 @@ def from_checkpoint(
             "draw_counts": (n_given, n_forward),
             "history": history,
         }
-    for callback, state in matched:
-        callback.load_state_dict(state)
+    with _going_on_with(printable(str(path))):
+        for callback, state in matched:
+            callback.load_state_dict(state)
     network.overwrite(weights)
     for name, value in values.items():
         setattr(vae, name, value)
@@ -198,6 +204,33 @@ def _check_total(settings: Settings, counts: Counts) -> None:
         )
 
 
+def _checked_run(saved: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a checkpoint says of its run, as `Identity.plain` returned it.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        If it is something else.
+    """
+    texts = [plan[name] for plan in saved["plans"].values() for name in ("text", "values")]
+    if type(saved["facts"]["thorough"]) is not bool or not all(type(t) is str for t in texts):
+        raise TypeError("run must hold the facts and plans of a run")
+    checks.integer(saved["total"], "total", maximum=_MOST_UPDATES)
+    return saved
+
+
+def _check_counts(counts: Counts, n_steps: int) -> None:
+    """Raise a ValueError unless a run whose epochs have `n_steps` updates can be where it says."""
+    first = counts.n_epochs * n_steps
+    last = first + n_steps if counts.has_begun else first
+    if not first <= counts.n_told <= counts.n_updates <= last:
+        raise ValueError(
+            f"after {counts.n_epochs} epochs of {n_steps:,} updates a run has made {first:,} to "
+            f"{last:,}; the checkpoint says {counts.n_updates:,}, of which callbacks know "
+            f"{counts.n_told:,}"
+        )
+
+
 def _states(saved: Any, arrays: Mapping[str, NDArray[Any]]) -> list[CallbackState]:
     """The callbacks' states that a checkpoint holds."""
     return [
@@ -213,7 +246,7 @@ def _history(names: list[str], figures: Mapping[str, NDArray[Any]], n_epochs: in
     """The history that a checkpoint holds."""
     for name in names:
         if not is_column(figures[name]):
-            raise ValueError(f"the history of {name} must hold numbers")
+            raise ValueError(f"the history of {quoted(name)} must hold numbers")
     return History({name: figures[name].tolist() for name in names} if n_epochs else {})
 
 
@@ -225,8 +258,10 @@ def _part(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[An
 
 @contextmanager
 def _going_on_with(what: str) -> Iterator[None]:
-    """Make a ValueError say what cannot be gone on with."""
+    """Make an error say what cannot be gone on with."""
     try:
         yield
-    except ValueError as error:
-        raise ValueError(f"cannot go on with {what}: {error}") from error
+    except KeyError as error:
+        raise ValueError(f"cannot go on with {what}: it has no {printable(str(error))}") from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"cannot go on with {what}: {printable(str(error), 2000)}") from error

@@ -25,6 +25,7 @@ from fastvae.commands.interrupt import Terminated, interruptible
 from fastvae.data import NAMES, DataUnavailable
 from fastvae.training import optimizers
 
+OWN = ["--dataset", "images.npz"]
 # A model and a training that take milliseconds.
 SMALL = ["--hidden", "8", "--latent", "2", "--epochs", "2", "--batch-size", "32"]
 
@@ -200,7 +201,7 @@ def test_data_without_test_rows_are_trained_but_not_evaluated(capsys):
     assert "no test rows" in capsys.readouterr().out
     assert not Path("out/test.json").exists()
     assert Path("out/reconstructions.png").exists()
-    assert main(["evaluate", "out"]) == 0
+    assert main(["evaluate", "out", "--dataset", "rows.npy"]) == 0
     assert "50 training rows of rows.npy" in capsys.readouterr().out
 
 
@@ -283,9 +284,12 @@ def test_wrong_input_is_one_line_and_an_exit_code(images, capsys, arguments, cod
     [
         (["train", "--dataset", "images.npz", "--output", "MODEL"], "already holds a run"),
         (["evaluate", "MODEL", "--dataset", "small.npy"], "takes rows of 16 features"),
-        (["reconstruct", "MODEL", "-n", "41"], "-n must be at most 40"),
-        (["interpolate", "MODEL", "--from", "7"], "--from must be one of the labels 0, 1; got 7"),
-        (["interpolate", "MODEL", "--to", "40", "--indices"], "--to must be below 40"),
+        (["reconstruct", "MODEL", "-n", "41", *OWN], "-n must be at most 40"),
+        (
+            ["interpolate", "MODEL", "--from", "7", *OWN],
+            "--from must be one of the labels 0, 1; got 7",
+        ),
+        (["interpolate", "MODEL", "--to", "40", "--indices", *OWN], "--to must be below 40"),
         (["interpolate", "MODEL", "--from", "1", "--dataset", "x.npy"], "x.npy has no labels"),
         (["sample", "MODEL", "--output", "a.jpg"], "must end in .png or .pdf or .gif; got 'a.jpg'"),
         (["manifold", "MODEL", "--output", "a.gif"], "must end in .png or .pdf; got 'a.gif'"),
@@ -386,7 +390,7 @@ def test_manifold_of_more_than_two_latents_is_refused(images, capsys):
 
 
 def test_evaluate_reports_the_model_s_figures(model, images, capsys):
-    assert main(["evaluate", model, "--samples", "3", "--seed", "2"]) == 0
+    assert main(["evaluate", model, *OWN, "--samples", "3", "--seed", "2"]) == 0
     out = capsys.readouterr().out
     with np.load(images) as arrays:
         elbo, reconstruction, kl = fastvae.load(model).elbo(arrays["test"], n_samples=3, seed=2)
@@ -396,8 +400,33 @@ def test_evaluate_reports_the_model_s_figures(model, images, capsys):
     assert "40 test rows of images.npz, 3 draws" in out
 
 
+@pytest.mark.parametrize("name", ["images.npz", "/etc/passwd.npy", "\x1b[2J" * 99, 7, ["mnist"]])
+@pytest.mark.parametrize("command", ["evaluate", "reconstruct", "interpolate", "latent"])
+def test_a_card_does_not_say_which_file_is_opened(model, capsys, command, name):
+    vae = fastvae.load(model)
+    vae.card = {"dataset": name}
+    vae.save("stranger.safetensors")
+    assert main([command, "stranger.safetensors"]) == 1
+    line = failure(capsys)
+    assert "files that a card names are not opened; name the data with --dataset" in line
+    assert len(line) < 300
+    assert main([command, "stranger.safetensors", *OWN]) == 0
+
+
+def test_what_a_stranger_named_acts_on_no_terminal(model, capsys):
+    vae = fastvae.load(model)
+    vae.card = {"\x1b[2J": "\x9b\u202e" * 100_000}
+    vae.save("\x1b[31m.safetensors")
+    assert main(["info", "\x1b[31m.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert out.replace("\n", "").isprintable()
+    assert len(out) < 30_000
+    assert main(["info", "\x1b[31m"]) == 1
+    assert failure(capsys).isprintable()
+
+
 def test_without_a_model_the_last_run_is_taken(model, capsys):
-    assert main(["evaluate"]) == 0
+    assert main(["evaluate", *OWN]) == 0
     assert capsys.readouterr().out.startswith(f"model: {model}/model.safetensors")
 
 
@@ -417,13 +446,13 @@ def test_without_a_model_and_a_run_a_shipped_model_is_taken(capsys, command, shi
         (["sample", "-n", "9", "--image-shape", "2x8"], "samples.png"),
         (["sample", "--output", "a.PDF"], "a.PDF"),
         (["sample", "-n", "4", "--output", "a.gif"], "a.gif"),
-        (["reconstruct", "-n", "3"], "reconstructions.png"),
-        (["interpolate", "--from", "0", "--to", "1"], "interpolation.png"),
-        (["interpolate", "-n", "2", "--spherical", "--output", "a.pdf"], "a.pdf"),
-        (["interpolate", "--steps", "5", "--output", "a.gif"], "a.gif"),
+        (["reconstruct", "-n", "3", *OWN], "reconstructions.png"),
+        (["interpolate", "--from", "0", "--to", "1", *OWN], "interpolation.png"),
+        (["interpolate", "-n", "2", "--spherical", "--output", "a.pdf", *OWN], "a.pdf"),
+        (["interpolate", "--steps", "5", "--output", "a.gif", *OWN], "a.gif"),
         (["manifold", "-n", "3"], "manifold.png"),
-        (["latent"], "latent.png"),
-        (["latent", "--activity", "--output", "activity.pdf"], "activity.pdf"),
+        (["latent", *OWN], "latent.png"),
+        (["latent", "--activity", "--output", "activity.pdf", *OWN], "activity.pdf"),
     ],
 )
 def test_pictures_are_written(model, capsys, arguments, output):
@@ -451,7 +480,7 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
         raise ValueError("seen")
 
     monkeypatch.setattr("fastvae.plots.interpolation", interpolation)
-    assert main(["interpolate", model, *options]) == 1
+    assert main(["interpolate", model, *OWN, *options]) == 1
     with np.load(images) as arrays:
         test, labels = arrays["test"], arrays["test_labels"]
     for end, allowed in zip(ends, wanted(np.arange(len(test)), labels), strict=True):

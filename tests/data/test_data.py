@@ -168,7 +168,10 @@ BAD_ARCHIVES: dict[str, tuple[dict[str, Any], str]] = {
         {"train": numbered(2), "y_train": np.ones(2)},
         "must be 2 integers, one for each row; got float64",
     ),
-    "objects": ({"train": np.array([[None]])}, "train.npy holds Python objects; expected numbers"),
+    "objects": (
+        {"train": np.array([[None]])},
+        "'train.npy': it holds Python objects; expected numbers",
+    ),
 }
 
 

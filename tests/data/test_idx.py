@@ -55,7 +55,7 @@ FAULTS = {
     "labels": (encode(IMAGES[:, 0, 0]), r"1 axes \(labels\); expected 3 \(images\)"),
     "sizes": (b"\0\0\x08\x03" + bytes(7), "truncated: 7 bytes of sizes, 3 axes need 12"),
     "short": (encode(IMAGES)[:-1], "truncated: .* 2 x 3 x 4 = 24 values, found 23"),
-    "long": (encode(IMAGES) + b"\0\0", "left over: .* 2 x 3 x 4 = 24 values, found 26"),
+    "long": (encode(IMAGES) + b"\0\0", "left over: .* 2 x 3 x 4 = 24 values, found (26|more)"),
     "absurd": (encode(IMAGES, shape=(2**32 - 1,) * 3), "truncated: .* found 24"),
 }
 
@@ -79,7 +79,7 @@ def test_corrupt_compression(tmp_path: Path) -> None:
     checksum_off = bytearray(content)
     checksum_off[-8] ^= 1
     path.write_bytes(checksum_off)
-    with pytest.raises(IDXError, match=r"images\.gz is corrupt: .*CRC"):
+    with pytest.raises(IDXError, match=r"images\.gz is corrupt: .*incorrect data check"):
         read_idx(path)
     stream_off = bytearray(content)
     stream_off[10:14] = b"\xff\xff\xff\xff"

@@ -109,7 +109,7 @@ def test_seed_folder_is_not_overwritten(seed_folder):
         ("sampler.json", '{"inputDim": 11, "outputDim": 6}', "sampler.json says"),
         ("encoder_layer0/dense.json", "{", "not a valid model"),
         ("encoder_layer0/dense.json", "[" * 100_000, "not a valid model"),
-        ("encoder_layer0/dense.json", " " * (1 << 21), "too large for a settings file"),
+        ("encoder_layer0/dense.json", " " * (1 << 21), "too large for a file of settings"),
         (
             "encoder_layer0/dense.json",
             '{"inputDim": 37, "outputDim": 19, "activation": "Softmax"}',
