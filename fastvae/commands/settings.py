@@ -4,10 +4,10 @@ import json
 import platform
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from fastvae import __version__, kernels
@@ -103,7 +103,7 @@ def _versions() -> dict[str, str]:
         "fastvae": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "instruction_set": kernels.isa(),
     }
 
