@@ -8,6 +8,7 @@ it must be and what was given. An output may be an input, as the same array, whe
 element by element; it may not in dense layers and `gather`.
 """
 
+from . import machine as _machine  # noqa: F401  first: it sees to what Numba is told at its import
 from .arrays import reference
 from .arrays.activations import activation_backward, activation_forward
 from .arrays.dense import (
@@ -34,7 +35,8 @@ from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
 from .engine.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
-from .machine.threads import get_num_threads, max_threads, set_num_threads, threading_layer
+from .machine.layers import threading_layer
+from .machine.threads import get_num_threads, max_threads, set_num_threads
 from .maths.activations import ACTIVATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS

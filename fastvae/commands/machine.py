@@ -4,11 +4,11 @@ import json
 import platform
 import time
 from argparse import Namespace
+from importlib.metadata import version
 from pathlib import Path
 
 import llvmlite
 import llvmlite.binding
-import numba
 import numpy as np
 from numba.core import event
 
@@ -94,7 +94,7 @@ def _installation() -> dict[str, str]:
         "fastvae": fastvae.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": f"{numba.__version__} (llvmlite {llvmlite.__version__})",
+        "numba": f"{version('numba')} (llvmlite {llvmlite.__version__})",
         "CPU": f"{cpu_name()} ({llvmlite.binding.get_host_cpu_name()})",
         "instruction set": kernels.isa() + (f" (by {isa_limits()})" if isa_limits() else ""),
         "threads": str(kernels.get_num_threads()),

@@ -3,10 +3,10 @@
 import platform
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 
 from fastvae import __version__, checks, kernels
@@ -106,7 +106,7 @@ def _versions() -> dict[str, str]:
         "fastvae": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "instruction_set": kernels.isa(),
     }
 

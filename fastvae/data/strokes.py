@@ -6,10 +6,10 @@ Letters: N images, C control points, P points of a curve, S = side * side pixels
 import math
 from typing import Any
 
-import numba
 import numpy.typing as npt
 
 from ..kernels.machine.compilation import device_function, parallel_kernel
+from ..kernels.machine.launching import prange
 
 Array = npt.NDArray[Any]
 
@@ -166,7 +166,7 @@ def draw_strokes(
        document recognition", Proc. IEEE 86 (1998) section III.A.
     """
     side = int(math.sqrt(images.shape[1]) + 0.5)
-    for n in numba.prange(images.shape[0]):
+    for n in prange(images.shape[0]):
         count = _trace(path[n], control[n], pen[n], tangent[n], radius[n])
         _fit(path[n], count, size[n], side)
         _cover(coverage[n], path[n], count, side)

@@ -10,6 +10,7 @@ from fastvae import checks
 from fastvae.data import skeletons
 from fastvae.data.strokes import POINTS_PER_SPAN, draw_strokes
 from fastvae.kernels import STREAM_DIGITS, normal, uniform
+from fastvae.kernels.machine.launching import launch
 
 SIDE = 28
 """Height and width of an image, pixels."""
@@ -123,7 +124,8 @@ def synthetic_digits(n: int, seed: int = 0, *, first: int = 0) -> SyntheticDigit
         out = slice(start - first, stop - first)
         labels[out] = plan.labels[inside]
         factors[out] = plan.factors[inside]
-        draw_strokes(
+        launch(
+            draw_strokes,
             images[out],
             plan.control[inside],
             plan.pen[inside],

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fastvae import kernels
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
+from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
 from fastvae.training.history import History
@@ -305,7 +306,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )
-    with vae.in_fit, _threads(settings.n_threads):
+    with vae.in_fit, use_threads(settings.n_threads):
         _check_schedules(settings, len(rows))
         _compile(vae, settings.verbose)
         if settings.resume is False:
@@ -391,18 +392,6 @@ def _all_finite(values: NDArray[Any]) -> bool:
     """Whether all values are finite; a finite sum says so without an array of answers."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
-
-
-@contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
-    """Use `n_threads` threads (None: as many as are set), then as many as before."""
-    before = kernels.get_num_threads()
-    if n_threads is not None:
-        kernels.set_num_threads(n_threads)
-    try:
-        yield
-    finally:
-        kernels.set_num_threads(before)
 
 
 def _compile(vae: Trainable, verbose: bool) -> None:

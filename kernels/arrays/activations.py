@@ -5,6 +5,7 @@ from numba import prange
 
 from ..machine.compilation import device_function, parallel_kernel
 from ..machine.kinds import Pointer, Record, Word
+from ..machine.launching import launch
 from ..machine.memory import lane_count, load_some, pointer, store_some
 from ..maths.activations import ACTIVATIONS, activate, activation_slope
 from .arguments import checked, whole_number
@@ -60,7 +61,7 @@ def activation_forward(out: np.ndarray, x: np.ndarray, activation: int) -> None:
     """
     code = activation_code(activation)
     arrays = checked("* *", 1, out=out, x=x)
-    _activation_forward(*(array.reshape(-1) for array in arrays), code)
+    launch(_activation_forward, *(array.reshape(-1) for array in arrays), code)
 
 
 def activation_backward(dx: np.ndarray, dy: np.ndarray, y: np.ndarray, activation: int) -> None:
@@ -74,4 +75,4 @@ def activation_backward(dx: np.ndarray, dy: np.ndarray, y: np.ndarray, activatio
     """
     code = activation_code(activation)
     arrays = checked("* * *", 1, dx=dx, dy=dy, y=y)
-    _activation_backward(*(array.reshape(-1) for array in arrays), code)
+    launch(_activation_backward, *(array.reshape(-1) for array in arrays), code)

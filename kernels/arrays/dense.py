@@ -17,7 +17,7 @@ from ..engine.records import (
     STORE_MODE,
 )
 from ..machine.isa import panel_width
-from ..machine.threads import get_num_threads
+from ..machine.threads import max_threads
 from .activations import activation_code
 from .arguments import checked
 from .programs import new_work, run
@@ -80,7 +80,7 @@ def dense_backward_input(dx: np.ndarray, dy: np.ndarray, weight: np.ndarray) -> 
     table, arena = _packed(weight, None)
     deltas, inputs = row_stride(n_out, dy.itemsize), row_stride(n_in, dy.itemsize)
     panel = (n_out + panel_width(dy.itemsize)) * panel_width(dy.itemsize)
-    sizes = [(deltas, deltas * n_rows), (0, inputs), (panel, panel * get_num_threads())]
+    sizes = [(deltas, deltas * n_rows), (0, inputs), (panel, panel * max_threads())]
     places, work = new_work(sizes, dy.dtype)
     gather = new_region(GATHER, n_in=n_out, target=places[0])
     fields = {"source": places[0], "hidden": places[1], "scratch": places[2], "to_out": 1}

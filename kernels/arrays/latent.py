@@ -8,6 +8,7 @@ from numba import prange
 
 from ..machine.compilation import parallel_kernel
 from ..machine.kinds import Real, Record
+from ..machine.launching import launch
 from ..machine.memory import advance, pointer
 from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
 from .arguments import checked, real_number
@@ -66,7 +67,7 @@ def reparameterise(z: np.ndarray, mean: np.ndarray, log_var: np.ndarray, noise: 
     mean, log_var, noise : ndarray, shape (B, Z)
     """
     arrays = checked("BZ BZ BZ BZ", 1, z=z, mean=mean, log_var=log_var, noise=noise)
-    _reparameterise(*arrays)
+    launch(_reparameterise, *arrays)
 
 
 def reparameterise_backward(
@@ -83,7 +84,7 @@ def reparameterise_backward(
     arrays = checked(
         "BZ BZ BZ BZ BZ", 2, dmean=dmean, dlog_var=dlog_var, dz=dz, log_var=log_var, noise=noise
     )
-    _reparameterise_backward(*arrays)
+    launch(_reparameterise_backward, *arrays)
 
 
 def kl_divergence(kl: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> None:
@@ -100,7 +101,7 @@ def kl_divergence(kl: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> None
     mean, log_var : ndarray, shape (B, Z)
     """
     arrays = checked("B:float64 BZ BZ", 1, kl=kl, mean=mean, log_var=log_var)
-    _kl_divergence(*arrays)
+    launch(_kl_divergence, *arrays)
 
 
 def kl_divergence_backward(
@@ -118,4 +119,4 @@ def kl_divergence_backward(
     scale : float
     """
     arrays = checked("BZ BZ BZ BZ", 2, dmean=dmean, dlog_var=dlog_var, mean=mean, log_var=log_var)
-    _kl_divergence_backward(*arrays, real_number(scale, "scale"))
+    launch(_kl_divergence_backward, *arrays, real_number(scale, "scale"))

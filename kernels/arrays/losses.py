@@ -5,6 +5,7 @@ from numba import prange
 
 from ..machine.compilation import parallel_kernel
 from ..machine.kinds import Real, Record, Word
+from ..machine.launching import launch
 from ..machine.memory import advance, pointer
 from ..maths.likelihoods import BERNOULLI, GAUSSIAN, row_loss, row_loss_backward
 from .arguments import checked, real_number
@@ -40,7 +41,7 @@ def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
     logits, x : ndarray, shape (B, I), float32 or float64
         x in [0, 1]: grey pixels count as probabilities.
     """
-    _loss(*checked("B:float64 BI BI", 1, loss=loss, logits=logits, x=x), BERNOULLI)
+    launch(_loss, *checked("B:float64 BI BI", 1, loss=loss, logits=logits, x=x), BERNOULLI)
 
 
 def bernoulli_loss_backward(
@@ -56,7 +57,7 @@ def bernoulli_loss_backward(
     scale : float
     """
     arrays = checked("BI BI BI", 1, dlogits=dlogits, logits=logits, x=x)
-    _loss_backward(*arrays, real_number(scale, "scale"), BERNOULLI)
+    launch(_loss_backward, *arrays, real_number(scale, "scale"), BERNOULLI)
 
 
 def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
@@ -71,7 +72,7 @@ def gaussian_loss(loss: np.ndarray, x_hat: np.ndarray, x: np.ndarray) -> None:
         Written.
     x_hat, x : ndarray, shape (B, I), float32 or float64
     """
-    _loss(*checked("B:float64 BI BI", 1, loss=loss, x_hat=x_hat, x=x), GAUSSIAN)
+    launch(_loss, *checked("B:float64 BI BI", 1, loss=loss, x_hat=x_hat, x=x), GAUSSIAN)
 
 
 def gaussian_loss_backward(
@@ -87,4 +88,4 @@ def gaussian_loss_backward(
     scale : float
     """
     arrays = checked("BI BI BI", 1, dx_hat=dx_hat, x_hat=x_hat, x=x)
-    _loss_backward(*arrays, real_number(scale, "scale"), GAUSSIAN)
+    launch(_loss_backward, *arrays, real_number(scale, "scale"), GAUSSIAN)

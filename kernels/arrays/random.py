@@ -5,6 +5,7 @@ from numba import prange
 
 from ..machine.compilation import kernel, parallel_kernel
 from ..machine.kinds import Record, Word, Words
+from ..machine.launching import launch
 from ..machine.memory import advance, pointer
 from ..maths.philox import normal_range, philox_words, shuffle, uniform_range
 from .arguments import checked, whole_number
@@ -80,7 +81,7 @@ def uniform(out: np.ndarray, seed: int, stream: int, step: int) -> None:
         Key (64 bits), stream (32 bits) and step (64 bits) of the counter.
     """
     (out,) = checked("*", 1, out=out)
-    _uniform(out.reshape(-1), *_coordinates(seed, stream, step))
+    launch(_uniform, out.reshape(-1), *_coordinates(seed, stream, step))
 
 
 def normal(out: np.ndarray, seed: int, stream: int, step: int) -> None:
@@ -108,7 +109,7 @@ def normal_from(out: np.ndarray, first: int, seed: int, stream: int, step: int) 
     """
     (out,) = checked("*", 1, out=out)
     start = np.int64(whole_number(first, "first", 0, 2**62))
-    _normal(out.reshape(-1), start, *_coordinates(seed, stream, step))
+    launch(_normal, out.reshape(-1), start, *_coordinates(seed, stream, step))
 
 
 def permutation(out: np.ndarray, seed: int, stream: int, step: int) -> None:

@@ -13,6 +13,7 @@ from numba.np.numpy_support import from_dtype
 
 from ..machine.compilation import address_of, device_function, kernel, parallel_kernel
 from ..machine.kinds import Record, Word, Words
+from ..machine.launching import launch
 from ..machine.memory import cast, get, lane_count, load, pointer, stack, store
 from ..machine.subnormals import flush_subnormals, restore_mode
 from ..machine.team import (
@@ -174,6 +175,6 @@ def run_program(address: int, program: np.ndarray, steps: np.ndarray, memory: Me
         If a kernel failed.
     """
     team = new_team(int(steps["n_members"][0]))
-    run_steps(address, team, program, steps, *memory)
+    launch(run_steps, address, team, program, steps, *memory)
     if team[FAILED]:
         raise RuntimeError("a kernel failed; what it wrote is not to be used")

@@ -1,122 +1,122 @@
-"""Threads: how many, and on which of Numba's threading layers.
+"""Threads: how many.
 
-`tbb` is wanted (safe to fork and to call from several Python threads), then `omp`; `workqueue`
-is the last resort (80 us a region, of which a training call has one, see `team`; and it aborts
-the process when two Python threads launch at once).
+One number holds for all Python threads (`set_num_threads`); a call may have its own
+(`use_threads`), and a Python thread for which the program has set a number through Numba keeps it.
 """
 
-import ctypes
-import importlib.metadata
-import math
 import numbers
 import os
-import sys
-import warnings
-from pathlib import Path
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-import numba
 from numba.core import config
-from numba.core.errors import NumbaWarning
 from numba.np.ufunc import parallel
 
+from .cpus import check_number, cpu_quota
+from .layers import meet, pool
 
-def _preload_tbb() -> None:
-    """Load the TBB library that `pip install tbb` brings.
-
-    It lies in the environment's library folder, where the dynamic loader does not look; once
-    it is in the process, Numba's own loading by name finds it.
-    """
-    name = {"linux": "libtbb.so.12", "darwin": "libtbb.12.dylib", "win32": "tbb12.dll"}
-    wanted = name.get(sys.platform)
-    try:
-        files = importlib.metadata.files("tbb") or []
-    except importlib.metadata.PackageNotFoundError:
-        return
-    for file in files:
-        if file.name == wanted:
-            try:
-                ctypes.CDLL(str(Path(str(file.locate())).resolve()), mode=ctypes.RTLD_GLOBAL)
-            except OSError as error:
-                warnings.warn(f"TBB cannot be loaded: {error}", RuntimeWarning, stacklevel=2)
-            return
+check_number("NUMBA_NUM_THREADS", config.NUMBA_NUM_THREADS)  # a file may have set it
 
 
-def cpu_quota() -> int | None:
-    """Return the CPUs that the cgroup's quota allows, rounded up; None without a quota."""
-    for file in ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
-        try:
-            fields = Path(file).read_text().split()
-            if len(fields) == 1:
-                fields.append(Path(file).with_name("cpu.cfs_period_us").read_text())
-            quota, period = fields[0], float(fields[1])
-            if quota not in ("max", "-1"):
-                return max(1, math.ceil(float(quota) / period))
-        except (OSError, ValueError):
-            continue
-    return None
+class _Thread(threading.local):
+    """What a Python thread was told. Numba keeps a number for each, at first that of its pool."""
+
+    own: int | None = None
+    told: int | None = None
+
+
+_mine = _Thread()
+_default = int(parallel.NUM_THREADS)
+if "NUMBA_NUM_THREADS" not in os.environ:
+    _default = min(_default, cpu_quota() or _default)  # less only if Numba was imported before
 
 
 def set_num_threads(n: int) -> None:
-    """Set the number of threads that kernels of this Python thread use.
+    """Set the number of threads that kernels use, whatever Python thread calls them.
+
+    A Python thread that has set its own, by `numba.set_num_threads` or for the time of a
+    `fit(n_threads=...)`, keeps it.
 
     Parameters
     ----------
     n : int
-        From 1 to the number of threads at start (the CPUs that this process may run on, or
-        `NUMBA_NUM_THREADS`).
+        From 1 to the number of threads at start: `NUMBA_NUM_THREADS` if it is set, else the CPUs
+        that this process may run on, or those that its control group's quota allows.
 
     Raises
     ------
     ValueError
         If n is not in that range.
     """
-    most = config.NUMBA_NUM_THREADS
+    global _default
+    _default = _checked(n)
+    if _mine.own is None:
+        _tell(_default)
+
+
+@contextmanager
+def use_threads(n: int | None) -> Iterator[None]:
+    """Use n threads in calls of this Python thread within the block; None changes nothing.
+
+    Raises
+    ------
+    ValueError
+        As `set_num_threads` does.
+    """
+    if n is None:
+        yield
+        return
+    n = _checked(n)
+    settle()
+    before = _mine.own, _mine.told, parallel._get_num_threads()
+    _mine.own = n
+    _tell(n)
+    try:
+        yield
+    finally:
+        _mine.own, _mine.told, numbas = before
+        parallel._set_num_threads(numbas)
+
+
+def _checked(n: int) -> int:
+    most = max_threads()
     if isinstance(n, bool) or not isinstance(n, numbers.Integral) or not 1 <= n <= most:
         raise ValueError(
             f"threads must be a whole number from 1 to {most} (set NUMBA_NUM_THREADS before "
             f"the start for more); got {n!r}"
         )
-    get_num_threads()
-    parallel._set_num_threads(int(n))
+    return int(n)
+
+
+def _tell(n: int) -> None:
+    meet()
+    parallel._set_num_threads(n)
+    _mine.told = n
+
+
+def settle() -> None:
+    """Let Numba know, before a launch, how many threads the calling Python thread uses."""
+    wanted = _mine.own or _default
+    if _mine.told != wanted:
+        meet()
+        if parallel._get_num_threads() == (_mine.told or max_threads()):
+            parallel._set_num_threads(wanted)
+        _mine.told = wanted
 
 
 def get_num_threads() -> int:
-    """Return the number of threads that kernels of this Python thread use.
+    """Return the number of threads that kernels use where this Python thread calls them.
 
     Numba's own function takes a lock each time, which processes forked from each other share: one
     that is killed or interrupted meanwhile would stop all others. It is needed once, to start.
     """
-    if not parallel._is_initialized:
-        numba.get_num_threads()
+    if pool.works_alone:
+        return 1
+    settle()
     return int(parallel._get_num_threads())
 
 
 def max_threads() -> int:
     """Return the number of threads that were set up at start."""
-    return int(config.NUMBA_NUM_THREADS)
-
-
-def threading_layer() -> str:
-    """Return the threading layer in use: tbb, omp or workqueue. Starts it if need be."""
-    get_num_threads()
-    try:
-        return str(numba.threading_layer())
-    except ValueError:
-        _start()
-        return str(numba.threading_layer())
-
-
-def _start() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NumbaWarning)
-        parallel._launch_threads()
-
-
-def _respect_quota() -> None:
-    quota = cpu_quota()
-    if quota is not None and "NUMBA_NUM_THREADS" not in os.environ:
-        numba.set_num_threads(min(quota, config.NUMBA_NUM_THREADS))
-
-
-_preload_tbb()
-_respect_quota()
+    return int(parallel.NUM_THREADS)
