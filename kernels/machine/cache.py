@@ -8,6 +8,7 @@ nothing can be exchanged in between. Windows knows no such modes: there its own 
 
 import contextlib
 import errno
+import functools
 import os
 import secrets
 import stat
@@ -43,14 +44,20 @@ class _Place(NamedTuple):
     private: bool
     """Whether it is closed to others; one that was named may be a common, prepared one."""
     of_root: bool
-    """Whether it may belong to root, too."""
+    """Whether it may belong to root, too: it was named, and not found in the user's home."""
+
+
+@functools.cache
+def _absolute(named: str) -> Path:
+    """Return the folder that a name stood for when it was first seen, before any `chdir`."""
+    return Path(named).expanduser().absolute()
 
 
 def _place() -> _Place:
     if named := os.environ.get("FASTVAE_CACHE"):
-        return _Place(Path(named).expanduser(), private=False, of_root=True)
+        return _Place(_absolute(named), private=False, of_root=True)
     if config.CACHE_DIR:
-        return _Place(Path(config.CACHE_DIR, "fastvae"), private=True, of_root=True)
+        return _Place(_absolute(config.CACHE_DIR) / "fastvae", private=True, of_root=True)
     return _Place(_user_caches() / "fastvae", private=True, of_root=False)
 
 
@@ -113,28 +120,35 @@ def _check(path: str, state: os.stat_result, owners: set[int], harmless: int = 0
         raise PermissionError(f"{path} can be written by other users (its mode is {mode:04o})")
 
 
-def _check_above(path: str, state: os.stat_result, owners: set[int]) -> None:
-    """Refuse a folder in which others could exchange the next one."""
+def _check_above(path: str, owners: set[int], *, named: bool) -> None:
+    """Refuse a folder in which others could exchange the next one.
+
+    Whom users let write in their homes is their own matter: that is more than machine code.
+    """
+    state = os.stat(path)
     harmless = 0
     if state.st_mode & stat.S_ISVTX:
         harmless = _OTHERS_WRITE
-    elif state.st_mode & stat.S_IWGRP and _private_group(state.st_gid):
+    elif state.st_mode & stat.S_IWGRP and (
+        _private_group(state.st_gid) if named else state.st_uid == os.geteuid()
+    ):
         harmless = stat.S_IWGRP
     _check(path, state, owners, harmless)
 
 
-def _followed(folder: Path, *, create: bool) -> str:
-    """Return where a path leads when all links are followed, having checked all on the way.
+def _followed(place: _Place, *, create: bool) -> str:
+    """Return where a place is when all links are followed, having checked all on the way.
 
     The folders above are made with `create`; the last one need not be there.
     """
+    folder = place.folder
     if sys.platform == "win32":
         found = os.path.realpath(folder)
         if create:
             os.makedirs(os.path.dirname(found), exist_ok=True)
         return found
     owners = _owners_above()
-    path, rest, n_links = "/", os.path.abspath(folder).split("/")[::-1], 0
+    path, rest, n_links = "/", str(folder).split("/")[::-1], 0
     while rest:
         name = rest.pop()
         if name in ("", "."):
@@ -142,7 +156,7 @@ def _followed(folder: Path, *, create: bool) -> str:
         if name == "..":
             path = os.path.dirname(path)
             continue
-        _check_above(path, os.stat(path), owners)
+        _check_above(path, owners, named=place.of_root)
         inner = os.path.join(path, name)
         try:
             state = os.lstat(inner)
@@ -220,7 +234,7 @@ def open_folder(key: str, *, create: bool = False) -> Iterator[_Folder]:
     except RuntimeError as error:  # no home folder
         raise OSError(str(error)) from error
     with (
-        _opened(_followed(place.folder, create=create), None, place, create=create) as base,
+        _opened(_followed(place, create=create), None, place, create=create) as base,
         _opened(f"kernels-{key}", base, place, create=create) as folder,
     ):
         yield folder
@@ -285,3 +299,7 @@ def warn_once(error: OSError) -> None:
             RuntimeWarning,
             stacklevel=2,
         )
+
+
+with contextlib.suppress(OSError, RuntimeError):
+    _place()  # a relative name is that of the folder at the start

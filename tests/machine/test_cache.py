@@ -300,6 +300,37 @@ def test_a_default_place_that_cannot_be_mended_is_refused(
         assert not run()
 
 
+@pytest.mark.parametrize("mode", [0o775, 0o2775])
+def test_a_group_that_may_write_in_the_home_is_its_owner_s_matter(default: Path, mode: int) -> None:
+    run()
+    for above in list(default.parents)[:2]:
+        above.chmod(mode)
+    assert run()
+    default.parent.chmod(0o777)
+    with pytest.warns(RuntimeWarning, match=f"{default.parent} can be written by other users"):
+        assert not run()
+
+
+@pytest.mark.parametrize("variable", ["FASTVAE_CACHE", "NUMBA_CACHE_DIR"])
+def test_a_relative_name_is_that_of_the_first_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    cache._absolute.cache_clear()
+    monkeypatch.delenv("FASTVAE_CACHE", raising=False)
+    if variable == "FASTVAE_CACHE":
+        monkeypatch.setenv(variable, "code")
+    else:
+        monkeypatch.setattr(compilation.config, "CACHE_DIR", "code")
+    (tmp_path / "later").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run()
+    monkeypatch.chdir(tmp_path / "later")
+    assert run()
+    cache._absolute.cache_clear()
+    assert (tmp_path / "code").is_dir()
+    assert not list((tmp_path / "later").iterdir())
+
+
 @pytest.mark.parametrize("home", ["", ".", "relative"])
 def test_a_home_that_is_no_place_is_not_taken(
     default: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, home: str
@@ -551,7 +582,12 @@ def test_places_that_cannot_be_stop_nothing(
 ) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "inner").mkdir()
+    os.mkfifo(tmp_path / "inner" / f"kernels-{compilation._KEY}")
     for named in [
+        tmp_path / "fifo",
+        tmp_path / "inner",
         tmp_path / "file",
         tmp_path / "file" / "below",
         tmp_path / "loop",
@@ -575,7 +611,7 @@ def test_a_working_folder_that_is_gone_stops_nothing(
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
-    monkeypatch.setenv("FASTVAE_CACHE", "relative")
+    monkeypatch.setenv("FASTVAE_CACHE", "not seen before")
     gone.rmdir()
     with pytest.warns(RuntimeWarning, match="machine code is not cached"):
         assert not run()
