@@ -79,7 +79,7 @@ class Run(Callback):
     def create(cls, dataset_name: str, output: str | os.PathLike[str] | None = None) -> Run:
         """Make the folder of a new run, claim it, and make sure that it can be written.
 
-        Of several processes that want the same folder, one gets it.
+        Of several processes that want the same folder one gets it, where files can be locked.
 
         Parameters
         ----------
