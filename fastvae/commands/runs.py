@@ -37,8 +37,7 @@ PICTURES = ("reconstructions.png", "samples.png", "loss.png")
 SAMPLES = "samples"
 BEST = "best.safetensors"
 FILM = "samples.gif"
-_RESULTS = (RUN_MODEL, HISTORY, CHECKPOINT)
-_MARKS_OF_A_RUN = (*_RESULTS, SETTINGS)
+_MARKS_OF_A_RUN = (RUN_MODEL, HISTORY, SETTINGS, CHECKPOINT)
 FILES = (*_MARKS_OF_A_RUN, previous_of(CHECKPOINT).name, BEST, TEST, *PICTURES, FILM)
 """All files that a run may write."""
 
@@ -79,7 +78,7 @@ class Run(Callback):
     def create(cls, dataset_name: str, output: str | os.PathLike[str] | None = None) -> Run:
         """Make the folder of a new run, claim it, and make sure that it can be written.
 
-        Of several processes that want the same folder, one gets it.
+        Of several processes that want the same folder one gets it, where files can be locked.
 
         Parameters
         ----------
@@ -272,7 +271,8 @@ def check_output(output: str | os.PathLike[str] | None) -> None:
         _check_place(ROOT)
         return
     folder = Path(output)
-    if folder.resolve() in (Path.cwd(), Path(folder.resolve().anchor)):
+    place = os.path.realpath(folder)
+    if place in (os.path.realpath(os.curdir), os.path.realpath(os.sep)):
         raise ValueError(
             f"output folder {os.fspath(output)!r} must be a folder of its own, not the current "
             "folder or the root of the file system"

@@ -123,8 +123,8 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
     names, else the user's cache. A folder that is named must hold the data set: directly, in a
     folder of the data set's name, or as torchvision lays it out (``MNIST/raw``). The files may be
     compressed (`.gz`, which is taken where there are both) or plain, their names have dashes or
-    dots, in capitals or not. Files that lie directly and are by their checksums another data set's
-    do not count. In the cache only complete, verified files count.
+    dots, in capitals or not. Files that lie directly and are by their checksums, or by the folder's
+    name, another data set's do not count. In the cache only complete, verified files count.
 
     Parameters
     ----------
@@ -213,6 +213,10 @@ def _held(name: str, base: Path, by: str) -> dict[str, Path]:
     others = set()
     for folder, is_own in _folders(name, base):
         files = _present(folder)
+        label = None if is_own else _named_after(folder)
+        if files and label is not None and label != name:
+            others.add(label)
+            continue
         strangers = _strangers(name, files)
         known_as = {other for other, _ in strangers.values()}
         if len(files) == len(FILES) and (is_own or known_as == {name}):
@@ -237,6 +241,13 @@ def _held(name: str, base: Path, by: str) -> dict[str, Path]:
         f"{', '.join(FILES.values())} (dots or dashes in the name, .gz or plain)\n"
         "  where a folder is named, no other place is searched and nothing is downloaded"
     )
+
+
+def _named_after(folder: Path) -> str | None:
+    """Return the known data set that a folder, or that of a folder "raw", is named after."""
+    folder = folder.absolute()
+    holder = folder.parent if _simple(folder.name) == "raw" else folder
+    return next((name for name in SOURCES if _simple(name) == _simple(holder.name)), None)
 
 
 def _folders(name: str, base: Path) -> list[tuple[Path, bool]]:

@@ -340,11 +340,9 @@ def _temporary(target: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path
     while True:
         temporary = _name_beside(target)
         descriptor = make(temporary)
-        with suppress(OSError):  # not on every file system
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if temporary.exists():
+        if not _is_lost(temporary, descriptor):
             break
-        os.close(descriptor)  # between the two calls another writer took it for a left one
+        os.close(descriptor)
     try:
         yield temporary, descriptor
     finally:
@@ -354,6 +352,17 @@ def _temporary(target: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path
             else:
                 temporary.unlink()
         os.close(descriptor)
+
+
+def _is_lost(temporary: Path, descriptor: int) -> bool:
+    """Lock a new file or folder; return whether another writer was quicker and takes it away."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # not on every file system
+        pass
+    return not temporary.exists()
 
 
 def _new_file(path: Path, like: os.stat_result | None) -> int:

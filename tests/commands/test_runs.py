@@ -157,6 +157,9 @@ def test_names_that_are_too_long_leave_nothing(tmp_path, output):
 def test_links_as_output_folders(tmp_path, folder):
     (tmp_path / "link").symlink_to(folder)
     Run.create("mnist", tmp_path / "link").close()
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(OSError, match="circle cannot be written: "):
+        Run.create("mnist", tmp_path / "circle")
     (tmp_path / "dangling").symlink_to("nowhere")
     with pytest.raises(NotADirectoryError, match="dangling cannot be written: Not a directory"):
         Run.create("mnist", tmp_path / "dangling")

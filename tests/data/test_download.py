@@ -346,6 +346,21 @@ def test_each_data_set_of_torchvision_is_found_by_its_name(tmp_path: Path) -> No
         assert located(tmp_path, name).parent == tmp_path / folder / "raw"
 
 
+@pytest.mark.parametrize("folder", ["kmnist", "KMNIST", "KMNIST/raw"])
+def test_a_folder_that_is_named_after_another_data_set_is_its(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    """Also where the checksums of its files are not known, as of plain or changed ones."""
+    put_as(tmp_path / folder, "{file}")
+    monkeypatch.chdir(tmp_path / folder)
+    for given in (tmp_path / folder, Path()):
+        with pytest.raises(FileNotFoundError, match="does not hold mnist .*holds files of kmnist"):
+            locate("mnist", given)
+        assert located(given, "kmnist").parent == given
+    put_as(tmp_path / folder / "mnist", "{file}")
+    assert located(tmp_path / folder).parent == tmp_path / folder / "mnist"
+
+
 def test_of_two_forms_the_compressed_and_the_usual_one_is_taken(tmp_path: Path) -> None:
     images = FILES["train_images"]
     dotted = images.replace("-idx", ".idx")

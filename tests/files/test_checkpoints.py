@@ -163,7 +163,7 @@ def test_what_killed_writers_left_is_taken_away(tmp_path: Path) -> None:
     path, other = tmp_path / "run.ckpt", tmp_path / "other.ckpt"
 
     def leave(temporary: Path) -> None:
-        temporary.with_name(temporary.name.replace("-", "-killed")).write_bytes(b"half")
+        temporary.with_name(f"{temporary.name[:-8]}dead.tmp").write_bytes(b"half")
 
     write_file(path, b"1", leave)
     write_file(other, b"2", leave)

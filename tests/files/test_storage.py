@@ -25,7 +25,7 @@ from safetensors.numpy import load_file, save_file
 
 import fastvae
 from fastvae import VAE, checks
-from fastvae.files import seed_format, storage, writing
+from fastvae.files import storage, writing
 
 X = SMALL_ROWS
 
@@ -240,28 +240,26 @@ def test_thousands_of_layers(tmp_path):
 @pytest.mark.parametrize("format", ["safetensors", "seed"])
 def test_what_reads_back_otherwise_is_not_saved(tmp_path, monkeypatch, format):
     """A disk that changes a byte of a weight, or of the settings."""
-    create_file = writing.create_file
+    write_out = writing._write_out
     for old, new in ((b"nine rows", b"nine cows"), (trained().decoder.layers[0].bias.data, b"")):
         old = bytes(old)
         new = new or bytes([old[0] ^ 1]) + old[1:]
 
-        def faulty(path, content, like=None, old=old, new=new):
-            create_file(path, content.replace(old, new), like)
+        def faulty(descriptor, content, like, old=old, new=new):
+            write_out(descriptor, content.replace(old, new), like)
 
-        for module in (writing, seed_format):
-            monkeypatch.setattr(module, "create_file", faulty)
+        monkeypatch.setattr(writing, "_write_out", faulty)
         with pytest.raises(OSError, match="what was written reads back otherwise"):
             trained().save(tmp_path / "model", format=format)
-        monkeypatch.setattr(writing, "create_file", create_file)
         assert os.listdir(tmp_path) == []
 
 
 def test_what_cannot_be_read_back_is_not_saved(tmp_path, monkeypatch):
-    create_file = writing.create_file
+    write_out = writing._write_out
     path, _ = over_an_old_file(tmp_path, "safetensors")
     before = path.read_bytes()
     monkeypatch.setattr(
-        writing, "create_file", lambda path, content, like: create_file(path, content[:-1], like)
+        writing, "_write_out", lambda file, content, like: write_out(file, content[:-1], like)
     )
     with pytest.raises(OSError, match="cannot be read back: .*truncated|cannot be read back"):
         trained().save(path)

@@ -547,6 +547,24 @@ def test_a_new_name_is_taken_where_another_writer_was_quicker(tmp_path, monkeypa
     assert os.listdir(tmp_path) == ["target"]
 
 
+def test_a_new_name_is_taken_where_another_writer_has_it_locked(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def flock_late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        (temporary,) = tmp_path.glob(".*.tmp")
+        with temporary.open("rb") as file:  # to take it away, for it was not locked
+            flock(file, fcntl.LOCK_EX)
+            try:
+                flock(descriptor, operation)
+            finally:
+                temporary.unlink()
+
+    monkeypatch.setattr(fcntl, "flock", flock_late)
+    write_file(tmp_path / "target", b"new")
+    assert os.listdir(tmp_path) == ["target"]
+
+
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EBADF])
 def test_where_nothing_can_be_locked_files_are_written_and_nothing_is_cleared(
     tmp_path, monkeypatch, number
