@@ -5,10 +5,18 @@ Nothing is imported here before Ctrl-C is seen to.
 
 
 def main() -> int:
-    """Run the command line with the arguments of the process; return its exit code."""
-    try:
-        from fastvae.commands.process import run
+    """Run the command line with the arguments of the process, and return its exit code.
 
-        return run()
+    Signals are left as they are where a process is about to end: see `end_at_once_on_signals`.
+    """
+    try:
+        from fastvae.commands.interrupt import end_at_once_on_signals
+
+        end_at_once_on_signals()  # before the slower imports
+        from fastvae.commands.cli import main as run
+        from fastvae.commands.streams import flushed, mend_streams
+
+        mend_streams()
+        return flushed(run())
     except KeyboardInterrupt:
         return 130

@@ -86,6 +86,8 @@ def _own_key(function: Callable[..., Any]) -> str:
 
 
 def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
+    if config.DISABLE_JIT:
+        raise ImportError("fastvae's kernels are machine code only; unset NUMBA_DISABLE_JIT")
     wrappers = {} if cache else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(parallel=parallel, **FLAGS, **wrappers)(function)
     if cache and _CACHE_FOLDER is not None:
