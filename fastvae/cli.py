@@ -1,14 +1,5 @@
-"""What installed scripts and ``python -m fastvae`` start: the command line as a process.
+"""What installed scripts start; the command line lives in `fastvae.commands`."""
 
-Nothing is imported here before Ctrl-C is seen to.
-"""
+from fastvae.commands.start import main
 
-
-def main() -> int:
-    """Run the command line with the arguments of the process; return its exit code."""
-    try:
-        from fastvae.commands.process import run
-
-        return run()
-    except KeyboardInterrupt:
-        return 130
+__all__ = ["main"]

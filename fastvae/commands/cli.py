@@ -44,6 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ArithmeticError, ValueError, ImportError, OSError, MemoryError) as error:
         complain(f"error: {_message(error)}")
         return FAILURE
+    except Exception as error:
+        if not type(error).__module__.startswith("numba."):
+            raise
+        complain(f"error: the kernels cannot be compiled: {_message(error)}")
+        return FAILURE
 
 
 def _run(argv: Sequence[str] | None) -> int:

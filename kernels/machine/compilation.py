@@ -73,6 +73,8 @@ def _own_key(function: Callable[..., Any]) -> str:
 
 
 def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
+    if config.DISABLE_JIT:
+        raise ImportError("fastvae's kernels are machine code only; unset NUMBA_DISABLE_JIT")
     wrappers = {} if cache else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(parallel=parallel, **FLAGS, **wrappers)(function)
     # What a closure has in its cells is in no key.

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 from PIL import Image
@@ -587,7 +588,16 @@ def test_a_closed_pipe_is_no_traceback(model):
         check=False,
     )
     os.close(writer)
-    assert done.stderr == ""
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_kernels_that_cannot_be_compiled_are_one_line(model, monkeypatch, capsys):
+    def sample(*arguments, **options):
+        raise numba.core.errors.UnsupportedParforsError("a tuple\n\nis too long")
+
+    monkeypatch.setattr(VAE, "sample", sample)
+    assert main(["sample", model]) == 1
+    assert failure(capsys) == "the kernels cannot be compiled: a tuple; is too long"
 
 
 # --- Ctrl-C ----------------------------------------------------------------------------------
