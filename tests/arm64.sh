@@ -39,7 +39,7 @@ if [ ! -e "$root.made" ]; then
   mirror=$(apt-get indextargets --format '$(SITE)' "Codename: $suite" 2> /dev/null | head -n 1)
   debootstrap --arch=arm64 --foreign --variant=minbase --include=python3,libgomp1 \
     $suite "$root" ${mirror:+"$mirror"}
-  chroot "$root" /debootstrap/debootstrap --second-stage
+  unshare --mount chroot "$root" /debootstrap/debootstrap --second-stage
   touch "$root.made"
 fi
 
