@@ -120,3 +120,11 @@ def get_num_threads() -> int:
 def max_threads() -> int:
     """Return the number of threads that were set up at start."""
     return int(parallel.NUM_THREADS)
+
+
+def _after_fork_in_child() -> None:
+    _mine.told = None  # the thread meets the pool as a new one
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
