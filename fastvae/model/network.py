@@ -18,6 +18,7 @@ import numpy as np
 
 from fastvae import kernels
 from fastvae.kernels import engine
+from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
 from fastvae.model.value import Value
 
@@ -517,7 +518,7 @@ class Network(Value):
 
 def _flop_per_piece() -> float:
     """What one call does of a long step; more threads do more in the same time."""
-    return _FLOP_PER_CALL * max(1.0, kernels.get_num_threads() / 2)
+    return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 
 
 def _check_columns(data: np.ndarray, n_columns: int) -> None:

@@ -4,8 +4,8 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +58,24 @@ def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.
     return region
 
 
+class _Once:
+    """A property that is computed when it is first asked for, and kept.
+
+    `functools.cached_property` holds a lock meanwhile, before Python 3.12, which a child that is
+    forked then would find held for ever.
+    """
+
+    def __init__(self, compute: Callable[[Any], np.ndarray]) -> None:
+        self.compute, self.__doc__ = compute, compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type) -> np.ndarray:
+        value = instance.__dict__[self.name] = self.compute(instance)
+        return value
+
+
 class Passes:
     """The programs of a network.
 
@@ -83,34 +101,34 @@ class Passes:
         self.n_encoder = n_encoder
         self.places = places
 
-    @cached_property
+    @_Once
     def gathering(self) -> np.ndarray:
         """The data as the network sees it."""
         return self._gather()
 
-    @cached_property
+    @_Once
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
         return new_program([self._gather(), *self._layers(0, self.n_encoder + 1)])
 
-    @cached_property
+    @_Once
     def encoding_to_out(self) -> np.ndarray:
         """From the data to heads in the caller's array."""
         return _to_out(self.encoding)
 
-    @cached_property
+    @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
         n_latent = int(self.table["n_in"][self.n_encoder + 1])
         gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
         return _to_out(new_program([gather, *self._decoder(LATENT)]))
 
-    @cached_property
+    @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
         return _to_out(new_program([self.encoding, *self._decoder(ACTIVE + self.n_encoder)]))
 
-    @cached_property
+    @_Once
     def losses(self) -> np.ndarray:
         """From the head to each row's reconstruction and KL, by one draw of the latent."""
         head, places = self.n_encoder, self.places
@@ -134,22 +152,22 @@ class Passes:
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
         return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
 
-    @cached_property
+    @_Once
     def training(self) -> np.ndarray:
         """One batch, whose gradient is applied as it arises."""
         return self._training(UPDATE_MODE)
 
-    @cached_property
+    @_Once
     def gradient(self) -> np.ndarray:
         """One batch, whose gradient is stored."""
         return self._training(STORE_MODE)
 
-    @cached_property
+    @_Once
     def stored_training(self) -> np.ndarray:
         """One batch, whose gradient is stored and then applied."""
         return new_program([self.gradient, self._update()])
 
-    @cached_property
+    @_Once
     def clipped_training(self) -> np.ndarray:
         """One batch, whose gradient is stored, limited in its norm, and applied.
 

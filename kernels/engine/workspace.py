@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..machine.team import yield_address
-from ..machine.threads import get_num_threads, max_threads
+from ..machine.threads import max_threads, team_size
 from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
@@ -29,7 +29,7 @@ def new_step(dtype: np.dtype) -> np.ndarray:
     """Return a record of one step of one batch, for arenas of this dtype, that updates nothing."""
     steps = np.zeros(1, STEP)
     steps["task_address"], steps["yield_address"] = task_address(dtype), yield_address()
-    steps["n_members"], steps["n_steps"], steps["n_parts"] = get_num_threads(), 1, 1
+    steps["n_members"], steps["n_steps"], steps["n_parts"] = team_size(), 1, 1
     steps["rule"]["optimizer"] = NO_UPDATE
     return steps
 
@@ -205,7 +205,7 @@ class Workspace:
     ) -> None:  # fmt: skip
         if self._data is None:
             raise RuntimeError("a workspace runs on data that it was told to `take`; it has none")
-        self._views["n_members"][0] = get_num_threads()
+        self._views["n_members"][0] = team_size()
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
             parameters, moment1, moment2, gradient, self.matrices, out, self.lists, self.lists,

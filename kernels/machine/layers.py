@@ -65,16 +65,21 @@ _fork = _Fork()
 
 
 def meet() -> None:
-    """Start the pool if need be, and take notice of the calling Python thread."""
+    """Start the pool if need be, and take notice of the calling Python thread.
+
+    Each Python thread does so before its first launch, also the one that goes on in a forked child:
+    there workqueue starts its threads anew when it is asked for their number first, and is spoilt
+    where two ask at once.
+    """
     pool.callers.add(threading.get_ident())
-    if not parallel._is_initialized:
-        with pool.turn:
-            if not parallel._is_initialized:
-                pool.starter = threading.get_ident()
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", NumbaWarning)
-                    parallel._launch_threads()
-    pool.takes_turns = numba.threading_layer() == "workqueue"
+    with pool.turn:
+        if not parallel._is_initialized:
+            pool.starter = threading.get_ident()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NumbaWarning)
+                parallel._launch_threads()
+        parallel._get_num_threads()
+        pool.takes_turns = numba.threading_layer() == "workqueue"
 
 
 def threading_layer() -> str:

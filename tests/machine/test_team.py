@@ -99,7 +99,7 @@ def train(monkeypatch, n_members, run_members=None):
     )
     with monkeypatch.context() as changed:
         changed.setattr(steps, "run_steps", run_steps)
-        changed.setattr(workspace, "get_num_threads", lambda: n_members)
+        changed.setattr(workspace, "team_size", lambda: n_members)
         changed.setattr(workspace, "max_threads", lambda: n_members)
         work = workspace.Workspace(
             table, 1, "bernoulli", batch, np.dtype(np.float32), training=True, skip_zeros=False
