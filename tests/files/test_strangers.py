@@ -26,7 +26,6 @@ import fastvae
 from fastvae import Dataset
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import settings
-from fastvae.data import DataUnavailable
 from fastvae.data.idx import read_idx
 from fastvae.files import checkpoints, npy, reading
 from fastvae.files.kinds import kind_of
@@ -173,8 +172,10 @@ def test_models_are_no_data_and_data_no_models(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is a safetensors file, as models and checkpoints are"):
         Dataset(tmp_path / "model.npz")
     small_vae().save(tmp_path / "model.safetensors")
-    with pytest.raises((ValueError, DataUnavailable), match="unknown data set"):
-        Dataset(tmp_path / "model.safetensors")
+    for name, kind in [("model.safetensors", "a safetensors"), ("rows.csv", "a text")]:
+        (tmp_path / "rows.csv").write_text("1,2\n")
+        with pytest.raises(ValueError, match=f"unknown data set .*, or an array; it is {kind}"):
+            Dataset(tmp_path / name)
 
 
 # --- what a message holds -----------------------------------------------------------------------
