@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fastvae.checks.quoting import printable, quoted
 
 MAX_COMMAS = 2_000_000
-"""How many commas, and so values, a JSON text may hold: lists take 30 times their text in memory."""
+"""How many commas, and so values, a JSON text may hold: lists take 30 times their text."""
 
 _STEP = 1 << 20  # Ctrl-C is heard between two of them
 _KINDS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,12 @@ def test_texts_that_are_no_settings_are_one_line(
     assert line.startswith(f"fastvae: error: {tmp_path}/settings.json is not a valid settings file")
     assert message in line
     assert len(line) < 1000
+
+
+def test_a_run_folder_of_pipes_is_refused_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], recorded: dict[str, Any]
+) -> None:
+    os.mkfifo(tmp_path / "history.csv")
+    write(tmp_path, json.dumps(recorded))
+    assert main(["train", "--resume", str(tmp_path)]) == 1
+    assert "history.csv is a pipe; expected an ordinary file" in capsys.readouterr().err
