@@ -36,7 +36,7 @@ _MEMBERS = (
     (r".*\.npy", "a zip archive of NumPy arrays (.npz)"),
     (r"(.*/)?(data\.pkl|\.format_version|\.data/.*|version|byteorder)", "a PyTorch file (.pt)"),
     (r"(metadata|config)\.json|model\.weights\.h5", "a Keras model (.keras)"),
-    (r"", "a zip archive"),
+    (r"", "a zip archive, or its beginning"),
 )
 
 
