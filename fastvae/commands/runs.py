@@ -24,6 +24,7 @@ import numpy as np
 from fastvae.checks import plain
 from fastvae.commands.settings import SETTINGS, read
 from fastvae.files.checkpoints import previous_of
+from fastvae.files.reading import open_file
 from fastvae.files.storage import RUN_MODEL
 from fastvae.files.writing import clear_folder, is_writable, write_file
 from fastvae.model.vae import VAE
@@ -241,7 +242,8 @@ class Run(Callback):
     def _has_more_than_a_beginning(self) -> bool:
         """Whether so much was trained that there must have been a checkpoint."""
         try:
-            n_epochs = (self.folder / HISTORY).read_bytes().count(b"\n") - 1
+            with open_file(self.folder / HISTORY) as file:
+                n_epochs = sum(1 for _ in file) - 1
         except FileNotFoundError:
             n_epochs = 0
         is_over = (self.folder / TEST).exists()

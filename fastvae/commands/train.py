@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastvae import VAE, Dataset
+from fastvae.checks.quoting import printable
 from fastvae.commands import plan, settings
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
@@ -182,7 +183,7 @@ class _Training:
         shape = "-".join(str(size) for size in sizes + sizes[-2::-1])
         held_out = f", {args.validation:,} held out" if args.validation else ""
         print(
-            f"data    {self.dataset.name}: {len(self.rows):,} training{held_out}, "
+            f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
             f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
             f"output  {self.run.folder}",
@@ -208,7 +209,7 @@ class _Training:
             except ValueError as error:  # rows of very many features
                 warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
-        print(f"saved   {names} in {run.folder}")
+        print(f"saved   {printable(names)} in {run.folder}")
 
     def _say_finished(self, history: History) -> None:
         """Say that there is nothing to do, and how there would be."""

@@ -10,12 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae import checks
+from fastvae.checks.quoting import quoted
 from fastvae.checks.scales import warn_if_binary
 from fastvae.data.arrays import Split, from_array, read_array_file
 from fastvae.data.download import fetch
 from fastvae.data.idx import read_labelled
 from fastvae.data.sources import SOURCES, DataUnavailable, advice, locate
 from fastvae.data.synthetic import TEST_FIRST, synthetic_digits
+from fastvae.files.kinds import but_found
+from fastvae.files.reading import open_file
 from fastvae.kernels import STREAM_DATASET, permutation, uniform
 
 Array = npt.NDArray[Any]
@@ -173,14 +176,23 @@ def _load(
         path = Path(name)
         if path.suffix not in (".npy", ".npz"):
             raise ValueError(
-                f"unknown data set {os.fspath(name)!r}; known: {', '.join(NAMES)}, "
-                "or the path of a .npy or .npz file, or an array"
+                f"unknown data set {quoted(os.fspath(name), 200)}; known: {', '.join(NAMES)}, "
+                f"or the path of a .npy or .npz file, or an array{_but_is(path)}"
             )
         return str(path), read_array_file(path)
     try:
         return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def _but_is(path: Path) -> str:
+    """What the file of a path is, if there is one and it can be told; to be added to an error."""
+    try:
+        with open_file(path) as file:
+            return but_found(file)
+    except (OSError, ValueError):
+        return ""
 
 
 def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> Split:

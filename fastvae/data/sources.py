@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastvae.files.reading import open_file
+
 FILES = {
     "train_images": "train-images-idx3-ubyte",
     "train_labels": "train-labels-idx1-ubyte",
@@ -182,7 +184,7 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     (name of the data set, key of `FILES`), or None for a file that is not known
     """
     digest = hashlib.md5(usedforsecurity=False)
-    with Path(path).open("rb") as file:
+    with open_file(path) as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     known = {

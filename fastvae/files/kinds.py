@@ -36,7 +36,7 @@ _MEMBERS = (
     (r".*\.npy", "a zip archive of NumPy arrays (.npz)"),
     (r"(.*/)?(data\.pkl|\.format_version|\.data/.*|version|byteorder)", "a PyTorch file (.pt)"),
     (r"(metadata|config)\.json|model\.weights\.h5", "a Keras model (.keras)"),
-    (r"", "a zip archive"),
+    (r"", "a zip archive, or its beginning"),
 )
 
 
@@ -50,17 +50,18 @@ def kind_of(start: bytes) -> str | None:
     return next((kind for is_one, kind in _BY_LOOK if is_one(start)), None) or _zip(start)
 
 
-def but_found(file: BinaryIO, suffix: str) -> str:
+def but_found(file: BinaryIO, suffix: str | None = None) -> str:
     """Say what an open file is, to be added to an error; nothing where it is what is expected.
 
     Parameters
     ----------
     file : the file
-    suffix : of the kind that is expected, as the name of that kind has it
+    suffix : of the kind that is expected, if there is one, as the name of that kind has it
     """
     file.seek(0)
     kind = kind_of(file.read(START))
-    return "" if kind is None or f"({suffix}" in kind else f"; it is {kind}"
+    is_expected = suffix is not None and kind is not None and f"({suffix}" in kind
+    return "" if kind is None or is_expected else f"; it is {kind}"
 
 
 def _zip(start: bytes) -> str | None:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 
 from fastvae.checks.quoting import printable, quoted
 
+MAX_COMMAS = 2_000_000
+"""How many commas, and so values, a JSON text may hold: lists take 30 times their text."""
+
 _STEP = 1 << 20  # Ctrl-C is heard between two of them
 _KINDS = {
     stat.S_IFIFO: "a pipe",
@@ -38,7 +41,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     OSError
         If it is missing, or cannot be opened or read; the error names it.
     """
-    with open(path, "rb", opener=_open) as file:
+    with open(os.fspath(path), "rb", opener=_open) as file:
         kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
         if kind != stat.S_IFREG:
             raise ValueError(
@@ -81,11 +84,13 @@ def parse_json(content: str | bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is no JSON in UTF-8, is nested too deep, names an entry twice, or holds NaN or
-        infinity.
+        If it is no JSON in UTF-8, is nested too deep, holds more than `MAX_COMMAS`, names an
+        entry twice, or holds NaN or infinity.
     """
     try:
         text = content if isinstance(content, str) else content.decode()
+        if text.count(",") > MAX_COMMAS:
+            raise ValueError(f"its JSON holds more than {MAX_COMMAS:,} commas")
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("its JSON is nested too deep") from None

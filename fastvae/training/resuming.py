@@ -26,7 +26,7 @@ from fastvae.training.snapshots import ARENAS, is_column
 from fastvae.training.trainable import Trainable
 
 _SAMPLED_ROWS = 512
-_MOST_UPDATES = 2**53  # of a run, which schedules are asked for as floats
+_MOST_UPDATES = 2**62  # of a run
 
 
 def identity_of(

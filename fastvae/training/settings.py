@@ -14,6 +14,8 @@ from fastvae.training.cadence import Cadence, cadence
 from fastvae.training.callbacks import Callback
 from fastvae.training.callbacks import resolve as resolve_callbacks
 
+MOST_EPOCHS = 2**31 - 1
+
 
 @dataclass(frozen=True, init=False)
 class Settings:
@@ -53,7 +55,7 @@ class Settings:
         n_threads: int | None,
     ) -> None:
         vars(self).update(
-            epochs=checks.integer(epochs, "epochs"),
+            epochs=checks.integer(epochs, "epochs", maximum=MOST_EPOCHS),
             batch_size=checks.integer(batch_size, "batch_size"),
             schedule=schedules.resolve(learning_rate),
             beta=beta if beta is None or callable(beta) else checks.number(beta, "beta"),

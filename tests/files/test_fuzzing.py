@@ -1,7 +1,7 @@
 """Damaged files for every reader; ``tests/reliability.py fuzz`` makes 200,000."""
 
 import pytest
-from probes import fuzz
+from probes import fuzz, memory
 
 
 @pytest.mark.slow
@@ -13,3 +13,12 @@ def test_no_damaged_file_does_harm() -> None:
     assert len(readers) == 9
     for reader in readers:
         assert counted[f"{reader}: taken"] + counted[f"{reader}: refused"] == 300
+
+
+@pytest.mark.slow
+def test_readers_take_little_more_than_what_a_file_holds() -> None:
+    *_, figures = memory.probe(20, seed=0)
+    assert len(figures) == len(memory.KINDS)
+    for name, figure in figures.items():
+        is_model = name.endswith(("models", "seed folders"))  # whose network is built, too
+        assert figure < (3.3 if is_model else 1.4), name

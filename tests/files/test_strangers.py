@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import re
+import resource
 import socket
 import struct
 import tarfile
@@ -26,11 +27,10 @@ import fastvae
 from fastvae import Dataset
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import settings
-from fastvae.data import DataUnavailable
 from fastvae.data.idx import read_idx
 from fastvae.files import checkpoints, npy, reading
 from fastvae.files.kinds import kind_of
-from fastvae.files.storage import MODEL_ENTRY
+from fastvae.files.storage import CHECKPOINT_ENTRY, MODEL_ENTRY
 
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "npy": ("rows.npy", Dataset),
@@ -173,8 +173,10 @@ def test_models_are_no_data_and_data_no_models(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is a safetensors file, as models and checkpoints are"):
         Dataset(tmp_path / "model.npz")
     small_vae().save(tmp_path / "model.safetensors")
-    with pytest.raises((ValueError, DataUnavailable), match="unknown data set"):
-        Dataset(tmp_path / "model.safetensors")
+    for name, kind in [("model.safetensors", "a safetensors"), ("rows.csv", "a text")]:
+        (tmp_path / "rows.csv").write_text("1,2\n")
+        with pytest.raises(ValueError, match=f"unknown data set .*, or an array; it is {kind}"):
+            Dataset(tmp_path / name)
 
 
 # --- what a message holds -----------------------------------------------------------------------
@@ -292,6 +294,11 @@ def test_json_in_another_encoding_or_too_long_is_not_taken(tmp_path: Path) -> No
     path.write_bytes(b" " * 101)
     with pytest.raises(ValueError, match="too large for a file of settings: more than 100 bytes"):
         reading.read_json(path, 100)
+
+
+def test_json_of_very_many_values_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="more than 2,000,000 commas"):
+        reading.parse_json("[" + "[]," * 2_000_001 + "[]]")
 
 
 # --- headers of arrays --------------------------------------------------------------------------
@@ -425,6 +432,25 @@ def test_ten_terabytes_are_mapped_and_not_allocated(tmp_path: Path) -> None:
     text = json.dumps(entry).encode()
     model.write_bytes(struct.pack("<Q", len(text)) + text)
     refused_in_little_memory(lambda: fastvae.load(model), "4,398,046,51.*bytes expected")
+
+
+def test_what_is_too_large_for_memory_is_a_memory_error_that_says_so(tmp_path: Path) -> None:
+    """Two terabytes that are really there, as far as the file system knows."""
+    facts = {"format_version": 1, "facts": {}, "checksum": ""}
+    header = {
+        "__metadata__": {CHECKPOINT_ENTRY: json.dumps(facts)},
+        "a": {"dtype": "F32", "shape": [2**39], "data_offsets": [0, 2**41]},
+    }
+    text = json.dumps(header).encode()
+    start = struct.pack("<Q", len(text)) + text
+    path = sparse(tmp_path / "run.ckpt", start, len(start) + 2**41)
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**40, limits[1]))
+    try:
+        with pytest.raises(MemoryError, match=r"no memory for what .*run\.ckpt holds: .* 2.00 TiB"):
+            checkpoints.read(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 @pytest.mark.parametrize(

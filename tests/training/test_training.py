@@ -473,7 +473,7 @@ def test_large_finite_weights_are_no_divergence():
 
 
 BAD = [
-    ({"epochs": 0}, ValueError, "epochs must be an integer of at least 1; got 0"),
+    ({"epochs": 0}, ValueError, "epochs must be an integer between 1 and 2147483647; got 0"),
     ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
     ({"batch_size": 0}, ValueError, "batch_size must be"),
     ({"batch_size": "8"}, TypeError, "batch_size must be"),
