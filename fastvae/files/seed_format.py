@@ -151,7 +151,7 @@ def _read_json(root: Path, name: str) -> dict[str, Any]:
     file = _inside(root, name)
     if file.stat().st_size > (MAX_HEADER if name == _SETTINGS else _MAX_SIZES_JSON):
         raise ValueError(f"{name} is too large for a settings file")
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text("utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"{name} must hold a mapping; got {type(content).__name__}")
     return content

@@ -45,9 +45,9 @@ def cpu_quota() -> int | None:
     """Return the CPUs that the cgroup's quota allows, rounded up; None without a quota."""
     for file in ("/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us"):
         try:
-            fields = Path(file).read_text().split()
+            fields = Path(file).read_text("utf-8").split()
             if len(fields) == 1:
-                fields.append(Path(file).with_name("cpu.cfs_period_us").read_text())
+                fields.append(Path(file).with_name("cpu.cfs_period_us").read_text("utf-8"))
             quota, period = fields[0], float(fields[1])
             if quota not in ("max", "-1"):
                 return max(1, math.ceil(float(quota) / period))
