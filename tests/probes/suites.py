@@ -19,8 +19,10 @@ TEXT = """
 The whole suite, then its quick part under `-W error -X dev -X warn_default_encoding` (files that
 are left open, encodings that are left to the system), with five seeds of hashing, in two orders
 drawn at random, under `-O` and `-OO` (no assertions, no docstrings), where no byte code is written,
-and where compiled code checks each index (`NUMBA_BOUNDSCHECK=1`, of kernels and engine). Each
-environment adds a run of its own: Python, NumPy and Numba are named below.
+and where compiled code checks its indices (`NUMBA_BOUNDSCHECK=1`, tests of kernels and engine). The
+last sees what indexes arrays outside of parallel loops: the members of a team, which lead a run and
+do its tasks, the permutation, Philox. Numba loses what is raised in a parallel loop, and pointers
+have no bounds: these are what the walls are for. Each version of Python adds a run of its own.
 """
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ["-m", "not slow"]
