@@ -47,6 +47,14 @@ def newest(session: nox.Session) -> None:
 
 
 @nox.session
+def strict(session: nox.Session) -> None:
+    """The quick part of the suite in ways that show what a plain run hides: `probes/suites.py`."""
+    session.install("-e", ".[test]")
+    session.chdir("tests")
+    session.run("python", "-m", "probes.suites")
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """How much of the Python layer the suite runs: kernels are machine code, which is not seen."""
     session.install("-e", ".[test]", "pytest-cov>=5")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ from fastvae.data import locate, synthetic_digits
 pytest.register_assert_rewrite(
     "failing_writes", "kernel_checks", "model_checks", "network_checks", "probes"
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--order SEED` shuffles the tests: none may lean on one before it."""
+    parser.addoption("--order", type=int, help="run the tests in an order drawn with this seed")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Shuffle the tests where that is asked for."""
+    if config.getoption("order") is not None:
+        random.Random(config.getoption("order")).shuffle(items)
 
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

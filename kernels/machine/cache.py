@@ -98,8 +98,8 @@ def _owners_above() -> set[int]:
     """Who may own the folders above: this user and root, seen from within a container, too."""
     owners = {0, os.geteuid()}
     with contextlib.suppress(OSError, ValueError):
-        if Path("/proc/self/uid_map").read_text().split() != ["0", "0", "4294967295"]:
-            owners.add(int(Path("/proc/sys/kernel/overflowuid").read_text()))
+        if Path("/proc/self/uid_map").read_text("utf-8").split() != ["0", "0", "4294967295"]:
+            owners.add(int(Path("/proc/sys/kernel/overflowuid").read_text("utf-8")))
     return owners
 
 

@@ -43,10 +43,10 @@ def cpu_quota() -> int | None:
 def _cgroups() -> Iterator[Path]:
     """The folders of the groups that the process is in, up to where they are mounted."""
     own: dict[str, str] = {}
-    for line in (_ROOT / "proc/self/cgroup").read_text().splitlines():
+    for line in (_ROOT / "proc/self/cgroup").read_text("utf-8").splitlines():
         _, controllers, path = line.split(":", 2)
         own.update(dict.fromkeys(controllers.split(","), path))
-    for line in (_ROOT / "proc/self/mountinfo").read_text().splitlines():
+    for line in (_ROOT / "proc/self/mountinfo").read_text("utf-8").splitlines():
         place, _, system = line.partition(" - ")
         kind, _, options = system.split()[:3]
         controller = {"cgroup": "cpu", "cgroup2": ""}.get(kind)
@@ -68,7 +68,7 @@ def _quotas(folder: Path) -> Iterator[float]:
     pairs = [(folder / "cpu.max",), (folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us")]
     for files in pairs:
         try:
-            quota, period = " ".join(file.read_text() for file in files).split()
+            quota, period = " ".join(file.read_text("utf-8") for file in files).split()
             if quota not in ("max", "-1"):
                 yield float(quota) / float(period)
         except (OSError, ValueError, ZeroDivisionError):
