@@ -133,7 +133,7 @@ def test_nothing_else_writes_files() -> None:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             given = [argument for argument in node.args if isinstance(argument, ast.Constant)]
             given += [key.value for key in node.keywords if isinstance(key.value, ast.Constant)]
-            modes = {str(argument.value) for argument in given}
+            modes = {argument.value for argument in given if isinstance(argument.value, str)}
             opens = name == "open" and any(set(mode) & set("wax+") for mode in modes)
             writes = opens or name in writers
             assert not writes, f"{path}:{node.lineno}: {ast.unparse(node)}"

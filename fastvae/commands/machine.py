@@ -10,7 +10,6 @@ from pathlib import Path
 import llvmlite
 import llvmlite.binding
 import numpy as np
-from numba.core import event
 
 import fastvae
 from fastvae import VAE, kernels
@@ -18,6 +17,7 @@ from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
 from fastvae.evaluation import evaluate
+from fastvae.kernels.machine.compilation import compilations
 from fastvae.kernels.machine.isa import isa_limits
 
 _MAX_CARD = 20_000
@@ -73,7 +73,7 @@ def data(args: Namespace) -> None:
 def warmup(args: Namespace) -> None:
     """Compile ahead what the commands need; that nothing is missing shows where it is used."""
     start = time.perf_counter()
-    with event.install_recorder("numba:compile") as compiled:
+    with compilations() as compiled:
         fastvae.warmup()
         rows = synthetic_digits(2).images
         vae = VAE.from_sizes(rows.shape[1], (2,), 1)

@@ -18,7 +18,7 @@ from typing import Any
 import llvmlite
 import numba
 import numpy
-from numba.core import config
+from numba.core import config, event
 
 from .cache import open_folder, warn_once
 from .cached_code import CachedCode
@@ -107,6 +107,11 @@ def parallel_kernel(function: Callable[..., Any]) -> Any:
 def device_function(function: Callable[..., Any]) -> Any:
     """Compile a helper that only kernels call; it becomes part of their machine code."""
     return _jit(function, parallel=False, cache=False)
+
+
+def compilations() -> contextlib.AbstractContextManager[Any]:
+    """Record what is compiled meanwhile: the `buffer` stays empty where all code was there."""
+    return event.install_recorder("numba:compile")
 
 
 def would_load(compiled: Any, argument_types: tuple[Any, ...]) -> bool:
