@@ -15,7 +15,11 @@ longer than the call lasts.
 
 Why it is right, also where memory is weakly ordered. A store with release makes all that its thread
 did before visible to whoever reads the stored value, or one that a read-modify-write chain made of
-it, with acquire. All shared words are read and written so.
+it, with acquire. All shared words are read and written so; x86 needs nothing for it, Arm has
+`ldar`, `stlr` and `ldaddal`. What else members share is plain memory, never written and then read
+without one of these pairs between: a step's numbers, by the leader, before it publishes; results
+and scratch, by who has the task. A step's number of members and addresses are written before the
+call.
 
 - A task is done once. A range's word holds the next task and the end; a claim adds 1 to it in one
   piece, so that no two members get the same number; a number at or past the end is not a task. A

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pytest
 from probes import layers
+
+from fastvae import kernels
+from fastvae.data import synthetic_digits
+from fastvae.kernels.machine.layers import pool
 
 expected = functools.cache(layers.expected)
 
@@ -15,3 +20,49 @@ expected = functools.cache(layers.expected)
 @pytest.mark.parametrize("layer", layers.layers())
 def test_all_jobs_at_once_give_the_bits_of_one_process_alone(layer, way):
     layers.check_cell(layer, way, layers.rotated(layers.JOBS), expected())
+
+
+def test_no_lock_of_pythons_is_held_where_a_child_may_be_forked():
+    """As of functools.cached_property before Python 3.12: a forked child would find it held."""
+    for part in ("kernels", "fastvae"):
+        for path in (layers.TESTS.parent / part).rglob("*.py"):
+            assert "import cached_property" not in path.read_text("utf-8"), path
+
+
+@pytest.fixture
+def alone():
+    """A process that may not launch."""
+    pool.works_alone = True
+    yield
+    pool.works_alone = False
+
+
+def public_kernels(dtype) -> list[bytes]:
+    """What each public kernel computes that is a parallel region of its own."""
+    rng = np.random.default_rng(0)
+    a, b, c = rng.normal(size=(3, 70, 37)).astype(dtype)
+    x = rng.random((70, 37)).astype(dtype)
+    out = [np.zeros((70, 37), dtype) for _ in range(10)]
+    rows = [np.zeros(70) for _ in range(3)]
+    kernels.reparameterise(out[0], a, b, c)
+    kernels.reparameterise_backward(out[1], out[2], a, b, c)
+    kernels.kl_divergence(rows[0], a, b)
+    kernels.kl_divergence_backward(out[3], out[4], a, b, 0.3)
+    kernels.bernoulli_loss(rows[1], a, x)
+    kernels.bernoulli_loss_backward(out[5], a, x, 0.7)
+    kernels.gaussian_loss(rows[2], a, x)
+    kernels.activation_forward(out[6], a, kernels.ACTIVATIONS["tanh"])
+    kernels.activation_backward(out[7], b, out[6], kernels.ACTIVATIONS["tanh"])
+    kernels.normal(out[8], 1, 2, 3)
+    kernels.uniform(out[9], 1, 2, 3)
+    digits = synthetic_digits(40, seed=5).images
+    return [array.tobytes() for array in [*out, *rows, digits]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_process_that_works_alone_gets_the_bits_of_public_kernels(dtype, request):
+    expected = public_kernels(dtype)
+    request.getfixturevalue("alone")
+    assert kernels.get_num_threads() == 1
+    assert public_kernels(dtype) == expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
@@ -210,19 +211,39 @@ def test_shared_words_are_whole_words_side_by_side(words):
             call(*arguments)
 
 
-def test_shared_words_are_read_and_written_in_an_order_that_holds_on_every_processor():
-    """x86 keeps loads, and stores, in order whatever is asked for: a slip shows on Arm only."""
+@numba.njit
+def read_word(words):
+    return team.shared_get(words, 3)
 
-    @numba.njit
-    def exchange(words, index):
-        team.shared_set(words, index, 1)
-        return team.shared_get(words, index + 1) + team.shared_add(words, index, 2)
 
-    exchange.compile((numba.types.Array(numba.int64, 1, "C"), numba.int64))
-    (code,) = exchange.inspect_llvm().values()
-    kinds = set(re.findall(r"(store atomic|load atomic|atomicrmw add).* (\w+), align 8", code))
-    assert kinds == {
-        ("store atomic", "release"),
-        ("load atomic", "acquire"),
-        ("atomicrmw add", "acq_rel"),
-    }
+@numba.njit
+def write_word(words):
+    team.shared_set(words, 3, 7)
+
+
+@numba.njit
+def add_to_word(words):
+    return team.shared_add(words, 3, 7)
+
+
+SHARED = {
+    "read": (read_word, r"load atomic i64, .* acquire", "ldar"),
+    "write": (write_word, r"store atomic i64 .* release", "stlr"),
+    "add": (add_to_word, r"atomicrmw add .* acq_rel", "ldaddal"),
+}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_shared_words_are_ordered_on_arm_too(name):
+    """What orders them is an instruction there; x86 orders without."""
+    function, operation, instruction = SHARED[name]
+    function(team.new_team(1))
+    (code,) = function.inspect_llvm().values()
+    (found,) = {re.sub(r"ptr %[\w.]+", "ptr %0", text) for text in re.findall(operation, code)}
+    value = "" if name == "write" else "%2 = "
+    module = f"define void @f(ptr %0) {{\n{value}{found}, align 8\nret void\n}}"
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    target = llvm.Target.from_triple("aarch64-unknown-linux-gnu")
+    machine = target.create_target_machine(features="+lse", opt=0)
+    assert re.search(rf"\b{instruction}\b", machine.emit_assembly(llvm.parse_assembly(module)))
