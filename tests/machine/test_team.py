@@ -239,6 +239,9 @@ def test_shared_words_are_ordered_on_arm_too(name):
     function, operation, instruction = SHARED[name]
     function(team.new_team(1))
     (code,) = function.inspect_llvm().values()
+    if "aarch64.stlxr" in code:  # on Arm 8.0 itself an addition is a loop
+        assert "aarch64.ldaxr" in code
+        return
     (found,) = {re.sub(r"ptr %[\w.]+", "ptr %0", text) for text in re.findall(operation, code)}
     value = "" if name == "write" else "%2 = "
     module = f"define void @f(ptr %0) {{\n{value}{found}, align 8\nret void\n}}"
