@@ -163,4 +163,4 @@ def test_of_two_processes_with_one_output_one_trains():
     for process, message in zip(processes, said, strict=True):
         if process.returncode:
             assert "another process trains in out" in message or "already holds a run" in message
-    assert main(["evaluate", "out"]) == 0
+    assert main(["evaluate", "out", "--dataset", "images.npz"]) == 0
