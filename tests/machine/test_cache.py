@@ -879,6 +879,43 @@ def test_what_training_needs_is_listed() -> None:
     ]
 
 
+FORKED = """
+import os
+import numpy as np
+from fastvae import VAE, kernels
+
+vae = VAE.from_sizes(7, (5,), 2)
+
+def fit():
+    vae.fit(np.eye(20, 7), epochs=1, verbose=True)
+    assert kernels.is_compiled()
+
+fit()
+child = os.fork()
+if child == 0:
+    assert not kernels.is_compiled()
+    print("child", flush=True)
+    fit()
+    fit()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert kernels.is_compiled()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_that_works_alone_says_that_it_compiles_what_only_it_needs(tmp_path: Path) -> None:
+    place = tmp_path / "code"
+    copy_code(place, np.float32)
+    environment = os.environ | {"FASTVAE_CACHE": str(place), "NUMBA_THREADING_LAYER": "omp"}
+    lines = program(FORKED, environment).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("child", "compiling"))] == [
+        "child",
+        "compiling",
+    ], lines
+
+
 @pytest.mark.slow
 def test_after_warmup_no_command_compiles(tmp_path: Path) -> None:
     moved = f"import os; os.chdir({str(tmp_path)!r})\n"
