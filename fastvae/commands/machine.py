@@ -72,14 +72,16 @@ def data(args: Namespace) -> None:
 
 def warmup(args: Namespace) -> None:
     """Compile ahead what the commands need; that nothing is missing shows where it is used."""
+    dtypes = (np.float32, np.float64) if args.float64 else (np.float32,)
     start = time.perf_counter()
     with compilations() as compiled:
-        fastvae.warmup()
+        fastvae.warmup(dtypes)
         rows = synthetic_digits(2).images
-        vae = VAE.from_sizes(rows.shape[1], (2,), 1)
-        evaluate(vae, rows)
-        vae.sample(1)
-    is_kept = kernels.is_compiled(on_disk=True)
+        for dtype in dtypes:
+            vae = VAE.from_sizes(rows.shape[1], (2,), 1, dtype=dtype)
+            evaluate(vae, rows)
+            vae.sample(1)
+    is_kept = kernels.is_compiled(dtypes, on_disk=True)
     place = f"in {kernels.cache_folder()}" if is_kept else "not kept: no cache folder can be used"
     if compiled.buffer:
         time_taken = f"compiled in {time.perf_counter() - start:.1f} s"

@@ -188,7 +188,10 @@ _WARMUP = Command(
     "warmup",
     "machine:warmup",
     "compile ahead",
-    "Compile what training needs and keep the machine code, so that the next start is fast.",
+    "Compile what the commands need and keep the machine code, so that the next start is fast.",
+    options=[
+        option("--float64", action="store_true", help="compile for models in float64, too"),
+    ],
 )
 _COMMANDS = (
     TRAIN,

@@ -8,6 +8,7 @@ import numpy as np
 from numba import types
 
 from ..machine.compilation import would_load
+from ..machine.launching import launched
 from ..maths.optimizers import OPTIMIZERS
 from ..maths.philox import STREAM_ORDER, shuffle
 from .layout import layer_table, new_arena
@@ -18,19 +19,21 @@ from .regions import run_task, task_types
 from .steps import member_types, run_member, run_steps, steps_types
 from .workspace import Training, Workspace
 
-_in_memory: set[np.dtype] = set()
+_in_memory: set[tuple[np.dtype, Any]] = set()
 """Dtypes whose code was seen there, where it stays; to look takes a tenth of a millisecond."""
 
 
 @functools.cache
-def _needed(dtype: np.dtype) -> tuple[tuple[Any, tuple[types.Type, ...]], ...]:
+def _needed(
+    dtype: np.dtype, steps: Any = run_steps
+) -> tuple[tuple[Any, tuple[types.Type, ...]], ...]:
     """What training in this dtype calls: compiled functions, and the types that they take."""
     order = (types.Array(types.int64, 1, "C"), types.uint64, types.uint64, types.uint64)
     return (
         (shuffle, order),
         (run_task, task_types(dtype)),
         (run_member, member_types(dtype)),
-        (run_steps, steps_types(dtype)),
+        (steps, steps_types(dtype)),
     )
 
 
@@ -42,11 +45,13 @@ def is_compiled(
     It is in memory or, whole and made for just this environment, in the cache on disk; with
     `on_disk` only the latter counts.
     """
-    for dtype in {np.dtype(dtype) for dtype in dtypes} - (set() if on_disk else _in_memory):
-        here = [argument_types in function.overloads for function, argument_types in _needed(dtype)]
+    steps = launched(run_steps)  # in some forked children it is another function
+    asked = {(np.dtype(dtype), steps) for dtype in dtypes}
+    for one in asked - (set() if on_disk else _in_memory):
+        here = [argument_types in function.overloads for function, argument_types in _needed(*one)]
         if all(here):
-            _in_memory.add(dtype)
-        pairs = zip(here, _needed(dtype), strict=True)
+            _in_memory.add(one)
+        pairs = zip(here, _needed(*one), strict=True)
         if not all((is_here and not on_disk) or would_load(*pair) for is_here, pair in pairs):
             return False
     return True

@@ -19,6 +19,8 @@ from .isa import tell_compiler
 
 Result = TypeVar("Result")
 
+_STACK = 2**24
+"""Bytes; twice what the main thread has on most systems. A page is taken when it is used."""
 _turn = threading.RLock()
 """Held while something is compiled, and while the process forks: a child would find the tables of
 Numba and LLVM as they are at that moment, and nobody there to complete them."""
@@ -44,7 +46,7 @@ def compile_aside(work: Callable[..., Result], *arguments: Any) -> Result:
             finished.set()
 
     try:
-        threading.Thread(target=run, name="fastvae-compiler", daemon=True).start()
+        _start(threading.Thread(target=run, name="fastvae-compiler", daemon=True))
     except RuntimeError:  # no thread can be had: the interpreter ends, or too many run
         run()
     while not finished.wait(0.1):  # on Windows, Ctrl-C is looked at in between only
@@ -52,6 +54,15 @@ def compile_aside(work: Callable[..., Result], *arguments: Any) -> Result:
     if errors:
         raise errors.pop()
     return results.pop()
+
+
+def _start(thread: threading.Thread) -> None:
+    """Start a thread with a stack that is large enough for LLVM, whatever the program has set."""
+    before = threading.stack_size(_STACK)
+    try:
+        thread.start()
+    finally:
+        threading.stack_size(before)
 
 
 def _is_mine() -> bool:

@@ -137,6 +137,10 @@ _BASELINE = {"x86": ["+64bit", "+cmov", "+cx8", "+fxsr", "+mmx", "+sse2"], "arm"
 """What every processor of the family has; LLVM ends the process where it is told otherwise."""
 
 
+_BESIDE_AVX2 = ("bmi", "bmi2", "cx16", "f16c", "lzcnt", "movbe", "popcnt", "sahf", "xsave")
+"""What else x86-64-v3 has; all processors with AVX2 do, if no virtual machine hides it."""
+
+
 def _checked_features(text: str, has: Mapping[str, bool]) -> str:
     """`NUMBA_CPU_FEATURES` without what the processor lacks, as LLVM takes it."""
     asked = [item.strip() for item in text.lower().split(",") if item.strip()]
@@ -177,17 +181,17 @@ def _generated_instruction_set(host: str, has: Mapping[str, bool]) -> str:
 
 
 def _restrict_compiler(name: str, has: Mapping[str, bool]) -> None:
-    """Take the features beyond `name` from Numba's code generator, for this process."""
+    """Have Numba's code generator make the same of `name` for all processors that have it.
+
+    So its machine code can be prepared on another one.
+    """
     if name == "generic":
         config.CPU_NAME = "generic"
         config.CPU_FEATURES = ""
     elif name == "avx2":
-        kept = {
-            feature: there and not feature.startswith(("avx512", "avx10", "amx"))
-            for feature, there in has.items()
-        }
-        config.CPU_NAME = "haswell"
-        config.CPU_FEATURES = llvm.FeatureMap(kept).flatten()
+        config.CPU_NAME = "x86-64-v3"
+        lacks = [f"-{feature}" for feature in _BESIDE_AVX2 if not has.get(feature)]
+        config.CPU_FEATURES = ",".join(lacks)
 
 
 def _fuses_already() -> bool:
@@ -220,7 +224,7 @@ def _select() -> tuple[InstructionSet, str]:
         )
     if chosen != generated:
         limits = f"FASTVAE_ISA={forced!r}"
-    if chosen != generated or chosen == "generic":
+    if forced or chosen == "generic":
         _restrict_compiler(chosen, has)
     if chosen == "generic" and processor_family() == "x86" and _fuses_already():
         raise ValueError(

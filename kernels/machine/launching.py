@@ -29,6 +29,11 @@ def launch(parallel: Any, *arguments: Any) -> None:
         parallel(*arguments)
 
 
+def launched(parallel: Any) -> Any:
+    """Return the compiled function that `launch` calls in this process: the kernel, or its twin."""
+    return _alone(parallel) if pool.works_alone else parallel
+
+
 @functools.cache
 def _alone(parallel: Any) -> Any:
     """The same kernel without threads, under another name, by which the cache on disk knows it."""

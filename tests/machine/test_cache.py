@@ -849,12 +849,13 @@ for dtype in (np.float32, np.float64):
     assert kernels.is_compiled((dtype,))
 """
 COMMANDS = """
+import sys
 import matplotlib
 from fastvae.commands.cli import main
 
 matplotlib.use("Agg")
-assert main(["warmup"]) == 0
-assert main(["warmup"]) == 0
+assert main(["warmup", *sys.argv[1:]]) == 0
+assert main(["warmup", *sys.argv[1:]]) == 0
 asked.clear()
 train = "train --dataset synthetic_digits --train-size 200 --test-size 40 --epochs 2"
 options = "--validation 30 --latent 2 --hidden 9 --output out --sample-grid 1 --clip-norm 1"
@@ -862,10 +863,17 @@ assert main([*train.split(), *options.split(), "--animation"]) == 0
 for likelihood in ("gaussian", "bernoulli"):
     options = f"--likelihood {likelihood} --batch-size 7 --optimizer sgd --output {likelihood}"
     assert main([*train.split(), *options.split()]) == 0
-for command in ("evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info"):
-    assert main([command, "out"]) == 0
-for command in ("sample", "interpolate"):
-    assert main([command, "out", "--output", command + ".gif"]) == 0
+models = ["out"]
+if sys.argv[1:]:
+    vae = VAE.from_sizes(784, (9,), 2, dtype=np.float64)
+    vae.card["dataset"] = "synthetic_digits"
+    vae.save("float64.safetensors")
+    models.append("float64.safetensors")
+commands = ["evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info"]
+commands += ["sample --output sample.gif", "interpolate --output interpolation.gif"]
+for model in models:
+    for command in commands:
+        assert main([*command.split(), model]) == 0
 assert not asked, asked
 """
 
@@ -879,10 +887,48 @@ def test_what_training_needs_is_listed() -> None:
     ]
 
 
+FORKED = """
+import os
+import numpy as np
+from fastvae import VAE, kernels
+
+vae = VAE.from_sizes(7, (5,), 2)
+
+def fit():
+    vae.fit(np.eye(20, 7), epochs=1, verbose=True)
+    assert kernels.is_compiled()
+
+fit()
+child = os.fork()
+if child == 0:
+    assert not kernels.is_compiled()
+    print("child", flush=True)
+    fit()
+    fit()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert kernels.is_compiled()
+"""
+
+
 @pytest.mark.slow
-def test_after_warmup_no_command_compiles(tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_that_works_alone_says_that_it_compiles_what_only_it_needs(tmp_path: Path) -> None:
+    place = tmp_path / "code"
+    copy_code(place, np.float32)
+    environment = os.environ | {"FASTVAE_CACHE": str(place), "NUMBA_THREADING_LAYER": "omp"}
+    lines = program(FORKED, environment).splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("child", "compiling"))] == [
+        "child",
+        "compiling",
+    ], lines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--float64"]])
+def test_after_warmup_no_command_compiles(tmp_path: Path, options: list[str]) -> None:
     moved = f"import os; os.chdir({str(tmp_path)!r})\n"
-    output = program(ASKED + moved + COMMANDS, os.environ)
+    output = program(ASKED + moved + COMMANDS, os.environ, *options)
     assert f"already compiled, in {kernels.cache_folder()}" in output
 
 

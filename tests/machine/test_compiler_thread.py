@@ -99,6 +99,59 @@ def test_an_interrupt_while_a_fork_waits_comes_after_it():
     assert compile_aside(int, "3") == 3
 
 
+FORKED = """
+import os, threading, time
+from fastvae.kernels import threading_layer
+from fastvae.kernels.machine.compiler_thread import compile_aside
+from fastvae.kernels.machine.layers import pool
+
+def work():
+    compiling.set()
+    time.sleep(0.5)  # the fork is waiting now
+    threading_layer()  # starts the pool
+
+compiling = threading.Event()
+thread = threading.Thread(target=compile_aside, args=(work,))
+thread.start()
+compiling.wait()
+child = os.fork()
+if child == 0:
+    os._exit(0 if pool.works_alone else 1)
+assert os.waitpid(child, 0)[1] == 0
+thread.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_what_a_child_may_do_is_seen_after_the_wait_for_the_work():
+    """Another thread may start the pool of threads meanwhile."""
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": "omp"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], cwd=ROOT, env=environment, timeout=100, check=False
+    )
+    assert done.returncode == 0
+
+
+SMALL_STACKS = """
+import threading
+threading.stack_size(2**16)
+from fastvae.kernels.machine.compilation import kernel
+
+@kernel
+def table(x):
+    return [x + i for i in range(3)], str(x), x ** 3
+
+assert table(5) == ([5, 6, 7], "5", 125)
+assert threading.stack_size() == 2**16
+"""
+
+
+def test_the_stack_is_large_where_new_threads_have_small_ones():
+    """LLVM needs more than the least that a program may set, for many threads to fit."""
+    done = subprocess.run([sys.executable, "-c", SMALL_STACKS], cwd=ROOT, timeout=100, check=False)
+    assert done.returncode == 0
+
+
 def test_without_a_thread_the_caller_compiles(monkeypatch):
     def no_thread(_: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")

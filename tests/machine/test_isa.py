@@ -180,6 +180,54 @@ def test_features_that_llvm_would_stumble_over_are_refused(monkeypatch, features
         generated(monkeypatch, "generic", features)
 
 
+V3_FEATURES = ("avx", "avx2", "fma", *module._BESIDE_AVX2)
+ELSEWHERE = """
+import llvmlite.binding as llvm
+has = llvm.FeatureMap(llvm.get_host_cpu_features())
+has |= {{name: False for name in has if name.startswith(("avx512", {hidden!r}))}}
+llvm.get_host_cpu_features = lambda: has
+llvm.get_host_cpu_name = lambda: "haswell"
+"""
+MADE = """
+from numba import types
+from fastvae.kernels.maths.philox import shuffle
+array = types.Array(types.int64, 1, "C")
+shuffle.compile((array, types.uint64, types.uint64, types.uint64))
+print(sum(shuffle.stats.cache_hits.values()))
+"""
+
+
+@X86
+@pytest.mark.parametrize(
+    ("has", "features"),
+    [
+        (V3_FEATURES, ""),
+        ((*V3_FEATURES, *V4, "gfni", "sse4a"), ""),
+        ((*V3_FEATURES, "avxvnni", "waitpkg"), ""),
+        (set(V3_FEATURES) - {"bmi2"}, "-bmi2"),  # in a virtual machine
+    ],
+)
+def test_avx2_is_the_same_for_all_processors_that_have_it(monkeypatch, has, features):
+    monkeypatch.setattr(module.llvm, "get_host_cpu_features", lambda: dict.fromkeys(has, True))
+    monkeypatch.setenv("FASTVAE_ISA", "avx2")
+    for name in ("CPU_NAME", "CPU_FEATURES"):
+        monkeypatch.setattr(config, name, None)
+    chosen, _ = module._select()
+    assert chosen.name == "avx2"
+    assert config.CPU_NAME == "x86-64-v3"
+    assert features == config.CPU_FEATURES
+
+
+@pytest.mark.slow
+@X86
+@pytest.mark.skipif(kernels.isa() not in ("avx512", "avx2"), reason="no AVX2")
+def test_avx2_code_that_one_processor_has_made_is_loaded_on_another(tmp_path):
+    place = {"FASTVAE_CACHE": str(tmp_path / "code")}
+    others = [ELSEWHERE.format(hidden=name) for name in ("gfni", "bmi2")]
+    runs = [run("avx2", "-c", other + MADE, **place) for other in ("", *others)]
+    assert [done.stdout for done in runs] == ["0\n", "1\n", "0\n"], [done.stderr for done in runs]
+
+
 @pytest.mark.slow
 def test_the_limit_is_named_and_shown():
     done = run("", "-m", "fastvae", "info", NUMBA_CPU_NAME="generic")
