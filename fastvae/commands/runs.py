@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastvae.checks import plain
+from fastvae.checks.quoting import printable
 from fastvae.commands.settings import SETTINGS, read
 from fastvae.files.checkpoints import previous_of
 from fastvae.files.reading import open_file
@@ -360,7 +361,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _command_to_go_on(folder: Path) -> str:
-    return f"fastvae train --resume {shlex.quote(str(folder))}"
+    return f"fastvae train --resume {printable(shlex.quote(str(folder)))}"
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:

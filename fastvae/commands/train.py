@@ -186,7 +186,7 @@ class _Training:
             f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
             f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
-            f"output  {self.run.folder}",
+            f"output  {printable(str(self.run.folder))}",
             flush=True,
         )
 
@@ -209,7 +209,7 @@ class _Training:
             except ValueError as error:  # rows of very many features
                 warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
-        print(f"saved   {printable(names)} in {run.folder}")
+        print(f"saved   {printable(names)} in {printable(str(run.folder))}")
 
     def _say_finished(self, history: History) -> None:
         """Say that there is nothing to do, and how there would be."""
