@@ -287,7 +287,7 @@ def check_output(output: str | os.PathLike[str] | None) -> None:
             read(folder)
             return
     if present:
-        going_on = f", or go on with  {_command_to_go_on(folder)}" if CHECKPOINT in present else ""
+        going_on = f", or go on with  {_command_to_go_on(folder)}" if SETTINGS in present else ""
         raise FileExistsError(
             f"output folder {folder} already holds a run ({', '.join(present)}); give a new folder"
             f"{going_on}"

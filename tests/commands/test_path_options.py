@@ -187,7 +187,7 @@ def test_names_act_on_no_terminal(monkeypatch, capsys):
     np.save(f"{name}.npy", pixel_rows(20, 36))
     data, here = ["--dataset", f"{name}.npy"], ["--output", f"{name}.png"]
     Path(f"{name}.d").mkdir()
-    lines = [
+    lines: list[Any] = [
         (0, "train", *data, *SMALL[2:]),
         (0, "train", *data, *SMALL[2:], "--output", name),
         (0, "train", "--resume", name),
