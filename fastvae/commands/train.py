@@ -139,7 +139,7 @@ class _Training:
             if not self._has_begun:
                 raise
             self.run.keep()
-            advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
+            advice = self._advice("when that is mended, ")
             if error.errno is None:
                 raise OSError(f"{error}; {advice}") from error
             raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
@@ -267,7 +267,13 @@ class _Training:
         n_done = progress.counts.n_epochs
         is_trained = n_done == n_epochs or self.vae.stop_training
         where = f"after epoch {n_done}" if is_trained else f"in epoch {n_done + 1}"
-        return f"stopped {where} of {n_epochs}: go on with  {run.command_to_go_on}"
+        return f"stopped {where} of {n_epochs}: {self._advice()}"
+
+    def _advice(self, condition: str = "") -> str:
+        """How to go on with the run, unless the disk did not take what that needs."""
+        if self.run.can_be_gone_on_with:
+            return f"{condition}go on with  {self.run.command_to_go_on}"
+        return f"it cannot be gone on with: {self.run.folder} has no checkpoint"
 
 
 def _default_epochs() -> int:
