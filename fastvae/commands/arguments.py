@@ -18,7 +18,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End the process with exit code 2 and the message."""
-        self.exit(USAGE_ERROR, f"fastvae: error: {message} (see {self.prog} --help)\n")
+        from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
+
+        self.exit(USAGE_ERROR, f"fastvae: error: {printable(message)} (see {self.prog} --help)\n")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Write the help or an error; argparse itself drops what cannot be written."""

@@ -15,6 +15,7 @@ from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
 from fastvae.commands.streams import FAILURE, PIPE_CLOSED, complain
 
+_MAX_LINE = 4000
 _FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
@@ -83,8 +84,6 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
 
 def _message(error: Exception) -> str:
     """The error in one line: OSErrors of Python itself without their number."""
-    from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
-
     if isinstance(error, OSError) and error.strerror:
         text = error.strerror
         if error.filename is not None:
@@ -93,12 +92,15 @@ def _message(error: Exception) -> str:
             text = f"standard output: {text}"
     else:
         text = str(error) or type(error).__name__
-    return printable(_one_line(text), 4000)
+    return _one_line(text)
 
 
 def _one_line(text: str) -> str:
-    """A text without line breaks, and without the traceback that Numba puts into some."""
+    """A text that acts on no terminal, without the traceback that Numba puts into some."""
+    from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
+
     lines = text.splitlines()
     if any(line.startswith("Traceback ") for line in lines):
         lines = [line for line in lines if not line.startswith((" ", "Traceback "))]
-    return "; ".join(line.strip() for line in lines if line.strip()).replace(":; ", ": ")
+    line = "; ".join(line.strip() for line in lines if line.strip()).replace(":; ", ": ")
+    return printable(line, _MAX_LINE)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import VAE, Dataset
-from fastvae.checks.quoting import quoted
+from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
 from fastvae.data import DataUnavailable, fetch
@@ -30,7 +30,7 @@ def load_model(args: Namespace) -> VAE:
     """
     if args.model is None:
         args.model = str(runs.latest_model() or args.shipped)
-        print(f"model: {args.model}")
+        print(f"model: {printable(args.model)}")
     else:
         args.model = str(storage.locate(args.model))
     return fastvae.load(args.model)

@@ -82,7 +82,11 @@ def warmup(args: Namespace) -> None:
             evaluate(vae, rows)
             vae.sample(1)
     is_kept = kernels.is_compiled(dtypes, on_disk=True)
-    place = f"in {kernels.cache_folder()}" if is_kept else "not kept: no cache folder can be used"
+    place = (
+        f"in {printable(str(kernels.cache_folder()))}"
+        if is_kept
+        else "not kept: no cache folder can be used"
+    )
     if compiled.buffer:
         time_taken = f"compiled in {time.perf_counter() - start:.1f} s"
         print(f"{time_taken}, {'kept ' * is_kept}{place}")
@@ -119,4 +123,4 @@ def cpu_name() -> str:
 def _print_table(table: dict[str, str]) -> None:
     width = max(map(len, table))
     for name, value in table.items():
-        print(f"{name:<{width}}  {value}")
+        print(f"{name:<{width}}  {printable(value)}")

@@ -3,6 +3,7 @@
 from argparse import Namespace
 
 import fastvae
+from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model_and_data, rows_to_show
 from fastvae.training.evaluation import evaluate as evaluate_model
 
@@ -17,7 +18,8 @@ def evaluate(args: Namespace) -> None:
     result = evaluate_model(vae, rows, n_samples=args.samples, seed=args.seed)
     draws = "1 draw" if args.samples == 1 else f"{args.samples} draws"
     print(
-        f"{args.model} on {result.n_rows:,} {part} rows of {dataset.name}, {draws} of the latents\n"
+        f"{printable(args.model)} on {result.n_rows:,} {part} rows of {printable(dataset.name)}, "
+        f"{draws} of the latents\n"
         f"ELBO                {result.elbo:10.3f} nats\n"
         f"reconstruction      {result.reconstruction:10.3f} nats\n"
         f"KL                  {result.kl:10.3f} nats\n"

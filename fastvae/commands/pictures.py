@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import Dataset, kernels, plots
+from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
 from fastvae.plots import animation
 from fastvae.plots.drawing import check_picture, check_size, shape_of_image
@@ -24,7 +25,7 @@ def sample(args: Namespace) -> None:
     else:
         ax = plots.samples(vae, args.n, seed=args.seed, image_shape=args.image_shape)
         plots.save_figure(ax, path)
-    print(f"wrote {path}")
+    _say_written(path)
 
 
 def reconstruct(args: Namespace) -> None:
@@ -36,7 +37,7 @@ def reconstruct(args: Namespace) -> None:
         raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
     chosen = _permutation(len(rows), args.seed, 0)[: args.n]
     ax = plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape)
-    print(f"wrote {plots.save_figure(ax, path)}")
+    _say_written(plots.save_figure(ax, path))
 
 
 def interpolate(args: Namespace) -> None:
@@ -58,7 +59,7 @@ def interpolate(args: Namespace) -> None:
         animation.latent_walk(vae, stops, path, n_steps=args.steps - 1, **look)
     else:
         plots.save_figure(plots.interpolation(vae, start, end, n_steps=args.steps, **look), path)
-    print(f"wrote {path}")
+    _say_written(path)
 
 
 def manifold(args: Namespace) -> None:
@@ -66,7 +67,7 @@ def manifold(args: Namespace) -> None:
     path = _output(args, _PICTURES)
     vae = load_model(args)
     ax = plots.manifold(vae, args.n, image_shape=args.image_shape)
-    print(f"wrote {plots.save_figure(ax, path)}")
+    _say_written(plots.save_figure(ax, path))
 
 
 def latent(args: Namespace) -> None:
@@ -75,12 +76,16 @@ def latent(args: Namespace) -> None:
     vae, dataset = load_model_and_data(args)
     rows, labels = rows_to_show(dataset)
     ax = plots.activity(vae, rows) if args.activity else plots.latent_space(vae, rows, labels)
-    print(f"wrote {plots.save_figure(ax, path)}")
+    _say_written(plots.save_figure(ax, path))
 
 
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:
     """The file to write; what is wrong with it shows before anything is computed."""
     return check_picture(args.output, known)
+
+
+def _say_written(path: Path) -> None:
+    print(f"wrote {printable(str(path))}")
 
 
 def _choose(

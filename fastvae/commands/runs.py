@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastvae.checks import plain
+from fastvae.checks.quoting import printable
 from fastvae.commands.settings import SETTINGS, read
 from fastvae.files.checkpoints import previous_of
 from fastvae.files.reading import open_file
@@ -135,7 +136,7 @@ class Run(Callback):
         if not is_writable(folder):
             raise _unwritable(folder, PermissionError(os.strerror(errno.EACCES)))
         run = cls(folder, is_begun_here=False)
-        if not run.has_checkpoint and run._has_more_than_a_beginning():
+        if not run.can_be_gone_on_with:
             run.close()
             raise ValueError(
                 f"{folder} has no checkpoint ({CHECKPOINT}) and cannot be gone on with: it was "
@@ -157,6 +158,11 @@ class Run(Callback):
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint to go on from."""
         return self.checkpoint_path.exists()
+
+    @property
+    def can_be_gone_on_with(self) -> bool:
+        """Whether there is a checkpoint, or no more than a beginning, which is begun anew."""
+        return self.has_checkpoint or not self._has_more_than_a_beginning()
 
     @property
     def command_to_go_on(self) -> str:
@@ -240,7 +246,7 @@ class Run(Callback):
         plots.save_figure(plots.losses(history), losses)
 
     def _has_more_than_a_beginning(self) -> bool:
-        """Whether so much was trained that there must have been a checkpoint."""
+        """Whether a model was trained so long that there must have been a checkpoint."""
         try:
             with open_file(self.folder / HISTORY) as file:
                 n_epochs = sum(1 for _ in file) - 1
@@ -248,7 +254,8 @@ class Run(Callback):
             n_epochs = 0
         is_over = (self.folder / TEST).exists()
         has_settings = (self.folder / SETTINGS).exists()
-        return is_over or not has_settings or n_epochs > _EPOCHS_WITHOUT_CHECKPOINT
+        is_long = n_epochs > _EPOCHS_WITHOUT_CHECKPOINT and self.model_path.exists()
+        return is_over or not has_settings or is_long
 
     def _write_json(self, name: str, values: Mapping[str, Any]) -> None:
         text = json.dumps(plain.mapping(values, name), indent=2, allow_nan=False)
@@ -286,7 +293,7 @@ def check_output(output: str | os.PathLike[str] | None) -> None:
             read(folder)
             return
     if present:
-        going_on = f", or go on with  {_command_to_go_on(folder)}" if CHECKPOINT in present else ""
+        going_on = f", or go on with  {_command_to_go_on(folder)}" if SETTINGS in present else ""
         raise FileExistsError(
             f"output folder {folder} already holds a run ({', '.join(present)}); give a new folder"
             f"{going_on}"
@@ -360,7 +367,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _command_to_go_on(folder: Path) -> str:
-    return f"fastvae train --resume {shlex.quote(str(folder))}"
+    return f"fastvae train --resume {printable(shlex.quote(str(folder)))}"
 
 
 def _unwritable(folder: Path, error: OSError) -> OSError:

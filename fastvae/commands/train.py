@@ -139,7 +139,7 @@ class _Training:
             if not self._has_begun:
                 raise
             self.run.keep()
-            advice = f"when that is mended, go on with  {self.run.command_to_go_on}"
+            advice = self._advice("when that is mended, ")
             if error.errno is None:
                 raise OSError(f"{error}; {advice}") from error
             raise OSError(error.errno, f"{error.strerror}; {advice}", error.filename) from error
@@ -186,7 +186,7 @@ class _Training:
             f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
             f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
-            f"output  {self.run.folder}",
+            f"output  {printable(str(self.run.folder))}",
             flush=True,
         )
 
@@ -209,7 +209,7 @@ class _Training:
             except ValueError as error:  # rows of very many features
                 warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
-        print(f"saved   {printable(names)} in {run.folder}")
+        print(f"saved   {printable(names)} in {printable(str(run.folder))}")
 
     def _say_finished(self, history: History) -> None:
         """Say that there is nothing to do, and how there would be."""
@@ -267,7 +267,13 @@ class _Training:
         n_done = progress.counts.n_epochs
         is_trained = n_done == n_epochs or self.vae.stop_training
         where = f"after epoch {n_done}" if is_trained else f"in epoch {n_done + 1}"
-        return f"stopped {where} of {n_epochs}: go on with  {run.command_to_go_on}"
+        return f"stopped {where} of {n_epochs}: {self._advice()}"
+
+    def _advice(self, condition: str = "") -> str:
+        """How to go on with the run, unless the disk did not take what that needs."""
+        if self.run.can_be_gone_on_with:
+            return f"{condition}go on with  {self.run.command_to_go_on}"
+        return f"it cannot be gone on with: {self.run.folder} has no checkpoint"
 
 
 def _default_epochs() -> int:

@@ -158,6 +158,9 @@ class _Decompressed:
             if self._member.eof:
                 if not given:
                     return b""
+                self._input = given = given.lstrip(b"\0")  # padding, as tapes and tools leave it
+                if not given:
+                    continue
                 self._member = zlib.decompressobj(zlib.MAX_WBITS + 16)
             found = self._member.decompress(given, n)
             self._input = self._member.unconsumed_tail or self._member.unused_data

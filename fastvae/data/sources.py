@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastvae.files.reading import open_file
+from fastvae.files.reading import open_file, size_of
 
 FILES = {
     "train_images": "train-images-idx3-ubyte",
@@ -21,6 +21,7 @@ ENVIRONMENT = "FASTVAE_DATA"
 """The environment variable that names a folder with data sets."""
 
 _TORCHVISION = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST"}
+_LARGEST = 50_000_000  # of all known files; larger ones are others, without a look at them
 _DEPTH = 3  # folders in folders: mnist/MNIST/raw, where torchvision was given mnist
 
 
@@ -185,6 +186,8 @@ def identify(path: str | os.PathLike[str]) -> tuple[str, str] | None:
     """
     digest = hashlib.md5(usedforsecurity=False)
     with open_file(path) as file:
+        if size_of(file) > _LARGEST:
+            return None
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     known = {

@@ -62,16 +62,16 @@ def read_header(file: IO[bytes], size: int) -> Header:
     start = file.read(8)
     if start[:6] != MAGIC:
         raise ValueError(f"it must start with {MAGIC!r}; got {quoted(start[:6])}")
-    width = {b"\1\0": 2, b"\2\0": 4}.get(start[6:])
+    width = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}.get(start[6:])
     if width is None:
-        raise ValueError(f"its format version must be 1.0 or 2.0; got {quoted(start[6:])}")
+        raise ValueError(f"its format version must be 1.0, 2.0 or 3.0; got {quoted(start[6:])}")
     length = int.from_bytes(file.read(width), "little")
     if length > _MAX_HEADER:
         raise ValueError(f"its header must have at most {_MAX_HEADER:,} bytes; got {length:,}")
     text = file.read(length)
     if len(text) < length:
         raise ValueError(f"its header ends early: {len(text):,} of {length:,} bytes")
-    header = _parsed(text.decode("latin-1"), 8 + width + length)
+    header = _parsed(text.decode("latin-1"), 8 + width + length)  # only ASCII is taken
     found = size - header.end
     if found != header.n_bytes:
         raise ValueError(

@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 
 from fastvae.checks.quoting import printable, quoted
 
-MAX_COMMAS = 2_000_000
-"""How many commas, and so values, a JSON text may hold: lists take 30 times their text."""
+MAX_MARKS = 2_000_000
+"""How many commas and opening brackets, and so values, a JSON text may hold.
+
+Lists and mappings take up to 40 times their text.
+"""
 
 _STEP = 1 << 20  # Ctrl-C is heard between two of them
 _KINDS = {
@@ -84,16 +87,21 @@ def parse_json(content: str | bytes) -> Any:
     Raises
     ------
     ValueError
-        If it is no JSON in UTF-8, is nested too deep, holds more than `MAX_COMMAS`, names an
+        If it is no JSON in UTF-8, is nested too deep, holds more than `MAX_MARKS`, names an
         entry twice, or holds NaN or infinity.
     """
     try:
         text = content if isinstance(content, str) else content.decode()
-        if text.count(",") > MAX_COMMAS:
-            raise ValueError(f"its JSON holds more than {MAX_COMMAS:,} commas")
+        check_marks(text, MAX_MARKS)
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except RecursionError:
         raise ValueError("its JSON is nested too deep") from None
+
+
+def check_marks(text: str, most: int) -> None:
+    """Raise a ValueError if a JSON text holds more than `most` commas and opening brackets."""
+    if sum(map(text.count, ",[{")) > most:
+        raise ValueError(f"its JSON holds more than {most:,} commas and brackets")
 
 
 def read_values(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from fastvae import checks, kernels
 from fastvae.checks import plain
 from fastvae.checks.quoting import printable, quoted
 from fastvae.files import tensors
-from fastvae.files.reading import open_file, parse_json
+from fastvae.files.reading import MAX_MARKS, check_marks, open_file, parse_json
 from fastvae.files.tensors import MAX_HEADER, Tensor
 from fastvae.files.writing import write_file
 
@@ -216,8 +216,16 @@ def named_arrays(layers: dict[str, SavedLayer]) -> dict[str, NDArray[Any]]:
 
 
 def to_json(settings: dict[str, Any]) -> str:
-    """JSON with sorted keys: the same settings give the same text."""
-    return json.dumps(settings, sort_keys=True, allow_nan=False)
+    """JSON with sorted keys: the same settings give the same text.
+
+    Raises
+    ------
+    ValueError
+        If it holds so much that a reader would refuse it, or the file's header with it.
+    """
+    text = json.dumps(settings, sort_keys=True, allow_nan=False)
+    check_marks(text, MAX_MARKS // 2)
+    return text
 
 
 def refuse_size(model: SavedModel, holder: str) -> NoReturn:

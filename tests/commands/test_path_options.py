@@ -179,3 +179,36 @@ def test_logs_in_the_folder_of_the_run_are_written(capsys):
 )
 def test_logs_are_files_of_their_own(capsys, options, message):
     assert message in refused(capsys, 1, "train", *SMALL, *options)
+
+
+def test_names_act_on_no_terminal(monkeypatch, capsys):
+    """Whatever is printed: names of folders, data, models and pictures, and what to type next."""
+    name = "a\x1b[31m\u202e\nb"
+    np.save(f"{name}.npy", pixel_rows(20, 36))
+    data, here = ["--dataset", f"{name}.npy"], ["--output", f"{name}.png"]
+    Path(f"{name}.d").mkdir()
+    lines: list[Any] = [
+        (0, "train", *data, *SMALL[2:]),
+        (0, "train", *data, *SMALL[2:], "--output", name),
+        (0, "train", "--resume", name),
+        (1, "train", *data, *SMALL[2:], "--output", name),
+        (0, "info", name),
+        (0, "evaluate", name, *data),
+        (0, "evaluate", *data),
+        (0, "sample", *here),
+        (0, "reconstruct", "-n", "2", *data, *here),
+        (0, "interpolate", "-n", "2", *data, "--output", f"{name}.gif"),
+        (0, "manifold", "-n", "2", *here),
+        (0, "latent", *data, *here),
+        (0, "data", "--data-dir", f"{name}.d"),
+        (1, "data", "--data-dir", name + name),
+        (2, "info", name, name),
+        (2, name),
+    ]
+    for code, *arguments in lines:
+        assert main(arguments) == code
+        captured = capsys.readouterr()
+        text = (captured.out + captured.err).replace("\n", "")
+        assert text.isprintable()
+        assert r"\x1b" in text
+        assert captured.err.count("\n") == (code > 0)

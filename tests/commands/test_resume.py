@@ -494,6 +494,31 @@ def test_ctrl_c_on_a_full_disk_leaves_what_it_says(capsys, stop_after):
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
+@pytest.mark.parametrize("unwritable", [("model", "checkpoint"), ("checkpoint",)])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_what_is_said_of_going_on_is_true(capsys, monkeypatch, stop_after, unwritable, stopped):
+    """A disk takes the history of many epochs, and what is larger, or only the checkpoint, not."""
+    replace = os.replace
+
+    def failing(source, target):
+        if Path(target).name.startswith(unwritable):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+        replace(source, target)
+
+    stop_after(5 if stopped else None)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", failing)
+        train("--epochs", "6", code=130 if stopped else 1)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "model.safetensors" not in os.listdir(RUN) or len(unwritable) == 1
+    stop_after(None)
+    can_go_on = len(unwritable) == 2
+    resume(code=0 if can_go_on else 1)
+    assert ("go on with  fastvae train --resume" in said) == can_go_on
+    assert (f"it cannot be gone on with: {RUN} has no checkpoint" in said) != can_go_on
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
 def test_a_log_that_could_not_be_written_at_the_end_is_written_later(capsys, monkeypatch):
     from fastvae.commands.runs import Run
 

@@ -54,7 +54,7 @@ def test_a_given_folder_that_holds_a_file_of_a_run_is_refused(folder, name):
     (folder / name).touch()
     with pytest.raises(FileExistsError, match=f"already holds a run .{name}") as error:
         Run.create("mnist", folder)
-    can_go_on = name == "checkpoint.safetensors"
+    can_go_on = name == "settings.json"
     assert (f"go on with  fastvae train --resume {folder}" in str(error.value)) == can_go_on
     assert [path.name for path in folder.iterdir()] == [name]
 
@@ -280,6 +280,10 @@ def test_a_run_without_a_checkpoint_is_not_begun_anew_over_its_model(tmp_path, m
     # Killed before the first checkpoint was on the disk.
     (tmp_path / marks[0]).unlink()
     (tmp_path / "history.csv").write_text("epoch,loss\n1,2.0\n2,2.0\n")
+    Run.open(tmp_path).close()
+    # Neither the model nor a checkpoint could be written: there is nothing to lose.
+    (tmp_path / "history.csv").write_text("epoch,loss\n1,2.0\n2,2.0\n3,2.0\n")
+    (tmp_path / "model.safetensors").unlink()
     Run.open(tmp_path).close()
 
 

@@ -232,7 +232,10 @@ def test_no_more_is_decompressed_than_the_header_says(tmp_path: Path) -> None:
         (struct.pack(">BBBB255I", 0, 0, 8, 255, *[2**32 - 1] * 255), "255 axes"),
     ],
 )
-@pytest.mark.parametrize("form", ["plain", "gzip", "in members", "with a name", "a byte at a time"])
+@pytest.mark.parametrize(
+    "form",
+    ["plain", "gzip", "in members", "with a name", "a byte at a time", "padded", "padded members"],
+)
 def test_compressed_files_of_all_forms(
     tmp_path: Path, content: bytes, message: str | None, form: str
 ) -> None:
@@ -243,6 +246,11 @@ def test_compressed_files_of_all_forms(
         "with a name": NAMED + gzip.compress(content)[10:],
         "in members": gzip.compress(content[:5]) + gzip.compress(b"") + gzip.compress(content[5:]),
         "a byte at a time": b"".join(gzip.compress(bytes([byte])) for byte in content),
+        "padded": gzip.compress(content) + bytes(10**5),
+        "padded members": gzip.compress(content[:5])
+        + bytes(3)
+        + gzip.compress(content[5:])
+        + b"\0",
     }
     path.write_bytes(forms[form])
     if message is None:
@@ -260,7 +268,7 @@ def test_cut_gzip_files(tmp_path: Path, cut: int) -> None:
         read_idx(path)
 
 
-@pytest.mark.parametrize("tail", [bytes(4), bytes(10**6), b"x", b"\x1f\x8b"])
+@pytest.mark.parametrize("tail", [b"x", bytes(4) + b"x", bytes(10**6) + b"x", b"\x1f\x8b"])
 def test_what_stands_behind_a_gzip_file_is_no_part_of_it(tmp_path: Path, tail: bytes) -> None:
     path = tmp_path / "labels"
     path.write_bytes(gzip.compress(idx(b"abc", 3)) + tail)

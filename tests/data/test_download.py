@@ -463,3 +463,10 @@ def test_official_files_are_recognised(mnist_dir: Path) -> None:
     for role in FILES:
         found = sources_module.identify(next(mnist_dir.glob(f"{FILES[role]}*")))
         assert found == ("mnist", role)
+
+
+def test_files_that_are_larger_than_all_known_ones_are_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "train-images-idx3-ubyte"
+    with path.open("wb") as file:
+        file.truncate(10**12)
+    assert sources_module.identify(path) is None
