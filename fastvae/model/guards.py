@@ -7,6 +7,9 @@ that held them do not exist there.
 A KeyboardInterrupt may come between any two bytecodes, also on the way into a `with` block or out
 of it, where no `finally` helps. So a guard notes for each thread the frame whose block it is in,
 and what is noted counts only while the thread still runs that frame.
+
+A signal's handler runs between any two bytecodes of the main thread as well, and may use the model.
+What its own thread holds or waits for never keeps it out.
 """
 
 import os
@@ -95,7 +98,7 @@ class Exclusive(_Guard):
 
     def renew(self) -> None:
         """Let nobody be in it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner: dict[int, FrameType] = {}
 
     @property
@@ -123,8 +126,8 @@ class Gate(_Guard):
     """Many readers at a time, or one writer, each in a `with` block on `reading` or `writing`.
 
     Neither can keep the other out for long: readers that wait when a writer leaves come before the
-    next writer, and readers that arrive while a writer waits come after it. Blocks of one thread
-    are not nested.
+    next writer, and readers that arrive while a writer waits come after it. A block of a thread
+    that has one open already is let in at once, and the outer one goes on to count.
     """
 
     def __init__(self) -> None:
@@ -134,7 +137,7 @@ class Gate(_Guard):
 
     def renew(self) -> None:
         """Let nobody be inside, and nobody wait."""
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.readers: dict[int, FrameType] = {}
         self.queue: dict[int, FrameType] = {}
@@ -154,16 +157,18 @@ class _Reading:
     def __enter__(self) -> None:
         gate, me, frame = self._gate, threading.get_ident(), sys._getframe(1)
         with gate.lock:
-            if gate.writer or gate.waiting_writers:
+            if gate.writer or gate.waiting_writers or gate.readers.get(me):
                 self._wait(me, frame)
-            gate.readers[me] = frame
+            gate.readers.setdefault(me, frame)
 
     def _wait(self, me: int, frame: FrameType) -> None:
         gate = self._gate
-        gate.queue[me] = frame
+        gate.forget_left()
         try:
-            gate.forget_left()
-            while gate.writer or (gate.waiting_writers and me not in gate.admitted):
+            while not (me in gate.readers or me in gate.writer) and (
+                gate.writer or (gate.waiting_writers.keys() - {me} and me not in gate.admitted)
+            ):
+                gate.queue[me] = frame
                 gate.changed.wait(_LOOK_AGAIN)
                 gate.forget_left()
         finally:
@@ -172,9 +177,10 @@ class _Reading:
             gate.changed.notify_all()
 
     def __exit__(self, *_: object) -> None:
-        gate = self._gate
+        gate, me = self._gate, threading.get_ident()
         with gate.lock:
-            gate.readers.pop(threading.get_ident(), None)
+            if gate.readers.get(me) is sys._getframe(1):
+                del gate.readers[me]
             if gate.waiting_writers:
                 gate.changed.notify_all()
 
@@ -186,19 +192,25 @@ class _Writing:
     def __enter__(self) -> None:
         gate, me, frame = self._gate, threading.get_ident(), sys._getframe(1)
         with gate.lock:
-            gate.waiting_writers[me] = frame
-            try:
-                while gate.writer or gate.admitted or gate.readers:
-                    gate.forget_left()
-                    if gate.writer or gate.admitted or gate.readers:
-                        gate.changed.wait(_LOOK_AGAIN)
-                gate.writer[me] = frame
-            finally:
-                gate.waiting_writers.pop(me, None)
+            if gate.writer or gate.admitted or gate.readers:
+                self._wait(me, frame)
+            gate.writer.setdefault(me, frame)
+
+    def _wait(self, me: int, frame: FrameType) -> None:
+        gate = self._gate
+        gate.forget_left()
+        try:
+            while (gate.writer.keys() | gate.admitted.keys() | gate.readers.keys()) - {me}:
+                gate.waiting_writers[me] = frame
+                gate.changed.wait(_LOOK_AGAIN)
+                gate.forget_left()
+        finally:
+            gate.waiting_writers.pop(me, None)
 
     def __exit__(self, *_: object) -> None:
-        gate = self._gate
+        gate, me = self._gate, threading.get_ident()
         with gate.lock:
-            gate.writer.clear()
-            gate.admitted = dict(gate.queue)
-            gate.changed.notify_all()
+            if gate.writer.get(me) is sys._getframe(1):
+                del gate.writer[me]
+                gate.admitted = dict(gate.queue)
+                gate.changed.notify_all()

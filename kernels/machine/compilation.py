@@ -18,12 +18,14 @@ from typing import Any
 import llvmlite
 import numba
 import numpy
+import numpy.ma  # else Numba does it later: a child forked meanwhile would wait for it
 from numba.core import config, event
 
 from .cache import open_folder, warn_once
 from .cached_code import CachedCode
 from .compiler_thread import compile_aside
 from .isa import ISA
+from .layers import meet
 
 _KERNELS = Path(__file__).resolve().parents[1]
 
@@ -90,7 +92,7 @@ def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
 
 def _compile_for_call(compile_for: Callable[..., Any], parallel: bool, *arguments: Any) -> Any:
     if parallel:
-        numba.get_num_threads()  # who calls starts the threads: TBB can be forked by who did alone
+        meet()  # who calls starts the threads: TBB can be forked by who did alone
     return compile_aside(compile_for, *arguments)
 
 

@@ -15,15 +15,17 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from numba.core.compiler_lock import global_compiler_lock
+
 from .isa import tell_compiler
+from .layers import pool
 
 Result = TypeVar("Result")
 
 _STACK = 2**24
 """Bytes; twice what the main thread has on most systems. A page is taken when it is used."""
 _turn = threading.RLock()
-"""Held while something is compiled, and while the process forks: a child would find the tables of
-Numba and LLVM as they are at that moment, and nobody there to complete them."""
+"""Held while something is compiled."""
 _was_interrupted = threading.Event()
 
 
@@ -69,27 +71,43 @@ def _is_mine() -> bool:
     return bool(_turn._is_owned())  # type: ignore[attr-defined]
 
 
-def _take_turn() -> None:
-    """Let no compilation run while the process forks; Ctrl-C meanwhile is put off."""
-    taken = False
-    while not taken:
-        try:
-            _turn.acquire()
-        except KeyboardInterrupt:
-            _was_interrupted.set()
-        taken = _is_mine()
+def _fork_locks() -> tuple[Any, ...]:
+    """What is held while the process forks, in the order in which it is taken elsewhere.
+
+    A child would find the pool of threads and the tables of Numba and LLVM as they are at that
+    moment, and nobody there to complete them. The program's own functions are compiled under
+    Numba's lock alone.
+    """
+    return pool.turn, _turn, global_compiler_lock._lock
 
 
-def _give_turn() -> None:
-    _turn.release()
+def _before_fork() -> None:
+    """Let nothing start threads or compile while the process forks; put off Ctrl-C meanwhile."""
+    for lock in _fork_locks():
+        taken = False
+        while not taken:
+            try:
+                lock.acquire()
+            except KeyboardInterrupt:
+                _was_interrupted.set()
+            taken = lock._is_owned()
+
+
+def _release() -> None:
+    for lock in _fork_locks():
+        lock.release()
+
+
+def _after_fork() -> None:
+    _release()
     if _was_interrupted.is_set():
         _was_interrupted.clear()
         # Not here: exceptions of functions that are called around a fork are dropped.
         threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT]).start()
 
 
-def _give_turn_in_child() -> None:
-    _turn.release()
+def _after_fork_in_child() -> None:
+    _release()
     _was_interrupted.clear()
 
 
@@ -109,5 +127,5 @@ def _leave_compiling() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=_take_turn, after_in_parent=_give_turn, after_in_child=_give_turn_in_child
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
     )

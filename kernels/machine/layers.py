@@ -89,7 +89,7 @@ def threading_layer() -> str:
 
 
 def _before_fork() -> None:
-    """See whether the child may launch.
+    """See whether the child may launch; `compiler_thread` has seen to it that nobody begins to.
 
     TBB stops its threads before the process forks and starts them anew, but only if the thread that
     forks started it and no other uses it; else its locks may be held for good in the child.
@@ -104,7 +104,6 @@ def _before_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    pool.turn = threading.RLock()  # its holder does not exist here
     pool.works_alone = _fork.works_alone
 
 

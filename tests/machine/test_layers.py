@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +30,101 @@ def test_no_lock_of_pythons_is_held_where_a_child_may_be_forked():
     for part in ("kernels", "fastvae"):
         for path in (layers.TESTS.parent / part).rglob("*.py"):
             assert "import cached_property" not in path.read_text("utf-8"), path
+
+
+STARTING = """
+from numba.np.ufunc import parallel
+
+begun, load = threading.Event(), parallel._load_threading_functions
+
+def slowly(library):
+    begun.set()
+    time.sleep(0.3)
+    load(library)
+
+parallel._load_threading_functions = slowly
+thread = threading.Thread(target=encode, daemon=True)
+thread.start()
+begun.wait()
+print(fork())
+thread.join()
+"""
+FIRST_CALL = """
+import importlib.abc
+
+begun = threading.Event()
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if threading.current_thread() is thread:
+            begun.set()
+            time.sleep(0.5)
+
+thread = threading.Thread(target=encode, daemon=True)
+sys.meta_path.insert(0, Slow())
+thread.start()
+begun.wait()
+print(fork())
+thread.join()
+"""
+COMPILING = """
+import numba
+import numpy as np
+
+lines = [f"    s += np.sin(a * {k}) + b[{k} % 3]" for k in range(300)]
+exec(chr(10).join(["def long(a, b):", "    s = 0.0", *lines, "    return s"]))
+thread = threading.Thread(target=lambda: numba.njit(long)(1.0, np.ones(3)), daemon=True)
+encode()
+begun, compile_all = threading.Event(), numba.core.compiler.compile_extra
+
+def seen(*arguments, **options):
+    begun.set()
+    return compile_all(*arguments, **options)
+
+numba.core.compiler.compile_extra = seen
+thread.start()
+begun.wait()
+time.sleep(0.1)
+pool.works_alone = True  # the child needs code that its parent has not
+print(fork())
+os._exit(0)
+"""
+FORKING = """
+import os, sys, threading, time
+from fastvae import VAE
+from fastvae.kernels.machine.layers import pool
+
+def encode():
+    VAE.from_sizes(5, (4,), 2).encode([[0.5] * 5])
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        encode()
+        os._exit(42)
+    deadline = time.monotonic() + 60
+    while (done := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if done == (0, 0):
+        os.kill(child, 9)
+    return os.waitstatus_to_exitcode(done[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    "meanwhile", [STARTING, FIRST_CALL, COMPILING], ids=["starting", "first call", "compiling"]
+)
+@pytest.mark.parametrize("layer", layers.layers())
+def test_a_child_that_is_forked_in_anothers_beginnings_computes(layer, meanwhile):
+    """While a thread starts the pool, makes the first call, or compiles the program's own code."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORKING + meanwhile],
+        env=os.environ | {"NUMBA_THREADING_LAYER": layer},
+        capture_output=True, text=True, check=False, timeout=150,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == ["42"], done.stderr
 
 
 @pytest.fixture

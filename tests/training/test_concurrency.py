@@ -321,6 +321,79 @@ def test_an_interrupted_wait_leaves_the_gate_usable():
     assert not any((gate.queue, gate.admitted, gate.waiting_writers, gate.readers, gate.writer))
 
 
+@pytest.mark.parametrize("inner", ["reading", "writing"])
+@pytest.mark.parametrize("outer", ["reading", "writing"])
+def test_a_block_within_a_block_is_let_in_and_leaves_the_outer_one(outer, inner):
+    """As of a signal's handler; another thread waits to write, or to read, meanwhile."""
+    gate, entered = Gate(), []
+
+    def use(name: str) -> None:
+        with getattr(gate, name):
+            entered.append(name)
+
+    others = [threading.Thread(target=use, args=(n,), daemon=True) for n in ("reading", "writing")]
+    with getattr(gate, outer):
+        others[1].start()
+        while not gate.waiting_writers:
+            time.sleep(0.001)
+        others[0].start()
+        while not gate.queue:
+            time.sleep(0.001)
+        inside = threading.Event()
+        threading.Timer(WAIT, lambda: inside.is_set() or os._exit(9)).start()
+        use(inner)
+        inside.set()
+        time.sleep(0.3)
+        others_in = entered[1:]
+        assert others_in == [] or (outer == "reading" and others_in == ["reading"])
+    for thread in others:
+        thread.join(WAIT)
+    assert sorted(entered) == sorted([inner, "reading", "writing"])
+    assert not any((gate.queue, gate.admitted, gate.waiting_writers, gate.readers, gate.writer))
+
+
+HANDLER = """
+import signal, threading
+import numpy as np
+from fastvae import VAE
+
+rows, busy, handled = np.eye(200, 40), [], []
+vae = VAE.from_sizes(40, (4,), 2, seed=1)
+
+def use(*_):
+    if not busy:
+        busy.append(1)
+        vae.encode(rows[:3])
+        vae.encoder.layers[0].bias = np.zeros(4)
+        handled.append(busy.pop())
+
+def fit():
+    vae.fit(rows, epochs=100, batch_size=5, verbose=False)
+
+fit(), use()
+signal.signal(signal.SIGALRM, use)
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+thread = threading.Thread(target=lambda: [vae.encode(rows) for _ in range(500)])
+thread.start()
+for _ in range(300):
+    vae.encode(rows)
+    vae.encoder.layers[0].bias = np.zeros(4)
+while len(handled) < 20:
+    fit()
+signal.setitimer(signal.ITIMER_REAL, 0)
+thread.join()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs an alarm")
+def test_a_signals_handler_may_use_the_model_that_is_in_use():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", HANDLER],
+        capture_output=True, text=True, check=False, timeout=2 * WAIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def interrupted_at(function: str, event: str, call: Callable[[], Any]) -> None:
     """Run a call with a KeyboardInterrupt where a method of the guards begins or returns.
 
