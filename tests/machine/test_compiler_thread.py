@@ -102,18 +102,18 @@ def test_an_interrupt_while_a_fork_waits_comes_after_it():
 FORKED = """
 import os, threading, time
 from fastvae.kernels import threading_layer
-from fastvae.kernels.machine.compiler_thread import compile_aside
 from fastvae.kernels.machine.layers import pool
 
-def work():
-    compiling.set()
-    time.sleep(0.5)  # the fork is waiting now
-    threading_layer()  # starts the pool
+def start_pool():
+    with pool.turn:
+        beginning.set()
+        time.sleep(0.5)  # the fork is waiting now
+        threading_layer()
 
-compiling = threading.Event()
-thread = threading.Thread(target=compile_aside, args=(work,))
+beginning = threading.Event()
+thread = threading.Thread(target=start_pool)
 thread.start()
-compiling.wait()
+beginning.wait()
 child = os.fork()
 if child == 0:
     os._exit(0 if pool.works_alone else 1)
@@ -123,8 +123,8 @@ thread.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
-def test_what_a_child_may_do_is_seen_after_the_wait_for_the_work():
-    """Another thread may start the pool of threads meanwhile."""
+def test_what_a_child_may_do_is_seen_after_the_wait_for_other_threads():
+    """One of them may start the pool of threads meanwhile."""
     environment = {**os.environ, "NUMBA_THREADING_LAYER": "omp"}
     done = subprocess.run(
         [sys.executable, "-c", FORKED], cwd=ROOT, env=environment, timeout=100, check=False
