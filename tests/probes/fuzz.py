@@ -290,8 +290,9 @@ class Inputs:
 
 def _take_rows(path: Path) -> None:
     data = Dataset(path)
-    np.asarray(data.train).sum(dtype=np.float64)
-    np.asarray(data.test).sum(dtype=np.float64)
+    with np.errstate(all="ignore"):  # values may be anything: infinities of both signs, for one
+        np.asarray(data.train).sum(dtype=np.float64)
+        np.asarray(data.test).sum(dtype=np.float64)
 
 
 # --- changes ---------------------------------------------------------------------------------
