@@ -105,6 +105,10 @@ def stop(*_, **__):
     print("here", flush=True)
     time.sleep(60)
 
+# Whoever starts the suite may ignore them, as nohup does.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 place = sys.argv.pop(1)
 if place == "settings":  # they are written, and nothing else
     train._Training.do = stop
