@@ -10,7 +10,6 @@ needs to go on; the one before as ``checkpoint.previous.safetensors``), ``model.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shlex
@@ -27,7 +26,7 @@ from fastvae.commands.settings import SETTINGS, read
 from fastvae.files.checkpoints import previous_of
 from fastvae.files.reading import open_file
 from fastvae.files.storage import RUN_MODEL
-from fastvae.files.writing import clear_folder, is_writable, write_file
+from fastvae.files.writing import clear_folder, is_writable, lock, write_file
 from fastvae.model.vae import VAE
 from fastvae.training.callbacks import Callback
 
@@ -391,12 +390,8 @@ def _lock(folder: Path) -> int:
 
 def _is_taken(descriptor: int, folder: Path) -> bool:
     """Lock a folder; return whether another process has it, or has taken it away since."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not lock(descriptor):
         return True
-    except OSError:  # not on every file system
-        pass
     try:
         return not os.path.samestat(os.fstat(descriptor), folder.stat())
     except FileNotFoundError:

@@ -356,13 +356,21 @@ def _temporary(target: Path, make: Callable[[Path], int]) -> Iterator[tuple[Path
 
 def _is_lost(temporary: Path, descriptor: int) -> bool:
     """Lock a new file or folder; return whether another writer was quicker and takes it away."""
+    return not lock(descriptor) or not temporary.exists()
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed; False where another process has done so.
+
+    On a file system that knows no locks it is taken as done.
+    """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     except OSError:  # not on every file system
         pass
-    return not temporary.exists()
+    return True
 
 
 def _new_file(path: Path, like: os.stat_result | None) -> int:
