@@ -40,6 +40,14 @@ class SlowWork:
         return "done"
 
 
+def interrupted_work() -> SlowWork:
+    """Work whose caller was interrupted: it goes on in its thread until it may end."""
+    work = SlowWork()
+    with pytest.raises(KeyboardInterrupt):
+        compile_aside(work)
+    return work
+
+
 def test_results_and_errors_reach_the_caller():
     assert compile_aside(divmod, 7, 3) == (2, 1)
     with pytest.raises(LookupError, match="no such type"):
@@ -52,9 +60,7 @@ def test_work_within_work_is_done_at_once():
 
 
 def test_an_interrupt_ends_the_wait_and_the_next_call_waits_for_the_rest():
-    work = SlowWork()
-    with pytest.raises(KeyboardInterrupt):
-        compile_aside(work)
+    work = interrupted_work()
     assert not work.has_ended.is_set()
     work.may_end.set()
     assert compile_aside(work.has_ended.is_set)
@@ -63,9 +69,7 @@ def test_an_interrupt_ends_the_wait_and_the_next_call_waits_for_the_rest():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_a_fork_waits_for_the_work_and_its_child_may_go_on():
-    work = SlowWork()
-    with pytest.raises(KeyboardInterrupt):
-        compile_aside(work)
+    work = interrupted_work()
     work.may_end.set()
     child = os.fork()
     if child == 0:
@@ -78,9 +82,7 @@ def test_a_fork_waits_for_the_work_and_its_child_may_go_on():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
 def test_an_interrupt_while_a_fork_waits_comes_after_it():
-    work = SlowWork()
-    with pytest.raises(KeyboardInterrupt):
-        compile_aside(work)
+    work = interrupted_work()
     threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
     threading.Timer(0.3, work.may_end.set).start()
 
