@@ -26,7 +26,9 @@ from ..maths.optimizers import RULE
     CLIP,
     UPDATE,
     TOTALS,
-) = range(14)
+    ROWS,
+    BACKWARD_BIAS,
+) = range(16)
 
 UPDATE_MODE, STORE_MODE = range(2)
 """Whether the gradient of a layer is applied where it arises, or stored."""
@@ -37,6 +39,7 @@ MATRIX = np.dtype([("offset", np.int64), ("stride", np.int64)], align=True)
 REGION = np.dtype(
     [
         ("kind", np.int64),
+        ("task_address", np.int64),
         ("mode", np.int64),
         ("repeat", np.int64),
         ("n_in", np.int64),
@@ -71,6 +74,10 @@ REGION = np.dtype(
 
 kind, mode
     Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored.
+task_address
+    Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
+    what every training needs. What only some need is compiled when a program with it is built.
+    ROWS (a few rows a task) and BACKWARD_BIAS (a panel of a layer's outputs) have no other.
 repeat
     Rows of the region per row of the batch: k where k latents are drawn for each data row.
 n_in, n_out, activation, weight, bias

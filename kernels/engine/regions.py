@@ -5,6 +5,7 @@ function runs the tasks of all kinds; how many there are stands beside what each
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from numba import types
@@ -31,6 +32,7 @@ from .dense_tasks import (
     backward_input_task,
     backward_weight_count,
     backward_weight_task,
+    blocks,
     forward_count,
     forward_task,
     output_task,
@@ -41,6 +43,7 @@ from .dense_tasks import (
 from .latent_tasks import backward_latent_task, draw_task, rows_count
 from .loss_tasks import row_losses_task, totals_task, weigh_task
 from .records import (
+    BACKWARD_BIAS,
     BACKWARD_INPUT,
     BACKWARD_LATENT,
     BACKWARD_WEIGHT,
@@ -51,6 +54,7 @@ from .records import (
     OUTPUT,
     PACK,
     ROW_LOSSES,
+    ROWS,
     SQUARE_SUMS,
     UPDATE,
     WEIGH,
@@ -100,7 +104,7 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
         return gather_count(region, n_rows)
     if kind == FORWARD or kind == OUTPUT:
         return forward_count(region, n_rows, width)
-    if kind == DRAW or kind == ROW_LOSSES:
+    if kind == DRAW or kind == ROW_LOSSES or kind == ROWS:
         return rows_count(n_rows)
     if kind == BACKWARD_LATENT or kind == WEIGH:
         return rows_count(step.n_rows)
@@ -114,6 +118,8 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
         return square_sums_count(region, width)
     if kind == UPDATE:
         return update_count(region)
+    if kind == BACKWARD_BIAS:
+        return blocks(region.n_out, width)
     return 1
 
 
@@ -184,9 +190,12 @@ def task_types(dtype: np.dtype | type) -> tuple[types.Type, ...]:
 
 
 @functools.cache
-def task_address(dtype: np.dtype | type) -> int:
-    """Compile `run_task` for arenas of this dtype, if need be, and return its address."""
-    return address_of(run_task, task_types(dtype))
+def task_address(dtype: np.dtype | type, tasks: Any = run_task) -> int:
+    """Compile tasks for arenas of this dtype, if need be, and return their address.
+
+    `tasks` is a kernel with the arguments of `run_task`.
+    """
+    return address_of(tasks, task_types(dtype))
 
 
 @device_function
@@ -194,7 +203,8 @@ def _run(
     task: Word, region: Record, step: Record, memory: Record, team: Words, member: Word
 ) -> None:
     arguments = (np.int64(task), region, step, memory, np.int64(member))
-    if call_at(step.task_address, arguments) != 0:
+    address = region.task_address if region.task_address != 0 else step.task_address
+    if call_at(address, arguments) != 0:
         shared_set(team, FAILED, 1)
 
 
