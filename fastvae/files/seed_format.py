@@ -23,6 +23,8 @@ from fastvae.files import npy
 from fastvae.files.kinds import but_found
 from fastvae.files.reading import open_file, read_json, read_values, size_of
 from fastvae.files.storage import (
+    FORMAT_VERSION,
+    LIKELIHOOD_VERSION,
     MAX_HEADER,
     SavedLayer,
     SavedModel,
@@ -84,7 +86,7 @@ def read(path: Path) -> SavedModel:
         if not (path / _SETTINGS).exists():
             return SavedModel(layers, "gaussian", 1.0, 1.0, "float32", seed=0)
         settings = _read_json(path, _SETTINGS)
-        check_version(settings)
+        check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION)
         return apply_settings(layers, settings)
 
 

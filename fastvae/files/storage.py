@@ -28,10 +28,16 @@ from fastvae.files.tensors import MAX_HEADER, Tensor
 from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
+LIKELIHOOD_VERSION = 2
+"""Of models whose likelihood has further settings; all others are written as version 1."""
 MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+
+
+_FURTHER = ("sigma",)
+"""Settings of likelihoods that version 1 does not know."""
 
 
 @dataclass
@@ -56,11 +62,15 @@ class SavedModel:
     epochs: int = 0
     updates: int = 0
     card: dict[str, Any] = field(default_factory=dict)
+    sigma: float | str | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON takes it."""
-        return {
-            "format_version": FORMAT_VERSION,
+        further = {
+            name: getattr(self, name) for name in _FURTHER if getattr(self, name) is not None
+        }
+        return further | {
+            "format_version": LIKELIHOOD_VERSION if further else FORMAT_VERSION,
             "sizes": {name: list(layer.weight.shape) for name, layer in self.layers.items()},
             "activations": {name: layer.activation for name, layer in self.layers.items()},
             "likelihood": self.likelihood,
@@ -237,13 +247,14 @@ def refuse_size(model: SavedModel, holder: str) -> NoReturn:
     )
 
 
-def check_version(settings: Any, known: int = FORMAT_VERSION) -> None:
-    """Raise a ValueError unless a file's settings are of the version that is known."""
+def check_version(settings: Any, *known: int) -> None:
+    """Raise a ValueError unless a file's settings are of a version that is known."""
     if not isinstance(settings, dict):
         raise ValueError(f"its settings must be a mapping; got {quoted(settings)}")
     version = settings["format_version"]
-    if type(version) is not int or version != known:
-        raise ValueError(f"format version must be {known}; got {quoted(version)}")
+    if type(version) is not int or version not in known:
+        versions = " or ".join(map(str, known))
+        raise ValueError(f"format version must be {versions}; got {quoted(version)}")
 
 
 def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> SavedModel:
@@ -266,7 +277,18 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
         epochs=checks.count(settings["epochs"], "epochs"),
         updates=checks.count(settings["updates"], "updates"),
         card=plain.mapping(settings["card"], "card"),
+        sigma=_sigma(settings),
     )
+
+
+def _sigma(settings: dict[str, Any]) -> float | str | None:
+    """The setting of that name, if the file's version knows it; what it means says the model."""
+    if settings["format_version"] == FORMAT_VERSION or "sigma" not in settings:
+        return None
+    sigma = settings["sigma"]
+    if isinstance(sigma, str):
+        return sigma
+    return checks.number(sigma, "sigma")
 
 
 def _content(model: SavedModel) -> bytes:
@@ -287,7 +309,7 @@ def _content(model: SavedModel) -> bytes:
 
 def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
     """The names of a model's tensors, their number, shapes and dtypes checked."""
-    check_version(settings)
+    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION)
     dtype = {"float32": "F32", "float64": "F64"}[_dtype(settings)]
     expected = {}
     for layer, size in _entries(settings, "sizes").items():

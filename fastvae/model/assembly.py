@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fastvae import checks, kernels
 from fastvae.files.storage import SavedModel
 from fastvae.model.layers import MLP, Dense
+from fastvae.model.likelihood import BERNOULLI, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
@@ -30,7 +31,7 @@ def from_sizes(
     sizes += [checks.integer(size, "hidden sizes") for size in hidden]
     checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
     if output_activation is None:
-        output_activation = "sigmoid" if likelihood == "bernoulli" else "identity"
+        output_activation = "sigmoid" if likelihood == BERNOULLI else "identity"
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
     sampler = Sampler(sizes[-1], n_latent, dtype=dtype)
     mirrored = [sampler.n_latent, *reversed(sizes[1:])]
@@ -76,7 +77,7 @@ def join(
     sampler: Sampler,
     decoder: MLP,
     *,
-    likelihood: str,
+    likelihood: Likelihood,
     dtype: np.dtype[Any],
     seed: int,
 ) -> Network:
@@ -89,7 +90,7 @@ def join(
     ValueError
         If the parts do not chain, are not free, or do not suit the likelihood.
     """
-    _check(encoder, sampler, decoder, likelihood)
+    _check(encoder, sampler, decoder, likelihood.name)
     shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
     shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
     shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
@@ -124,7 +125,7 @@ def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: str) -> Non
         if given != expected:
             raise ValueError(f"{what} must be as many as {like}, {expected}; got {given}")
     output = decoder.layers[-1].activation
-    if likelihood == "bernoulli" and output != "sigmoid":
+    if likelihood == BERNOULLI and output != "sigmoid":
         raise ValueError(
             f"the Bernoulli likelihood needs sigmoid as the output activation; got {output!r}"
         )

@@ -20,6 +20,7 @@ from fastvae import kernels
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
+from fastvae.model.likelihood import Likelihood
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
@@ -63,8 +64,7 @@ class Network(Value):
         The encoder's layers, one head of 2 Z outputs (mean, then log_var), the decoder's.
     n_encoder : int
         Number of layers before the head.
-    likelihood : str
-        A name of `kernels.LIKELIHOODS`.
+    likelihood : Likelihood
     dtype : float32 or float64
 
     Attributes
@@ -81,7 +81,7 @@ class Network(Value):
         self,
         layers: Sequence[tuple[int, int, str]],
         n_encoder: int,
-        likelihood: str,
+        likelihood: Likelihood,
         dtype: np.dtype | type,
     ) -> None:
         self.dtype = np.dtype(dtype)
@@ -231,10 +231,10 @@ class Network(Value):
     def evaluate(
         self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return reconstruction and KL per row in nats, float64 of shape (n,).
+        """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
-        The reconstruction is averaged over `n_samples` draws of the latent; the noise of a row
-        depends on its number and the seed only.
+        Both are float64 of shape (n,). The former is averaged over `n_samples` draws of the
+        latent; the noise of a row depends on its number and the seed only.
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
@@ -331,7 +331,7 @@ class Network(Value):
 
     def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
         return engine.Workspace(
-            self.table, self.n_encoder, self.likelihood, n_rows, self.dtype,
+            self.table, self.n_encoder, self.likelihood.name, n_rows, self.dtype,
             training=training, skip_zeros=skip_zeros,
         )  # fmt: skip
 
@@ -470,9 +470,12 @@ class Network(Value):
             self._training = self._gradient = None
 
     def gradients(
-        self, X: np.ndarray, noise: np.ndarray, reconstruction_weight: float, beta: float
+        self, X: np.ndarray, noise: np.ndarray, weight: float, beta: float
     ) -> tuple[float, float, float, np.ndarray]:
-        """Return loss, reconstruction and KL (batch means) and the gradient's arena.
+        """Return the loss, what the reconstruction is made of (see `Nats`) and the KL (batch
+        means), and the gradient's arena.
+
+        The loss is weight * the second + beta * KL.
 
         Parameters
         ----------
@@ -489,7 +492,7 @@ class Network(Value):
         run = engine.Training(
             batch_size=n,
             totals=engine.new_totals(self.n_latent),
-            reconstruction_weight=reconstruction_weight,
+            reconstruction_weight=weight,
             beta=beta,
         )
         with self.gate.reading:

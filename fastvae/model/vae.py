@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastvae import checks, kernels
+from fastvae import checks
 from fastvae.checks import is_one_row, plain, public, scales
 from fastvae.checks.outputs import output, output_pair
 from fastvae.data.rows import Rows, Use, taken
@@ -29,6 +29,7 @@ from fastvae.model import assembly, defaults
 from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
+from fastvae.model.likelihood import BERNOULLI, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.prior import PriorLatents, decoded_batches
 from fastvae.model.sampler import Sampler
@@ -39,12 +40,13 @@ from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
+from fastvae.training.nats import Nats
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
     from typing import Self
 
-_BUILDING_SETTINGS = ("likelihood", "beta", "reconstruction_weight", "seed")
+_BUILDING_SETTINGS = ("likelihood", "sigma", "beta", "reconstruction_weight", "seed")
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _OUTPUT_MEANS = (0.001, 0.999)
 _BUSY = (
@@ -55,7 +57,7 @@ _BUSY = (
 
 @public
 class Losses(NamedTuple):
-    """What is minimised, reconstruction_weight * reconstruction + beta * kl, and its parts."""
+    """What is minimised, and the reconstruction and the KL in nats: see `VAE`."""
 
     loss: float
     reconstruction: float
@@ -76,11 +78,15 @@ class VAE(Trained, Seeded, Value):
         From the latent to the features. Without the three the VAE is empty: `load` fills it.
     likelihood : str
         "bernoulli": p(x | z) with the decoder's outputs as means; the last activation must be
-        sigmoid, and the loss is computed from the logits. "gaussian": the reconstruction loss is
-        ||x - x_hat||^2, without constants.
+        sigmoid, and the loss is computed from the logits. "gaussian": N(x; x_hat, sigma^2 I).
+    sigma : float, optional
+        Standard deviation of the Gaussian likelihood, in the units of the data. If missing, the
+        reconstruction weight C says it: sigma^2 = 1 / (2 C).
     beta, reconstruction_weight : float
-        Minimised is reconstruction_weight * reconstruction + beta * kl. The Gaussian likelihood of
-        variance sigma^2 is reconstruction_weight = 1 / (2 sigma^2).
+        Minimised is reconstruction_weight * reconstruction + beta * kl, of which reconstruction is
+        -log p(x | z) in nats, constants included. Where a Gaussian has no `sigma`, the weight is
+        none, but says what sigma is: minimised is C ||x - x_hat||^2 + beta * kl, which is
+        reconstruction + beta * kl without the constant D / 2 log(2 pi sigma^2).
     dtype : dtype
         float32, the working type, or float64, in which gradients are verified.
     seed : int
@@ -125,7 +131,7 @@ class VAE(Trained, Seeded, Value):
 
     _OWN = frozenset(
         {
-            "_likelihood",
+            "_observed",
             "_beta",
             "_reconstruction_weight",
             "_dtype",
@@ -148,12 +154,13 @@ class VAE(Trained, Seeded, Value):
         decoder: MLP | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
+        sigma: float | None = None,
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
     ) -> None:
-        self._likelihood = checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
+        self._observed = Likelihood(likelihood, sigma)
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
@@ -180,7 +187,7 @@ class VAE(Trained, Seeded, Value):
             encoder,
             sampler,
             decoder,
-            likelihood=self.likelihood,
+            likelihood=self._observed,
             dtype=self.dtype,
             seed=self.seed,
         )
@@ -210,6 +217,7 @@ class VAE(Trained, Seeded, Value):
         output_activation: str | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
+        sigma: float | None = None,
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
@@ -230,7 +238,7 @@ class VAE(Trained, Seeded, Value):
         output_activation : str, optional
             Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for the
             Gaussian unless another is asked for.
-        likelihood, beta, reconstruction_weight, dtype, seed
+        likelihood, sigma, beta, reconstruction_weight, dtype, seed
             See the class.
 
         Raises
@@ -246,6 +254,7 @@ class VAE(Trained, Seeded, Value):
             sampler,
             decoder,
             likelihood=likelihood,
+            sigma=sigma,
             beta=beta,
             reconstruction_weight=reconstruction_weight,
             dtype=dtype,
@@ -275,7 +284,17 @@ class VAE(Trained, Seeded, Value):
     @property
     def likelihood(self) -> str:
         """Name of the likelihood: "bernoulli" or "gaussian"."""
-        return self._likelihood
+        return self._observed.name
+
+    @property
+    def sigma(self) -> float | None:
+        """The setting of the Gaussian likelihood's standard deviation, as given."""
+        return self._observed.sigma
+
+    @property
+    def nats(self) -> Nats:
+        """How the engine's sums become nats, by the present reconstruction weight."""
+        return self._observed.nats(self.reconstruction_weight, self.n_features)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -293,12 +312,12 @@ class VAE(Trained, Seeded, Value):
 
     @property
     def reconstruction_weight(self) -> float:
-        """Weight of the reconstruction in the loss."""
+        """Weight of the reconstruction in the loss; of a Gaussian without sigma 1/(2 sigma^2)."""
         return self._reconstruction_weight
 
     @reconstruction_weight.setter
     def reconstruction_weight(self, value: float) -> None:
-        self._reconstruction_weight = checks.number(value, "reconstruction_weight")
+        self._reconstruction_weight = self._observed.check_weight(value)
 
     @property
     def draw_counts(self) -> tuple[int, int]:
@@ -676,6 +695,11 @@ class VAE(Trained, Seeded, Value):
     ) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
 
+        They are those of the stated likelihood, all constants included, whatever `beta` and
+        `reconstruction_weight` say: log p(x) >= elbo = -(reconstruction + kl), with
+        reconstruction = -E log p(x | z). Of a Gaussian this is a density: its nats depend on the
+        units of the data.
+
         Parameters
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
@@ -707,8 +731,10 @@ class VAE(Trained, Seeded, Value):
         """
         n_samples = checks.integer(n_samples, "n_samples")
         seed, rows = checks.seed(seed), self._lazy_rows(X)
-        per_row = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
-        return elbo_of(*per_row) if per_sample else mean_elbo(*per_row)
+        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
+        if per_sample:
+            return elbo_of(self.nats.reconstruction(sums), kl)
+        return mean_elbo(self, sums, kl)
 
     def gradients(
         self, X: Rows, noise: ArrayLike | None = None
@@ -740,10 +766,10 @@ class VAE(Trained, Seeded, Value):
             if noise is None
             else checks.parameter(noise, "noise", (len(rows), self.n_latent), self.dtype)
         )
-        loss, reconstruction, kl, arena = self.network.gradients(
-            rows, drawn, self.reconstruction_weight, self.beta
-        )
-        return Losses(loss, reconstruction, kl), storage.named_arrays(self._layers_in(arena))
+        nats = self.nats
+        loss, sums, kl, arena = self.network.gradients(rows, drawn, nats.weight, self.beta)
+        losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
+        return losses, storage.named_arrays(self._layers_in(arena))
 
     def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
@@ -810,7 +836,7 @@ class VAE(Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood != "bernoulli" and rows.dtype != checks.UINT8:
+        if use == "training" and self.likelihood != BERNOULLI and rows.dtype != checks.UINT8:
             scales.warn_of_scales(rows, X, name)
         return rows
 
@@ -825,7 +851,7 @@ class VAE(Trained, Seeded, Value):
             What `check_rows` returned.
         """
         output = self.decoder.layers[-1]
-        if self.likelihood != "bernoulli" or self.updates > 0 or output.bias.any():
+        if self.likelihood != BERNOULLI or self.updates > 0 or output.bias.any():
             return
         mean = np.clip(self.network.column_means(rows), *_OUTPUT_MEANS)
         # NumPy's own log has other bits on processors with AVX-512.
@@ -846,7 +872,7 @@ class VAE(Trained, Seeded, Value):
     ) -> NDArray[Any] | checks.LazyRows:
         """Check rows as `check_rows` does; what needs converting is converted where it is read."""
         X, name = taken(X, name, use)
-        bernoulli = self.likelihood == "bernoulli"
+        bernoulli = self.likelihood == BERNOULLI
         rows = checks.lazy_rows(X, name, self.n_features, self.dtype, unit_interval=bernoulli)
         if isinstance(rows, np.ndarray) and rows.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels

@@ -32,7 +32,7 @@ class Evaluation:
     n_rows : int
         Number of rows.
     loss : float
-        reconstruction_weight * reconstruction + beta * kl, nats per sample.
+        What training minimises: see `VAE`.
     elbo, reconstruction, kl : float
         elbo = -(reconstruction + kl), nats per sample.
     mean_squared_error : float
@@ -58,14 +58,14 @@ def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
     return Elbo(-(reconstruction + kl), reconstruction, kl)
 
 
-def mean_elbo(reconstruction: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
-    """The bound and its parts, averaged over rows."""
-    return elbo_of(float(reconstruction.mean()), float(kl.mean()))
+def mean_elbo(vae: Trainable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
+    """The bound and its parts, averaged over rows, of what `Network.evaluate` returns."""
+    return elbo_of(vae.nats.reconstruction(float(sums.mean())), float(kl.mean()))
 
 
-def loss_of(vae: Trainable, elbo: Elbo) -> float:
-    """What training minimises."""
-    return vae.reconstruction_weight * elbo.reconstruction + vae.beta * elbo.kl
+def mean_loss(vae: Trainable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> float:
+    """What training minimises, averaged over rows."""
+    return float(vae.nats.loss(float(sums.mean()), float(kl.mean()), vae.beta))
 
 
 def latent_variance(
@@ -111,7 +111,7 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    elbo = mean_elbo(*vae.network.evaluate(rows, n_samples, seed))
+    per_row = vae.network.evaluate(rows, n_samples, seed)
     squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
@@ -125,8 +125,8 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
-        loss=loss_of(vae, elbo),
-        **elbo._asdict(),
+        loss=mean_loss(vae, *per_row),
+        **mean_elbo(vae, *per_row)._asdict(),
         mean_squared_error=squared_error / rows.size,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,

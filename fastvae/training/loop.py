@@ -19,7 +19,7 @@ from fastvae.data.rows import Rows
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
-from fastvae.training.evaluation import active_units, latent_variance, loss_of, mean_elbo
+from fastvae.training.evaluation import active_units, latent_variance, mean_elbo, mean_loss
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
 from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
@@ -120,7 +120,7 @@ class _Run:
         vae, history = self.vae, self.vae.history
         assert history is not None
         vae.epochs += 1
-        figures = _training_figures(self.progress.totals, self.counts.seconds)
+        figures = _training_figures(vae, self.progress.totals, self.counts.seconds)
         figures |= _validation_figures(vae, self.held_out)
         val_loss = figures.get("val_loss", 0.0)
         if not np.isfinite(val_loss):
@@ -215,7 +215,7 @@ class _Run:
             schedule=schedule,
             updates_before=self.counts.n_updates,
             draws=vae.update_count,
-            reconstruction_weight=vae.reconstruction_weight,
+            reconstruction_weight=vae.nats.weight,
             clip_norm=settings.clip_norm,
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
@@ -365,11 +365,14 @@ def _check_schedules(settings: Settings, n_rows: int) -> None:
         schedules.rates(settings.beta, ends, total, "beta")
 
 
-def _training_figures(sums: NDArray[np.float64], seconds: float) -> dict[str, float]:
+def _training_figures(
+    vae: Trainable, totals: NDArray[np.float64], seconds: float
+) -> dict[str, float]:
     """The figures of an epoch: means over its rows."""
-    loss, reconstruction, kl, n_rows, means, squares = engine.read_totals(sums)
+    loss, sums, kl, n_rows, means, squares = engine.read_totals(totals)
+    reconstruction = vae.nats.reconstruction(sums, n_rows)
     return {
-        "loss": loss / n_rows,
+        "loss": loss / n_rows + vae.nats.constant,
         "elbo": -(reconstruction + kl) / n_rows,
         "reconstruction": reconstruction / n_rows,
         "kl": kl / n_rows,
@@ -383,9 +386,10 @@ def _validation_figures(vae: Trainable, held_out: NDArray[Any] | None) -> dict[s
     """The figures on the validation rows, none without them."""
     if held_out is None:
         return {}
-    elbo = mean_elbo(*vae.network.evaluate(held_out, 1, vae.seed))
+    per_row = vae.network.evaluate(held_out, 1, vae.seed)
+    elbo = mean_elbo(vae, *per_row)
     figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
-    return {"val_loss": loss_of(vae, elbo)} | figures
+    return {"val_loss": mean_loss(vae, *per_row)} | figures
 
 
 def _all_finite(values: NDArray[Any]) -> bool:

@@ -57,7 +57,7 @@ def identity_of(
     facts = {
         "layers": [list(layer) for layer in network.layers],
         "n_encoder": network.n_encoder,
-        "likelihood": network.likelihood,
+        "likelihood": str(network.likelihood),
         "dtype": vae.dtype.name,
         "seed": vae.seed,
         "reconstruction_weight": vae.reconstruction_weight,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastvae.data.rows import Rows, Use
 from fastvae.training.history import History
+from fastvae.training.nats import Nats
 from fastvae.training.progress import Progress
 
 
@@ -17,7 +18,10 @@ class Network(Protocol):
 
     layers: tuple[tuple[int, int, str], ...]
     n_encoder: int
-    likelihood: str
+
+    @property
+    def likelihood(self) -> object:
+        """The likelihood; as text it names all its settings."""
 
     @property
     def parameters(self) -> NDArray[Any]:
@@ -60,7 +64,7 @@ class Network(Protocol):
     def evaluate(
         self, X: NDArray[Any], n_samples: int, seed: int
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Reconstruction and KL per row, in nats."""
+        """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
 
 class Trainable(Protocol):
@@ -88,6 +92,10 @@ class Trainable(Protocol):
     @property
     def n_latent(self) -> int:
         """Number of latents Z."""
+
+    @property
+    def nats(self) -> Nats:
+        """How the engine's sums become nats, by the present reconstruction weight."""
 
     @property
     def update_count(self) -> NDArray[np.int64]:
