@@ -11,6 +11,7 @@ element by element; it may not in dense layers and `gather`.
 from . import machine as _machine  # noqa: F401  first: it sees to what Numba is told at its import
 from .arrays import reference
 from .arrays.activations import activation_backward, activation_forward
+from .arrays.binary import gather_binary
 from .arrays.dense import (
     dense_backward_bias,
     dense_backward_input,
@@ -38,6 +39,7 @@ from .machine.isa import isa
 from .machine.layers import threading_layer
 from .machine.threads import get_num_threads, max_threads, set_num_threads
 from .maths.activations import ACTIVATIONS
+from .maths.binary import BINARIZATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS
 from .maths.optimizers import OPTIMIZERS
@@ -54,6 +56,7 @@ from .maths.philox import (
 
 __all__ = [
     "ACTIVATIONS",
+    "BINARIZATIONS",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
@@ -77,6 +80,7 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",

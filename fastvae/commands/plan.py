@@ -26,6 +26,11 @@ def check(args: Namespace) -> None:
     for name in ("beta_warmup", "beta_cycles"):
         if getattr(args, name) is not None and args.beta == 0.0:
             raise ValueError(f"--{name.replace('_', '-')} leads to --beta, which must not be 0")
+    if args.binarize is not None and args.likelihood != "bernoulli":
+        raise ValueError(
+            "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
+            f"--likelihood {args.likelihood}"
+        )
     _check_logs(args)
 
 

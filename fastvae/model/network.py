@@ -229,16 +229,22 @@ class Network(Value):
         return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
 
     def evaluate(
-        self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
+        self,
+        X: RowSource,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        advance: Advance = _ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
         Both are float64 of shape (n,). The former is averaged over `n_samples` draws of the
-        latent; the noise of a row depends on its number and the seed only.
+        latent; the noise of a row depends on its number and the seed only, as do the draws that
+        make it binary.
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        skip_zeros = self._skips(X)
+        skip_zeros = self._skips(X, binarize)
         work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
@@ -249,6 +255,7 @@ class Network(Value):
                 for first in range(0, len(X), _CHUNK_ROWS):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
+                    chunk = self.binarized(chunk, binarize, seed, first + rows)
                     work.take(chunk)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
@@ -262,9 +269,32 @@ class Network(Value):
             self._give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: RowSource) -> np.ndarray:
+    def binarized(
+        self, rows: np.ndarray, binarize: str | None, seed: int, keys: np.ndarray
+    ) -> np.ndarray:
+        """Return rows with each value made 0 or 1, in the working dtype; as they are if None.
+
+        Parameters
+        ----------
+        rows : ndarray, shape (n, n_features)
+        binarize : str or None
+            A name of `kernels.BINARIZATIONS`.
+        seed : int
+            Of dynamic draws.
+        keys : ndarray of int64, shape (n,)
+            What the draws of each row go by, as its number: see `kernels.gather_binary`.
+        """
+        if binarize is None:
+            return rows
+        out, order = np.empty(rows.shape, self.dtype), np.arange(len(rows))
+        code = kernels.BINARIZATIONS[binarize]
+        kernels.gather_binary(out, rows, order, keys, code, seed)
+        return out
+
+    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
         """Return the mean of each feature as the network sees it, float64 of shape (n_features,).
 
+        The mean of dynamic draws is that of the values that they are drawn from.
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
         shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
         shows in the result.
@@ -278,6 +308,8 @@ class Network(Value):
             rows = work.matrix(engine.INPUT, _CHUNK_ROWS, self.n_features)
             for first in range(0, len(X), _CHUNK_ROWS):
                 chunk = X[first : first + _CHUNK_ROWS]
+                if binarize != "dynamic":
+                    chunk = self.binarized(chunk, binarize, 0, first + order[: len(chunk)])
                 work.take(chunk)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
@@ -409,9 +441,9 @@ class Network(Value):
         )
         return max(1, n_chunks) * _CHUNK_ROWS
 
-    def _skips(self, X: RowSource) -> bool:
+    def _skips(self, X: RowSource, binarize: str | None = None) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
-        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X)
+        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X, binarize)
 
     # --- training ----------------------------------------------------------------------------
 
@@ -510,13 +542,14 @@ class Network(Value):
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
-    def pays_to_skip(self, X: RowSource) -> bool:
-        """Tell whether X has so many exact zeros that leaving them out is faster.
+    def pays_to_skip(self, X: RowSource, binarize: str | None = None) -> bool:
+        """Tell whether X, made binary, has so many exact zeros that leaving them out is faster.
 
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+        sample = self.binarized(X[rows], binarize, 0, rows)
+        return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
 
 
 def _flop_per_piece() -> float:

@@ -24,6 +24,7 @@ from fastvae import checks
 from fastvae.checks import is_one_row, plain, public, scales
 from fastvae.checks.outputs import output, output_pair
 from fastvae.data.rows import Rows, Use, taken
+from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults
 from fastvae.model.bar import run_pass
@@ -374,6 +375,7 @@ class VAE(Trained, Seeded, Value):
         beta: float | schedules.Schedule | None = None,
         validation: Rows | None = None,
         clip_norm: float | None = None,
+        binarize: str | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
@@ -414,6 +416,12 @@ class VAE(Trained, Seeded, Value):
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
             networks", algorithm 1).
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], for the Bernoulli likelihood: each is
+            drawn as 1 with its value as the probability, anew at each visit ("dynamic", as in
+            Burda et al. 2016) or once for all ("fixed": the draw goes by the number of the row),
+            or is 1 from 0.5 on ("threshold"). Validation rows are treated alike, with draws that
+            are the same at each epoch.
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
@@ -485,6 +493,7 @@ class VAE(Trained, Seeded, Value):
             beta=beta,
             optimizer=optimizer,
             clip_norm=clip_norm,
+            binarize=check_binarize(binarize, self.likelihood),
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -691,6 +700,7 @@ class VAE(Trained, Seeded, Value):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        binarize: str | None = None,
         progress: bool = False,
     ) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
@@ -710,6 +720,11 @@ class VAE(Trained, Seeded, Value):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
+            Without, grey pixels are taken as they are: a Bernoulli model's nats are then no
+            probability of the data.
         progress : bool
             Show a progress bar on standard error.
 
@@ -731,7 +746,8 @@ class VAE(Trained, Seeded, Value):
         """
         n_samples = checks.integer(n_samples, "n_samples")
         seed, rows = checks.seed(seed), self._lazy_rows(X)
-        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
+        binarize = check_binarize(binarize, self.likelihood)
+        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self, sums, kl)
@@ -840,7 +856,7 @@ class VAE(Trained, Seeded, Value):
             scales.warn_of_scales(rows, X, name)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any]) -> None:
+    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Before a Bernoulli model's first update, set an output bias of 0 to the mean's logit.
 
         The means are clipped to [0.001, 0.999]. A bias that was set by hand or loaded stays.
@@ -849,11 +865,13 @@ class VAE(Trained, Seeded, Value):
         ----------
         rows : ndarray, shape (B, I)
             What `check_rows` returned.
+        binarize : str, optional
+            How they are made binary.
         """
         output = self.decoder.layers[-1]
         if self.likelihood != BERNOULLI or self.updates > 0 or output.bias.any():
             return
-        mean = np.clip(self.network.column_means(rows), *_OUTPUT_MEANS)
+        mean = np.clip(self.network.column_means(rows, binarize), *_OUTPUT_MEANS)
         # NumPy's own log has other bits on processors with AVX-512.
         output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 

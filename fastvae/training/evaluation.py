@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
+from fastvae.data.variants import check_binarize, variant_of
 from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
@@ -41,6 +42,8 @@ class Evaluation:
         Latents whose posterior mean has a variance above 0.01 over the rows.
     n_latent : int
         Number of latents.
+    variant : str
+        Which variant of the data these are figures of: see `History`.
     """
 
     n_rows: int
@@ -51,6 +54,7 @@ class Evaluation:
     mean_squared_error: float
     active_units: int
     n_latent: int
+    variant: str
 
 
 def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
@@ -86,7 +90,9 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+def evaluate(
+    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+) -> Evaluation:
     """Evaluate a model on rows.
 
     Parameters
@@ -99,6 +105,8 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         Latents drawn per row for the reconstruction loss.
     seed : int
         Seed of these draws.
+    binarize : str, optional
+        How the rows are made binary: see `VAE.elbo`.
 
     Returns
     -------
@@ -111,10 +119,13 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    per_row = vae.network.evaluate(rows, n_samples, seed)
+    binarize = check_binarize(binarize, vae.likelihood)
+    per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
     squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
+        numbers = np.arange(start, start + len(chunk))
+        chunk = vae.network.binarized(chunk, binarize, seed, numbers)
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
@@ -130,4 +141,5 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         mean_squared_error=squared_error / rows.size,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
+        variant=variant_of(rows, vae.likelihood, binarize),
     )

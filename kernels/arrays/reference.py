@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
-from .reference_random import normal, normal_from, permutation, philox4x32, uniform
+from .reference_random import gather_binary, normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
     "activation_backward",
@@ -39,6 +39,7 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "kl_divergence",

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ..maths.binary import BINARIZATIONS
+from .binary_tasks import run_binary_task
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -41,6 +43,7 @@ from .records import (
     UPDATE,
     UPDATE_MODE,
 )
+from .regions import task_address
 
 
 def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.ndarray:
@@ -91,15 +94,30 @@ class Passes:
         The workspace's matrices.
     dtype : dtype
         Of the arenas.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype
-    ) -> None:
+        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
+        binarization: str | None = None,
+    ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
         self.n_encoder = n_encoder
         self.places = places
+        self.binarization = binarization
+        self._binarizing: dict[str, Passes] = {}
+
+    def binarizing(self, binarization: str | None) -> "Passes":
+        """The programs that make the data binary, these ones if None."""
+        if binarization is None:
+            return self
+        if binarization not in self._binarizing:
+            self._binarizing[binarization] = Passes(
+                self.table, self.n_encoder, self.places, self.dtype, binarization
+            )
+        return self._binarizing[binarization]
 
     @_Once
     def gathering(self) -> np.ndarray:
@@ -200,7 +218,7 @@ class Passes:
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
-        return new_region(
+        region = new_region(
             GATHER,
             n_in=n_features,
             n_listed=n_features,
@@ -208,6 +226,10 @@ class Passes:
             target=self.places[INPUT],
             values=self.places[ROW_VALUES],
         )
+        if self.binarization is not None:
+            region["task_address"] = task_address(self.dtype, run_binary_task)
+            region["mode"] = BINARIZATIONS[self.binarization]
+        return region
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
         """The outputs of layers first .. last - 1."""

@@ -51,6 +51,7 @@ REGION = np.dtype(
         ("reads_data", np.int64),
         ("n_listed", np.int64),
         ("data_source", np.int64),
+        ("row_keys", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
         *[
@@ -73,7 +74,8 @@ REGION = np.dtype(
 """One region of a program: work that is split into tasks, all of which may run at the same time.
 
 kind, mode
-    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored.
+    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored; of a gather that
+    binarises, how (`maths.binary`).
 task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
@@ -90,6 +92,8 @@ n_listed
     Columns whose non-zeros are listed by the last gather into a matrix; 0 for none.
 data_source
     Which of the sources a gather reads.
+row_keys
+    Address of an int64 for each row of the source, which the draws of a gather go by; 0 for none.
 to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel

@@ -60,6 +60,8 @@ class Training:
         The weight of the KL where nothing is updated.
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
     """
@@ -76,6 +78,7 @@ class Training:
     reconstruction_weight: float = 1.0
     beta: float = 1.0
     clip_norm: float = 0.0
+    binarization: str | None = None
     weights_finite: bool = False
 
     def step(self, number: int) -> "Training":
@@ -171,7 +174,7 @@ class Workspace:
 
     def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
         """Return the pieces of each step of a run: one if it is short (see `divide`)."""
-        passes = self.passes
+        passes = self.passes.binarizing(run.binarization)
         if run.optimizer == NO_UPDATE:
             return divide(passes.gradient, run.batch_size, flop_per_call)
         if run.clip_norm > 0.0:

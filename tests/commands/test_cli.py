@@ -546,6 +546,7 @@ def test_names_in_the_help_are_those_that_exist():
     assert set(train_options.ACTIVATIONS) == set(kernels.ACTIVATIONS)
     assert set(train_options.LIKELIHOODS) == set(kernels.LIKELIHOODS)
     assert set(train_options.OPTIMIZERS) == set(kernels.OPTIMIZERS)
+    assert set(train_options.BINARIZATIONS) == set(kernels.BINARIZATIONS)
     assert set(arguments.DATASETS) == set(NAMES)
     for name in train_options.OPTIMIZERS:
         assert optimizers.resolve(name).name == name
