@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -196,14 +196,19 @@ class VAE(Trained, Seeded, Value):
     def __getstate__(self) -> dict[str, Any]:
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
-        kept = self.state_with(*self._OWN - {"_prior_draws", "_in_fit", "_parts", "_last_run"})
+        kept = self.state_with(
+            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run"}
+        )
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
-        return kept | {"_prior_draws": taken, "_parts": parts, "_last_run": None}
+        observed = asdict(self._observed)
+        plain_state = {"_prior_draws": taken, "_observed": observed}
+        return kept | plain_state | {"_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
         super().__setstate__(state | guards)
+        self._observed = Likelihood(**state["_observed"])
         if state["_parts"] is not None:
             self._join(*state["_parts"])
 
