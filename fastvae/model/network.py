@@ -296,10 +296,9 @@ class Network(Value):
     def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
         """Return the mean of each feature as the network sees it, float64 of shape (n_features,).
 
-        The mean of dynamic draws is that of the values that they are drawn from.
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
         shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
-        shows in the result.
+        shows in the result. The mean of dynamic draws is that of what they are drawn from.
         """
         total = np.zeros(self.n_features)
         half = _CHUNK_ROWS // 2

@@ -1,5 +1,6 @@
 """What is reported of a trained model: ELBO, squared error per pixel, active units."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,6 +91,16 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
+def binary_chunks(
+    vae: Trainable, rows: NDArray[Any], binarize: str | None, seed: int
+) -> Iterator[NDArray[Any]]:
+    """Some thousand rows at a time, made binary as `Network.evaluate` does, if they are."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = rows[start : start + _CHUNK_ROWS]
+        numbers = np.arange(start, start + len(chunk))
+        yield vae.network.binarized(chunk, binarize, seed, numbers)
+
+
 def evaluate(
     vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
 ) -> Evaluation:
@@ -122,10 +133,7 @@ def evaluate(
     binarize = check_binarize(binarize, vae.likelihood)
     per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
     squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows[start : start + _CHUNK_ROWS]
-        numbers = np.arange(start, start + len(chunk))
-        chunk = vae.network.binarized(chunk, binarize, seed, numbers)
+    for chunk in binary_chunks(vae, rows, binarize, seed):
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
