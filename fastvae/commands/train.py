@@ -261,7 +261,7 @@ class _Training:
         print(
             f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
             f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}  "
-            f"({result.variant} data)"
+            f"data {result.variant}"
         )
 
     def _last_words(self) -> str:
