@@ -863,6 +863,7 @@ assert main([*train.split(), *options.split(), "--animation"]) == 0
 for likelihood in ("gaussian", "bernoulli"):
     options = f"--likelihood {likelihood} --batch-size 7 --optimizer sgd --output {likelihood}"
     assert main([*train.split(), *options.split()]) == 0
+assert main([*train.split(), "--binarize", "dynamic", "--output", "drawn"]) == 0
 models = ["out"]
 if sys.argv[1:]:
     vae = VAE.from_sizes(784, (9,), 2, dtype=np.float64)
@@ -870,7 +871,7 @@ if sys.argv[1:]:
     vae.save("float64.safetensors")
     models.append("float64.safetensors")
 commands = ["evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info"]
-commands += ["sample --output sample.gif", "interpolate --output interpolation.gif"]
+commands += ["evaluate --binarize fixed", "sample --output sample.gif", "interpolate --output interpolation.gif"]
 for model in models:
     for command in commands:
         assert main([*command.split(), model]) == 0
