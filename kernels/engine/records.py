@@ -40,6 +40,7 @@ REGION = np.dtype(
     [
         ("kind", np.int64),
         ("task_address", np.int64),
+        ("n_tasks", np.int64),
         ("mode", np.int64),
         ("repeat", np.int64),
         ("n_in", np.int64),
@@ -53,6 +54,7 @@ REGION = np.dtype(
         ("data_source", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
+        ("sums", np.int64),
         *[
             (name, MATRIX)
             for name in (
@@ -78,6 +80,8 @@ task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
     ROWS (a few rows a task) and BACKWARD_BIAS (a panel of a layer's outputs) have no other.
+n_tasks
+    How many these are, where they are not as many as the kind has; else 0.
 repeat
     Rows of the region per row of the batch: k where k latents are drawn for each data row.
 n_in, n_out, activation, weight, bias
@@ -94,6 +98,8 @@ to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel
     The panel of all layers' outputs that the layer's first one is.
+sums
+    Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values
