@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.kernels import engine
-from fastvae.model.network import Advance, Network, RowSource, flop_per_piece, ignore
+from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
 from fastvae.training.nats import Nats
 
 LEAST_ESS = 100
@@ -45,7 +45,7 @@ def log_likelihood(
     n_samples: int,
     seed: int,
     nats: Nats,
-    advance: Advance = ignore,
+    advance: Advance = _ignore,
 ) -> LogLikelihood:
     """Return the estimate for each row, float64 of shape (n,).
 
@@ -77,12 +77,12 @@ class _Run:
         decoder = network.layers[network.n_encoder + 1 :]
         flop = sum(2 * n_in * n_out + _FLOP_PER_ELEMENT * n_out for n_in, n_out, _ in decoder)
         most = min(_STEP_ELEMENTS // max(n_out for _, n_out, _ in network.layers), _STEP_LATENTS)
-        n_latents = max(_LEAST_LATENTS, min(most, int(flop_per_piece() / flop)))
+        n_latents = max(_LEAST_LATENTS, min(most, int(_flop_per_piece() / flop)))
         n_steps = -(-n_samples // max(_LEAST_LATENTS, n_latents // n_rows))
         self.repeat = -(-n_samples // n_steps)
         self.n_rows = min(n_rows, max(1, n_latents // self.repeat))
-        self.n_steps = max(1, int(flop_per_piece() / (flop * self.n_rows * self.repeat)))
-        self.work = network.new_workspace(
+        self.n_steps = max(1, int(_flop_per_piece() / (flop * self.n_rows * self.repeat)))
+        self.work = network._new_workspace(
             max(n_latents, self.repeat), training=False, skip_zeros=False
         )
         self.chunk_rows = self.work.n_rows // self.n_rows * self.n_rows

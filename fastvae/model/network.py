@@ -52,7 +52,7 @@ Keep = Callable[[slice, np.ndarray], object]
 """What a pass calls with rows and their results, which it overwrites afterwards."""
 
 
-def ignore(n_rows: int) -> None:
+def _ignore(n_rows: int) -> None:
     """Advance without a word."""
 
 
@@ -192,7 +192,7 @@ class Network(Value):
         self,
         X: RowSource,
         out: tuple[np.ndarray, np.ndarray] | None = None,
-        advance: Advance = ignore,
+        advance: Advance = _ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
@@ -219,19 +219,19 @@ class Network(Value):
         return mean, log_var
 
     def decode(
-        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
+        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
     ) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
         return self._means("decoding", Z, self.n_latent, False, out, advance)
 
     def reconstruct(
-        self, X: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
+        self, X: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
     ) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
         return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
 
     def evaluate(
-        self, X: RowSource, n_samples: int, seed: int, advance: Advance = ignore
+        self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
@@ -323,7 +323,7 @@ class Network(Value):
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+            work = self._new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
         work.take(data)
         return work
 
@@ -331,8 +331,7 @@ class Network(Value):
         work.release()
         self._spare[work.skip_zeros].append(work)
 
-    def new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
-        """Return a workspace for passes over the rows of one caller."""
+    def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
         return engine.Workspace(
             self.table, self.n_encoder, self.likelihood.name, n_rows, self.dtype,
             training=training, skip_zeros=skip_zeros,
@@ -438,7 +437,7 @@ class Network(Value):
         if skip_zeros and not run.weights_finite:
             skip_zeros = bool(np.isfinite(self.parameters).all())
         work = self._training_workspace(run.batch_size, skip_zeros)
-        *pieces, last = work.pieces(run, flop_per_piece())
+        *pieces, last = work.pieces(run, _flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
@@ -464,7 +463,7 @@ class Network(Value):
         ):
             self._training = None  # its memory is free before more is taken
         if self._training is None:
-            self._training = self.new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+            self._training = self._new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
         return self._training
 
     def release_training(self) -> None:
@@ -488,7 +487,7 @@ class Network(Value):
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self.new_workspace(n, training=True, skip_zeros=False)
+        work = self._new_workspace(n, training=True, skip_zeros=False)
         work.take(X)
         work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
@@ -499,7 +498,7 @@ class Network(Value):
             beta=beta,
         )
         with self.gate.reading:
-            for piece in work.pieces(run, flop_per_piece()):
+            for piece in work.pieces(run, _flop_per_piece()):
                 work.train((self.parameters, *[gradient] * 3), np.arange(n), run, piece)
         totals = engine.read_totals(run.totals)
         return totals.loss / n, totals.reconstruction / n, totals.kl / n, gradient
@@ -522,7 +521,7 @@ class Network(Value):
         return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
 
 
-def flop_per_piece() -> float:
+def _flop_per_piece() -> float:
     """What one call does of a long step; more threads do more in the same time."""
     return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 

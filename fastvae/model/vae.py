@@ -553,9 +553,9 @@ class VAE(Passes, Trained, Seeded, Value):
     ) -> LogLikelihood:
         """Return log p(x) in nats, estimated by importance sampling.
 
-        `n_samples` latents are drawn from each row's posterior. The estimate is never above log p(x)
-        but for chance, and comes closer to it with more samples. It is that of the stated
-        likelihood: grey pixels under a Bernoulli likelihood have no probability.
+        `n_samples` latents are drawn from each row's posterior. But for chance, the estimate is
+        not above log p(x), and comes closer to it with more samples. It is that of the stated
+        likelihood; grey pixels have no probability under a Bernoulli likelihood.
 
         Parameters
         ----------

@@ -1,9 +1,9 @@
 """Tasks of log p(x) by importance sampling: many latents of each row, and nothing kept of them.
 
 They are compiled when log p(x) is first asked for. A step takes `repeat` latents of each row of the
-batch, the next ones in each step: LATENTS draws them, the decoder's hidden layers are FORWARD
-regions, OUTPUT_SUMS does the last layer and -log p(x | z), ROW_LOSSES adds up each latent's, WEIGHTS
-adds the weights to each row's sums. Only LATENTS and WEIGHTS serve every likelihood.
+batch, the next ones in each step. `latents_task` draws them; the decoder's hidden layers are
+FORWARD regions; `output_sums_task` does the last layer and -log p(x | z), which ROW_LOSSES adds up
+for each latent; `weights_task` adds the weights to each row's sums.
 """
 
 import numpy as np

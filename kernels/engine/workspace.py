@@ -172,7 +172,7 @@ class Workspace:
     def run_blocks(
         self, program: np.ndarray, parameters: np.ndarray, n_rows: int, first: int, n_blocks: int
     ) -> None:
-        """Run a program on the same `n_rows` rows again and again, for draws first, first + 1, ..."""
+        """Run a program on the same `n_rows` rows again and again, by draws first, first + 1 ..."""
         self._draws[0] = first
         order = np.zeros(n_rows * n_blocks, np.int64)
         self.set(first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False)
