@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.kernels import engine
+from fastvae.kernels.machine.threads import max_threads
 from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
 from fastvae.training.nats import Nats
 
@@ -85,6 +86,8 @@ class _Run:
         self.work = network._new_workspace(
             max(n_latents, self.repeat), training=False, skip_zeros=False
         )
+        n_lists = engine.lists_room(decoder[-1][0], max_threads())
+        self.lists = np.zeros(n_lists, np.int32)
         self.chunk_rows = self.work.n_rows // self.n_rows * self.n_rows
         self.work.set(
             draws_noise=True, seed=seed, stream=kernels.STREAM_IMPORTANCE,
@@ -97,6 +100,7 @@ class _Run:
         work.take(rows)
         try:
             work.run(work.passes.encoding, parameters, np.arange(len(rows)), work.matrices)
+            work.set(skip_zeros=True)  # of hidden layers
             sums["key"] = _keys(work.matrix(engine.INPUT, len(rows), self.network.n_features))
             for first in range(0, len(rows), self.n_rows):
                 part = sums[first : first + self.n_rows]
@@ -108,15 +112,15 @@ class _Run:
     def _add_samples(self, first: int, sums: NDArray[Any]) -> None:
         """Add all weights of the rows from `first` on of those that were encoded."""
         work, parameters, n_rows = self.work, self.network.parameters, len(sums)
-        address = sums.ctypes.data
+        addresses = sums.ctypes.data, self.lists.ctypes.data
         n_whole, n_left = divmod(self.n_samples, self.repeat)
-        program = work.passes.importance(n_rows, self.repeat, first, address)
+        program = work.passes.importance(n_rows, self.repeat, first, *addresses)
         work.set(element=0)
         for step in range(0, n_whole, self.n_steps):
             n_steps = min(self.n_steps, n_whole - step)
             work.run_blocks(program, parameters, n_rows, step, n_steps)
         if n_left:
-            program = work.passes.importance(n_rows, n_left, first, address)
+            program = work.passes.importance(n_rows, n_left, first, *addresses)
             work.set(element=n_whole * self.repeat)
             work.run_blocks(program, parameters, n_rows, 0, 1)
 

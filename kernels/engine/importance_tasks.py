@@ -7,13 +7,16 @@ for each latent; `weights_task` adds the weights to each row's sums.
 """
 
 import numpy as np
+from numba.extending import register_jitable
 
 from ..machine.compilation import device_function, kernel
+from ..machine.isa import LINE_FLOATS
 from ..machine.kinds import Pointer, Record, Word
 from ..machine.memory import (
     advance,
     float64_at,
     get,
+    int32_at,
     int64_at,
     lane_count,
     load,
@@ -27,8 +30,9 @@ from ..maths import functions
 from ..maths.importance import add_bernoulli, add_gaussian, add_log_weight, row_log_ratio
 from ..maths.latent import row_draw
 from ..maths.likelihoods import BERNOULLI
+from ..maths.lists import list_columns
 from ..maths.philox import normal_range
-from ..maths.tiles import MR, TILE_FLOATS
+from ..maths.tiles import MR, NR, TILE_FLOATS, listed_rows_product
 from .dense_tasks import blocks, multiply, panel_columns
 from .latent_tasks import TASK_ROWS
 
@@ -47,13 +51,15 @@ _WORDS = SUMS.itemsize // 8
 LANES = 32
 """Chains of sums of a row's columns: column c belongs to chain c % LANES, for every panel width."""
 BLOCK_COLUMNS = 256
-"""Columns of a task of the last layer, and of one set of chains."""
+"""Columns of one set of chains."""
 _TILES = 8
 OUTPUT_ROWS = _TILES * MR
 _TASK_FLOATS = _TILES * TILE_FLOATS
 _CHAINS = OUTPUT_ROWS * LANES
 GROUPS = LANES // 8
-"""Sums of 8 chains that a task of the last layer leaves for each row."""
+"""Sums of 8 chains that are left of each block."""
+_SPARSE = 0.85
+"""Share of listed inputs from which on listing saves nothing."""
 
 
 def new_sums(keys: np.ndarray) -> np.ndarray:
@@ -69,9 +75,20 @@ def n_groups(n_out: int) -> int:
     return -(-n // 8) * 8
 
 
-def n_output_tasks(n_rows: int, n_out: int) -> int:
-    """Tasks of the last layer: some rows of a block of columns each."""
-    return -(-n_rows // OUTPUT_ROWS) * -(-n_out // BLOCK_COLUMNS)
+def n_output_tasks(n_rows: int) -> int:
+    """Tasks of the last layer: some rows each."""
+    return -(-n_rows // OUTPUT_ROWS)
+
+
+@register_jitable
+def list_room(n_in: int) -> int:
+    """Room for the list of one tile's inputs: how many, these, and a vector more."""
+    return n_in + 1 + LINE_FLOATS
+
+
+def lists_room(n_in: int, n_threads: int) -> int:
+    """Entries of int32 that the last layer needs for lists of a thread's rows, for each thread."""
+    return list_room(n_in) * _TILES * n_threads
 
 
 @kernel
@@ -108,8 +125,11 @@ def latents_task(task: Word, region: Record, step: Record, memory: Record, threa
 def output_sums_task(
     task: Word, region: Record, step: Record, memory: Record, thread: Word
 ) -> None:
-    """Some rows of a block of columns of the last layer: what -log p(x | z) is a sum of, in LANES
-    chains, of which sums of 8 are left. Outputs go no further than the first-level cache.
+    """Some rows of the last layer: what -log p(x | z) is a sum of, in LANES chains for each block
+    of columns, of which sums of 8 are left. Outputs go no further than the first-level cache.
+
+    Inputs that are 0 in all rows of a tile are left out, where weights are finite: these rows are
+    latents of one row of data, so that many units with ReLU are off in all of them.
     """
     base = memory.parameters
     work = memory.work
@@ -118,30 +138,66 @@ def output_sums_task(
     factors = stack(base, _CHAINS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
-    chunks = blocks(n_rows, OUTPUT_ROWS)
-    block = task // chunks
-    first = task % chunks * OUTPUT_ROWS
+    first = task * OUTPUT_ROWS
     rows = min(OUTPUT_ROWS, n_rows - first)
-    for c in range(0, rows * LANES, lane_count(base)):
-        store(linear, c, constant(load(linear, c), 0.0))
-        store(factors, c, constant(load(factors, c), 1.0))
-    begin = block * BLOCK_COLUMNS
     h = advance(work, region.source.offset + first * region.source.stride)
-    for column in range(begin, min(begin + BLOCK_COLUMNS, region.n_out), width):
-        weights = advance(base, region.weight + column * region.n_in)
-        multiply(tiles, h, region.source.stride, rows, weights, region.n_in)
-        chain = (column - begin) % LANES
-        _add_columns(
-            tiles, advance(linear, chain), advance(factors, chain), (first, rows), column,
-            region, step, memory,
+    lists = int32_at(region.lists + thread * 4 * _TILES * list_room(region.n_in))
+    sparse = step.skip_zeros != 0 and _list_inputs(lists, h, rows, region)
+    for begin in range(0, region.n_out, BLOCK_COLUMNS):
+        for c in range(0, rows * LANES, lane_count(base)):
+            store(linear, c, constant(load(linear, c), 0.0))
+            store(factors, c, constant(load(factors, c), 1.0))
+        for column in range(begin, min(begin + BLOCK_COLUMNS, region.n_out), width):
+            weights = advance(base, region.weight + column * region.n_in)
+            if sparse:
+                _multiply_listed(tiles, h, rows, weights, lists, region)
+            else:
+                multiply(tiles, h, region.source.stride, rows, weights, region.n_in)
+            chain = (column - begin) % LANES
+            _add_columns(
+                tiles, advance(linear, chain), advance(factors, chain), (first, rows), column,
+                region, step, memory,
+            )  # fmt: skip
+        place = region.groups.offset + first * region.groups.stride
+        groups = advance(work, place + begin // BLOCK_COLUMNS * GROUPS)
+        for r in range(rows):
+            for c in range(0, LANES, width):
+                total = load_row(linear, r * LANES + c)
+                if step.likelihood == BERNOULLI:
+                    total = total + functions.log(load_row(factors, r * LANES + c))
+                store(groups, r * region.groups.stride + c // 8, sums_of_eight(total))
+
+
+@device_function
+def _list_inputs(lists: Pointer, h: Pointer, rows: Word, region: Record) -> Word:
+    """List the inputs of each tile that are not all 0; return whether there are few enough."""
+    stride = region.source.stride
+    n_listed = 0
+    n_tiles = blocks(rows, MR)
+    for t in range(n_tiles):
+        listed = advance(lists, t * list_room(region.n_in))
+        n = min(MR, rows - t * MR)
+        length = list_columns(
+            advance(listed, 1), advance(h, t * MR * stride), stride, n, region.n_in
+        )
+        put(listed, 0, np.int32(length))
+        n_listed += length
+    return n_listed < _SPARSE * n_tiles * region.n_in
+
+
+@device_function
+def _multiply_listed(
+    tiles: Pointer, h: Pointer, rows: Word, weights: Pointer, lists: Pointer, region: Record
+) -> None:
+    """As `multiply`, by each tile's list."""
+    stride = region.source.stride
+    width = NR * lane_count(tiles)
+    for t in range(blocks(rows, MR)):
+        listed = advance(lists, t * list_room(region.n_in))
+        listed_rows_product(
+            advance(tiles, t * MR * width), advance(h, t * MR * stride), stride,
+            min(MR, rows - t * MR), weights, (advance(listed, 1), np.int64(get(listed, 0))),
         )  # fmt: skip
-    groups = advance(work, region.groups.offset + first * region.groups.stride + block * GROUPS)
-    for r in range(rows):
-        for c in range(0, LANES, width):
-            total = load_row(linear, r * LANES + c)
-            if step.likelihood == BERNOULLI:
-                total = total + functions.log(load_row(factors, r * LANES + c))
-            store(groups, r * region.groups.stride + c // 8, sums_of_eight(total))
 
 
 @device_function

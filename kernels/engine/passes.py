@@ -161,7 +161,9 @@ class Passes:
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
         return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
 
-    def importance(self, n_rows: int, repeat: int, first_row: int, sums: int) -> np.ndarray:
+    def importance(
+        self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
+    ) -> np.ndarray:
         """`repeat` latents for each of `n_rows` rows, from the first of those that `encoding` has
         left, to sums of their weights: see `importance_tasks`.
 
@@ -170,6 +172,8 @@ class Passes:
         n_rows, repeat, first_row : int
         sums : int
             Address of an array of `importance_tasks.SUMS`, one for each row.
+        lists : int
+            Address of an array of int32 of `importance_tasks.lists_room` entries.
         """
         head, places = self.n_encoder, self.places
         draw = new_region(
@@ -189,7 +193,9 @@ class Passes:
             ROWS,
             self.table[last],
             task_address=task_address(self.dtype, output_sums_task),
-            n_tasks=n_output_tasks(n_rows * repeat, int(self.table["n_out"][last])),
+            n_tasks=n_output_tasks(n_rows * repeat),
+            reads_data=1,
+            lists=lists,
             source=places[self._input_of(last)],
             data=_from_row(places[INPUT], first_row),
             groups=groups,

@@ -55,6 +55,7 @@ REGION = np.dtype(
         ("to_out", np.int64),
         ("first_panel", np.int64),
         ("sums", np.int64),
+        ("lists", np.int64),
         *[
             (name, MATRIX)
             for name in (
@@ -100,6 +101,8 @@ first_panel
     The panel of all layers' outputs that the layer's first one is.
 sums
     Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
+lists
+    Address of room for lists of int32, which a thread makes for itself.
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values
