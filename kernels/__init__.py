@@ -18,6 +18,7 @@ from .arrays.dense import (
     dense_forward,
 )
 from .arrays.gather import gather
+from .arrays.importance import importance_ratio
 from .arrays.latent import (
     kl_divergence,
     kl_divergence_backward,
@@ -82,6 +83,7 @@ __all__ = [
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",
+    "importance_ratio",
     "is_compiled",
     "isa",
     "kl_divergence",

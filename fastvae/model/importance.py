@@ -25,7 +25,7 @@ LEAST_ESS = 100
 """Below so many effective samples an estimate, and its error, are not to be trusted."""
 MAX_ELEMENTS = 2**34
 """Numbers of the noise of one row: as many as its counter has."""
-_STEP_LATENTS = 1024
+_STEP_LATENTS = 2048
 _LEAST_LATENTS = 64
 _STEP_ELEMENTS = 2**23  # of a layer's outputs
 _FLOP_PER_ELEMENT = 100
