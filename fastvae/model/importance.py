@@ -166,5 +166,5 @@ def warn_of_few(ess: NDArray[np.float64], n_samples: int) -> None:
             f"{of} an effective sample size below {LEAST_ESS} (the least is {ess.min():.1f} of "
             f"{n_samples:,}): log p(x) is likely too low there, and its standard error too small; "
             "take more samples (n_samples), or train the encoder to come closer to the posterior",
-            stacklevel=4,
+            stacklevel=3,
         )
