@@ -229,6 +229,15 @@ CASES = (
             "scale": 0.5,
         },
     ),
+    Case(
+        "importance_ratio",
+        {
+            "ratio": _LOSS,
+            "z": _read("BZ"),
+            "log_var": _read("BZ"),
+            "noise": _read("BZ"),
+        },
+    ),
     Case("bernoulli_loss", {"loss": _LOSS, "logits": _read("BI"), "x": _TARGET}),
     Case(
         "bernoulli_loss_backward",

@@ -19,6 +19,7 @@ from .arrays.dense import (
     dense_forward,
 )
 from .arrays.gather import gather
+from .arrays.importance import importance_ratio
 from .arrays.latent import (
     kl_divergence,
     kl_divergence_backward,
@@ -48,6 +49,7 @@ from .maths.philox import (
     STREAM_DIGITS,
     STREAM_EVALUATION,
     STREAM_FORWARD,
+    STREAM_IMPORTANCE,
     STREAM_NOISE,
     STREAM_ORDER,
     STREAM_PRIOR,
@@ -65,6 +67,7 @@ __all__ = [
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
     "STREAM_FORWARD",
+    "STREAM_IMPORTANCE",
     "STREAM_NOISE",
     "STREAM_ORDER",
     "STREAM_PRIOR",
@@ -84,6 +87,7 @@ __all__ = [
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",
+    "importance_ratio",
     "is_compiled",
     "isa",
     "kl_divergence",

@@ -4,6 +4,7 @@ Imports `machine` and `maths`. Slots and records are its own; a network on it is
 stands here.
 """
 
+from .importance_tasks import lists_room, new_sums
 from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
 from .loss_tasks import new_totals, read_totals
 from .records import new_schedule
@@ -15,8 +16,10 @@ __all__ = [
     "Training",
     "Workspace",
     "layer_table",
+    "lists_room",
     "new_arena",
     "new_schedule",
+    "new_sums",
     "new_totals",
     "read_dense",
     "read_totals",

@@ -11,6 +11,13 @@ import numpy as np
 
 from ..maths.binary import BINARIZATIONS
 from .binary_tasks import run_binary_task
+from .importance_tasks import (
+    latents_task,
+    n_groups,
+    n_output_tasks,
+    output_sums_task,
+    weights_task,
+)
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -37,6 +44,7 @@ from .records import (
     PACK,
     REGION,
     ROW_LOSSES,
+    ROWS,
     SQUARE_SUMS,
     STORE_MODE,
     TOTALS,
@@ -169,6 +177,54 @@ class Passes:
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
         return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
+
+    def importance(
+        self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
+    ) -> np.ndarray:
+        """`repeat` latents for each of `n_rows` rows, from the first of those that `encoding` has
+        left, to sums of their weights: see `importance_tasks`.
+
+        Parameters
+        ----------
+        n_rows, repeat, first_row : int
+        sums : int
+            Address of an array of `importance_tasks.SUMS`, one for each row.
+        lists : int
+            Address of an array of int32 of `importance_tasks.lists_room` entries.
+        """
+        head, places = self.n_encoder, self.places
+        draw = new_region(
+            ROWS,
+            self.table[head],
+            task_address=task_address(self.dtype, latents_task),
+            parts=2,
+            source=_from_row(places[ACTIVE + head], first_row),
+            target=places[LATENT],
+            noise=places[NOISE],
+            sums=sums,
+        )
+        last = len(self.table) - 1
+        groups = places[LOSS].copy()
+        groups["stride"] = n_groups(int(self.table["n_out"][last]))
+        output = new_region(
+            ROWS,
+            self.table[last],
+            task_address=task_address(self.dtype, output_sums_task),
+            n_tasks=n_output_tasks(n_rows * repeat),
+            reads_data=1,
+            lists=lists,
+            source=places[self._input_of(last)],
+            data=_from_row(places[INPUT], first_row),
+            groups=groups,
+        )
+        row_losses = new_region(ROW_LOSSES, groups=groups)
+        weights = new_region(
+            ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
+        )
+        regions = [draw, *self._decoder(LATENT)[:-1], output, row_losses, weights]
+        program = new_program(regions)
+        program["repeat"] = repeat
+        return program
 
     @_Once
     def training(self) -> np.ndarray:
@@ -305,6 +361,13 @@ def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
     for region, end in zip(regions, ends, strict=True):
         program[end - len(region) : end] = region
     return program
+
+
+def _from_row(place: np.ndarray, row: int) -> np.ndarray:
+    """A matrix from one of its rows on."""
+    place = place.copy()
+    place["offset"] += row * place["stride"]
+    return place
 
 
 def _to_out(program: np.ndarray) -> np.ndarray:

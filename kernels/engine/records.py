@@ -40,6 +40,7 @@ REGION = np.dtype(
     [
         ("kind", np.int64),
         ("task_address", np.int64),
+        ("n_tasks", np.int64),
         ("mode", np.int64),
         ("repeat", np.int64),
         ("n_in", np.int64),
@@ -54,6 +55,8 @@ REGION = np.dtype(
         ("row_keys", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
+        ("sums", np.int64),
+        ("lists", np.int64),
         *[
             (name, MATRIX)
             for name in (
@@ -80,6 +83,8 @@ task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
     ROWS (a few rows a task) and BACKWARD_BIAS (a panel of a layer's outputs) have no other.
+n_tasks
+    How many these are, where they are not as many as the kind has; else 0.
 repeat
     Rows of the region per row of the batch: k where k latents are drawn for each data row.
 n_in, n_out, activation, weight, bias
@@ -98,6 +103,10 @@ to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel
     The panel of all layers' outputs that the layer's first one is.
+sums
+    Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
+lists
+    Address of room for lists of int32, which a thread makes for itself.
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values

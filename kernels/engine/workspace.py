@@ -172,6 +172,16 @@ class Workspace:
         )
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
+    def run_blocks(
+        self, program: np.ndarray, parameters: np.ndarray, n_rows: int, first: int, n_blocks: int
+    ) -> None:
+        """Run a program on the same `n_rows` rows again and again, by draws first, first + 1 ..."""
+        self._draws[0] = first
+        order = np.zeros(n_rows * n_blocks, np.int64)
+        self.set(first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False)
+        arenas = (parameters,) * 4
+        self._run(program, arenas, self.matrices, order, _NOTHING, _NO_SCHEDULE, self._draws)
+
     def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
         """Return the pieces of each step of a run: one if it is short (see `divide`)."""
         passes = self.passes.binarizing(run.binarization)

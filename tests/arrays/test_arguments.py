@@ -21,7 +21,7 @@ ANY_SHAPE = {"uniform", "normal", "normal_from", "permutation"}  # their only ar
 ELEMENT_BY_ELEMENT = [
     name for name, case in KERNELS.items() if not name.startswith("dense") and case.read
     and name not in ("gather", "gather_binary", "philox4x32", "kl_divergence", "bernoulli_loss",
-                     "gaussian_loss")
+                     "gaussian_loss", "importance_ratio")
 ]  # fmt: skip
 each_kernel = pytest.mark.parametrize("name", KERNELS)
 
