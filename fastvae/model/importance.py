@@ -46,6 +46,7 @@ def log_likelihood(
     n_samples: int,
     seed: int,
     nats: Nats,
+    binarize: str | None = None,
     advance: Advance = _ignore,
 ) -> LogLikelihood:
     """Return the estimate for each row, float64 of shape (n,).
@@ -56,14 +57,15 @@ def log_likelihood(
     "A note on importance sampling using standardized weights").
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
-    rows it stands among. Memory does not grow with `n_samples`.
+    rows it stands among; so do the draws that make it binary, but for fixed ones. Memory does not
+    grow with `n_samples`.
     """
     sums = engine.new_sums(np.zeros(len(X), np.uint64))
     run = _Run(network, len(X), n_samples, seed, nats.factor)
     with network.gate.reading:
         for first in range(0, len(X), run.chunk_rows):
-            rows = slice(first, min(first + run.chunk_rows, len(X)))
-            run.add(X[rows], sums[rows], advance)
+            chunk = _binary(network, X[first : first + run.chunk_rows], first, binarize, seed)
+            run.add(chunk, sums[first : first + len(chunk)], advance)
     return _estimates(sums, n_samples, nats.offset)
 
 
@@ -123,6 +125,18 @@ class _Run:
             program = work.passes.importance(n_rows, n_left, first, *addresses)
             work.set(element=n_whole * self.repeat)
             work.run_blocks(program, parameters, n_rows, 0, 1)
+
+
+def _binary(
+    network: Network, rows: NDArray[Any], first: int, binarize: str | None, seed: int
+) -> NDArray[Any]:
+    """Rows, the first of them row `first` of the data, made binary if they are to be."""
+    keys = first + np.arange(len(rows))
+    if binarize == "dynamic":
+        plain = np.empty(rows.shape, network.dtype)
+        kernels.gather(plain, rows, np.arange(len(rows)))
+        keys = _keys(plain).view(np.int64)
+    return network.binarized(rows, binarize, seed, keys)
 
 
 def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:

@@ -565,6 +565,7 @@ class VAE(Passes, Trained, Seeded, Value):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        binarize: str | None = None,
         progress: bool = False,
     ) -> LogLikelihood:
         """Return log p(x) in nats, estimated by importance sampling.
@@ -584,6 +585,9 @@ class VAE(Passes, Trained, Seeded, Value):
             order, and among whatever other rows, it has the same estimate to the bit.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and what the row holds, a fixed one by the number of the row.
         progress : bool
             Show a progress bar on standard error.
 
@@ -613,8 +617,9 @@ class VAE(Passes, Trained, Seeded, Value):
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
         seed, rows = checks.seed(seed), self._lazy_rows(X)
+        binarize = check_binarize(binarize, self.likelihood)
         call = partial(importance.log_likelihood, self.network)
-        found = run_pass(call, progress, rows, n_samples, seed, self.nats)
+        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
         importance.warn_of_few(found.ess, n_samples)
         return found if per_sample else importance.mean(found)
 

@@ -211,6 +211,42 @@ def test_the_bound_of_drawn_rows_has_the_mean_of_grey_ones() -> None:
     assert abs(drawn.mean() - grey) <= 5 * drawn.std() / np.sqrt(len(rows))
 
 
+@pytest.mark.filterwarnings("ignore:.*effective sample size")
+@each_dtype
+@each_name
+def test_log_p_is_that_of_the_binary_rows(name: str, dtype: str) -> None:
+    """A dynamic draw goes by what the row holds, whatever rows it stands among."""
+    vae, order = fit(new_vae(dtype=dtype)), np.random.default_rng(1).permutation(53)
+    settings: dict[str, Any] = {"n_samples": 100, "seed": 7, "per_sample": True}
+    found = vae.log_likelihood(ROWS, binarize=name, **settings)
+    if name == "dynamic":
+        for rows in (order, order[:1], np.repeat(order[:4], 3)):
+            part = vae.log_likelihood(ROWS[rows], binarize=name, **settings)
+            np.testing.assert_array_equal(part.value, found.value[rows])
+        other = vae.log_likelihood(ROWS, binarize=name, **settings | {"seed": 8})
+        assert not np.isin(other.value, found.value).any()
+        grey = vae.log_likelihood(ROWS, **settings)
+        assert not np.isin(grey.value, found.value).any()
+    else:
+        binary = made_binary(ROWS, name, dtype=dtype)
+        np.testing.assert_array_equal(found, vae.log_likelihood(binary, **settings))
+
+
+def test_log_p_of_dynamic_draws_has_the_mean_of_all_binary_rows() -> None:
+    """Of two grey pixels there are four; each comes with its probability, over 400 seeds."""
+    row = np.array([[0.2, 0.7]])
+    vae = VAE.from_sizes(2, (3,), 1, seed=1)
+    four = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    chances = np.prod(np.where(four == 1, row, 1 - row), axis=1)
+    values = vae.log_likelihood(four, n_samples=2000, per_sample=True).value
+    drawn = [
+        vae.log_likelihood(row, n_samples=2000, seed=seed, binarize="dynamic").value
+        for seed in range(400)
+    ]
+    counts = [np.sum(np.argmin(np.abs(values[:, None] - drawn), axis=0) == i) for i in range(4)]
+    np.testing.assert_allclose(counts, 400 * chances, atol=5 * 10)
+
+
 @each_name
 def test_a_diagnosis_is_that_of_the_binary_rows(name: str) -> None:
     vae = fit(new_vae())
@@ -277,6 +313,7 @@ def test_other_likelihoods_are_refused(name: str) -> None:
     calls = (
         lambda: fit(vae, binarize=name),
         lambda: vae.elbo(ROWS, binarize=name),
+        lambda: vae.log_likelihood(ROWS, binarize=name),
         lambda: evaluate(vae, ROWS, binarize=name),
         lambda: diagnose(vae, ROWS, binarize=name),
     )
