@@ -24,7 +24,7 @@ from numba import types
 
 from fastvae import kernels
 from fastvae.commands.cli import main
-from fastvae.kernels.engine import warmup
+from fastvae.kernels.arrays import warmup
 from fastvae.kernels.machine import cache, compilation
 from fastvae.kernels.machine.cached_code import _MARK, _checksum
 
@@ -885,6 +885,18 @@ def test_what_training_needs_is_listed() -> None:
         "run_member run_steps run_task shuffle",
         "run_member run_steps run_task",
     ]
+
+
+@pytest.mark.slow
+def test_after_warmup_in_python_nothing_is_loaded_to_make_and_train_a_model() -> None:
+    warmed = """
+for dtype in (np.float32, np.float64):
+    kernels.warmup((dtype,))
+    asked.clear()
+    VAE.from_sizes(9, (5,), 2, dtype=dtype).fit(np.eye(9), epochs=1, verbose=False)
+    assert not asked, asked
+"""
+    program(ASKED + warmed, os.environ)
 
 
 FORKED = """
