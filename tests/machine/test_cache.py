@@ -605,6 +605,14 @@ def test_places_that_cannot_be_stop_nothing(
         assert compilation.cache_folder() is None
 
 
+def test_a_name_that_no_file_can_have_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the environment there is none; Numba's own file of settings may hold one."""
+    monkeypatch.delenv("FASTVAE_CACHE", raising=False)
+    monkeypatch.setattr(cache.config, "CACHE_DIR", "/tmp/a\0b")
+    with pytest.warns(RuntimeWarning, match="machine code is not cached .embedded null"):
+        assert not run()
+
+
 def test_a_working_folder_that_is_gone_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
