@@ -258,7 +258,7 @@ def first_fit(then: str, delay: float, cache: Path) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-c", FIRST_FIT + then, str(delay)],
         cwd=ROOT,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        env={**os.environ, "FASTVAE_CACHE": str(cache)},
         capture_output=True,
         text=True,
         check=False,
