@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from fastvae.checks.quoting import printable, quoted
 
-MAX_MARKS = 2_000_000
+MAX_MARKS = 200_000
 """How many commas and opening brackets, and so values, a JSON text may hold.
 
-Lists and mappings take up to 40 times their text.
+A second and 60 MB at most. A model of 10,000 layers has as many, the settings of a run have 60.
 """
 
 _STEP = 1 << 20  # Ctrl-C is heard between two of them
