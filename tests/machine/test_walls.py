@@ -21,7 +21,7 @@ TOUCHED = {
     "end, strided": ("walled((2, 3), 'f4', (4, 8))", "p[5] = 0.0", "p[6]"),
     "start, backwards": ("walled((3,), 'f4', (-4,), at_end=False)", "p[-2] = 0.0", "p[-3]"),
 }
-COUNTS = {"kernels": 2000, "gather": 600, "models": 20}
+COUNTS = {"kernels": 2000, "gather": 600, "sources": 200, "models": 20}
 
 
 @pytest.mark.parametrize("case", TOUCHED)
