@@ -34,7 +34,7 @@ from .arrays.losses import (
 )
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
-from .engine.warmup import is_compiled, warmup
+from .arrays.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
 from .machine.layers import threading_layer
