@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
-from fastvae.kernels import ACTIVATIONS
+from fastvae.kernels import ACTIVATIONS, BLOCK_KINDS
 
 Sizes = Mapping[str, int]
 Shape = tuple[int, ...]
@@ -140,6 +140,27 @@ def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
     return rng.integers(0, sizes["N"], shape)
 
 
+def kinds_of_columns(_: np.random.Generator, __: Shape, sizes: Sizes) -> Array:
+    """A block of each kind of columns, which make all inputs; see `row_likelihood_loss`."""
+    ends = np.arange(1, 6) * sizes["I"] // 5
+    kinds, firsts = np.array([*BLOCK_KINDS.values()]), np.append(0, ends[:-1])
+    n_columns = ends - firsts
+    n_gaussian = np.cumsum(n_columns * (kinds == BLOCK_KINDS["gaussian"]))
+    return np.stack([kinds, firsts, n_columns, np.append(0, n_gaussian[:-1])], axis=1)
+
+
+def rows_of_kinds(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
+    """Rows for blocks of `kinds_of_columns`: in [0, 1], or counts, or one of a block 1."""
+    rows = pixels(rng, shape, sizes)
+    blocks = kinds_of_columns(rng, shape, sizes).astype(int).tolist()
+    for kind, first, n, _ in blocks:
+        if kind == BLOCK_KINDS["poisson"]:
+            rows[:, first : first + n] = rng.poisson(2.0, (len(rows), n))
+        elif kind == BLOCK_KINDS["categorical"]:
+            rows[:, first : first + n] = np.eye(n)[rng.integers(0, n, len(rows))]
+    return rows
+
+
 def words(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
     """Words of 32 bits."""
     return rng.integers(0, 2**32, shape, np.uint32)
@@ -238,6 +259,28 @@ CASES = (
     Case(
         "gaussian_loss_backward",
         {"dx_hat": _written("BI"), "x_hat": _read("BI"), "x": _TARGET, "scale": 0.5},
+    ),
+    Case(
+        "row_likelihood_loss",
+        {
+            "loss": _LOSS,
+            "doutput": _written("BI"),
+            "draw": _written("B1"),
+            "output": _read("BI"),
+            "raw": _read("11"),
+            "x": _read("BI", rows_of_kinds),
+            "blocks": _read("54", kinds_of_columns, np.int64),
+            "sigma_min": 1e-3,
+            "scale": 0.5,
+        },
+    ),
+    Case(
+        "row_likelihood_mean",
+        {
+            "mean": _written("BI"),
+            "output": _read("BI"),
+            "blocks": _read("54", kinds_of_columns, np.int64),
+        },
     ),
     Case(
         "gather",
