@@ -8,6 +8,7 @@ import numpy as np
 
 from fastvae import kernels
 from fastvae.kernels import engine
+from fastvae.model.likelihood import Likelihood
 from fastvae.model.network import Network
 
 OPTIMIZERS = {
@@ -29,7 +30,7 @@ def build(sizes, dtype=np.float32, likelihood="bernoulli", activation="relu"):
     output = "sigmoid" if likelihood == "bernoulli" else "identity"
     decoder[-1] = (*decoder[-1][:2], output)
     layers = [*encoder, (widths[-1], 2 * n_latent, "identity"), *decoder]
-    network = Network(layers, len(encoder), likelihood, dtype)
+    network = Network(layers, len(encoder), Likelihood(likelihood), dtype)
     rng = np.random.default_rng(7)
     for i, (n_in, n_out, _) in enumerate(layers):
         weight = rng.normal(size=(n_out, n_in)) / np.sqrt(n_in)

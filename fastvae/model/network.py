@@ -12,6 +12,7 @@ turns, a whole pass against one run of training steps.
 import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import numpy as np
@@ -105,7 +106,7 @@ class Network(Value):
         return {
             "layers": self.layers,
             "n_encoder": self.n_encoder,
-            "likelihood": self.likelihood,
+            "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
             "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
         }
@@ -113,6 +114,7 @@ class Network(Value):
     def __setstate__(self, state: dict[str, Any]) -> None:
         parameters = state["parameters"]
         arguments = {name: value for name, value in state.items() if name != "parameters"}
+        arguments["likelihood"] = Likelihood(**state["likelihood"])
         Network.__init__(self, **arguments)
         for layer, (weight, bias) in enumerate(parameters):
             self.write_dense(layer, weight, bias)
