@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..maths.activations import IDENTITY
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -17,13 +18,23 @@ from .layout import (
     LATENT_GRADIENT,
     LOSS,
     NOISE,
+    OBSERVED,
     PACKED,
     PANEL,
     ROW_VALUES,
     arena_size,
+    last_dense,
     n_partial_sums,
 )
+from .likelihood_tasks import (
+    RowLikelihood,
+    bias_task,
+    fill_missing_task,
+    row_likelihood_task,
+    row_means_task,
+)
 from .records import (
+    BACKWARD_BIAS,
     BACKWARD_INPUT,
     BACKWARD_LATENT,
     BACKWARD_WEIGHT,
@@ -35,12 +46,14 @@ from .records import (
     PACK,
     REGION,
     ROW_LOSSES,
+    ROWS,
     SQUARE_SUMS,
     STORE_MODE,
     TOTALS,
     UPDATE,
     UPDATE_MODE,
 )
+from .regions import task_address
 
 
 def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.ndarray:
@@ -91,15 +104,20 @@ class Passes:
         The workspace's matrices.
     dtype : dtype
         Of the arenas.
+    rows : RowLikelihood, optional
+        The likelihood, where it takes whole rows.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype
-    ) -> None:
+        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
+        rows: RowLikelihood | None = None,
+    ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
         self.n_encoder = n_encoder
         self.places = places
+        self.rows = rows
+        self.last = last_dense(table)
 
     @_Once
     def gathering(self) -> np.ndarray:
@@ -121,12 +139,12 @@ class Passes:
         """From latents as data to means in the caller's array."""
         n_latent = int(self.table["n_in"][self.n_encoder + 1])
         gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
-        return _to_out(new_program([gather, *self._decoder(LATENT)]))
+        return _to_out(new_program([gather, *self._means(LATENT)]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
-        return _to_out(new_program([self.encoding, *self._decoder(ACTIVE + self.n_encoder)]))
+        return _to_out(new_program([self.encoding, *self._means(ACTIVE + self.n_encoder)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -140,12 +158,13 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
-        last = len(self.table) - 1
+        if self.rows is not None:
+            return new_program([draw, *self._outputs(LATENT), self._row_losses(self.rows)])
         output = new_region(
             OUTPUT,
-            self.table[last],
-            source=places[self._input_of(last)],
-            target=places[self._delta(last)],
+            self.table[self.last],
+            source=places[self._input_of(self.last)],
+            target=places[self._delta(self.last)],
             data=places[INPUT],
             groups=places[LOSS],
         )
@@ -190,7 +209,9 @@ class Passes:
         source = self.places[ACTIVE + head]
         totals = new_region(TOTALS, self.table[head], parts=2, source=source)
         regions = [self.encoding, self.losses]
-        for layer in range(len(self.table) - 1, -1, -1):
+        if self.last < len(self.table) - 1:
+            regions.append(self._backward_bias(mode))
+        for layer in range(self.last, -1, -1):
             if layer == head:
                 regions.append(self._backward_latent())
             if layer > 0:
@@ -200,11 +221,26 @@ class Passes:
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
+        if self.rows is not None and self.rows.missing:
+            gather = new_region(GATHER, n_in=n_features, target=self.places[OBSERVED])
+            return new_program([gather, self._fill()])
         return new_region(
             GATHER,
             n_in=n_features,
             n_listed=n_features,
             reads_data=1,
+            target=self.places[INPUT],
+            values=self.places[ROW_VALUES],
+        )
+
+    def _fill(self) -> np.ndarray:
+        """The data, with 0 for what is missing, as the encoder takes it."""
+        return new_region(
+            ROWS,
+            task_address=task_address(self.dtype, fill_missing_task),
+            n_in=self.table["n_in"][0],
+            reads_data=1,
+            source=self.places[OBSERVED],
             target=self.places[INPUT],
             values=self.places[ROW_VALUES],
         )
@@ -225,9 +261,55 @@ class Passes:
 
     def _decoder(self, place: int) -> list[np.ndarray]:
         """The decoder's layers; the first reads the matrix at `place`."""
-        regions = self._layers(self.n_encoder + 1, len(self.table))
+        regions = self._layers(self.n_encoder + 1, self.last + 1)
         regions[0]["source"] = self.places[place]
         return regions
+
+    def _outputs(self, place: int) -> list[np.ndarray]:
+        """The decoder's layers, the last without its activation, for a likelihood of whole rows."""
+        regions = self._decoder(place)
+        regions[-1]["activation"] = IDENTITY
+        regions[-1]["target"] = self.places[self._delta(self.last)]
+        return regions
+
+    def _row_losses(self, rows: RowLikelihood) -> np.ndarray:
+        """Each row's loss, and its gradients."""
+        region = new_region(
+            ROWS,
+            task_address=task_address(self.dtype, row_likelihood_task),
+            n_out=self.table["n_in"][0],
+            parts=2 if rows.raws_in_row else 1,
+            source=self.places[self._delta(self.last)],
+            data=self.places[OBSERVED if rows.missing else INPUT],
+            likelihood=rows.record,
+        )
+        if rows.has_raw_layer:
+            region["bias"] = self.table["bias"][-1]
+            region["delta"] = self.places[self._delta(len(self.table) - 1)]
+        return region
+
+    def _means(self, place: int) -> list[np.ndarray]:
+        """From the matrix at `place` to the mean of x given z, which goes to the caller's array."""
+        if self.rows is None:
+            return self._decoder(place)
+        means = new_region(
+            ROWS,
+            task_address=task_address(self.dtype, row_means_task),
+            n_out=self.table["n_in"][0],
+            source=self.places[self._delta(self.last)],
+            likelihood=self.rows.record,
+        )
+        return [*self._outputs(place), means]
+
+    def _backward_bias(self, mode: int) -> np.ndarray:
+        """The gradient of the last layer, where it has no inputs."""
+        return new_region(
+            BACKWARD_BIAS,
+            self.table[-1],
+            task_address=task_address(self.dtype, bias_task),
+            mode=mode,
+            delta=self.places[self._delta(len(self.table) - 1)],
+        )
 
     def _backward_input(self, layer: int) -> np.ndarray:
         """The gradient of a layer's input, through the activation of the layer below."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..maths.optimizers import RULE
+from ..maths.row_likelihoods import ROW_LIKELIHOOD
 
 # Kinds of regions.
 (
@@ -53,6 +54,7 @@ REGION = np.dtype(
         ("data_source", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
+        ("likelihood", ROW_LIKELIHOOD),
         *[
             (name, MATRIX)
             for name in (
@@ -94,6 +96,8 @@ to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel
     The panel of all layers' outputs that the layer's first one is.
+likelihood
+    Of whole rows (`likelihood_tasks`).
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values
