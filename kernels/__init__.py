@@ -52,7 +52,7 @@ from .maths.philox import (
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
-from .maths.row_likelihoods import BLOCK_KINDS
+from .maths.row_likelihoods import BLOCK_KINDS, SIGMA_MIN
 
 __all__ = [
     "ACTIVATIONS",
@@ -61,6 +61,7 @@ __all__ = [
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
     "OPTIMIZERS",
+    "SIGMA_MIN",
     "STREAM_DATASET",
     "STREAM_DIGITS",
     "STREAM_EVALUATION",

@@ -4,7 +4,9 @@ Imports `machine` and `maths`. Slots and records are its own; a network on it is
 stands here.
 """
 
-from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
+from ..maths.row_likelihoods import blocks_of
+from .layout import INPUT, NOISE, OBSERVED, layer_table, new_arena, read_dense, write_dense
+from .likelihood_tasks import RowLikelihood
 from .loss_tasks import new_totals, read_totals
 from .records import new_schedule
 from .workspace import Training, Workspace
@@ -12,8 +14,11 @@ from .workspace import Training, Workspace
 __all__ = [
     "INPUT",
     "NOISE",
+    "OBSERVED",
+    "RowLikelihood",
     "Training",
     "Workspace",
+    "blocks_of",
     "layer_table",
     "new_arena",
     "new_schedule",

@@ -1,0 +1,58 @@
+"""How a model's outputs start: at what the data are in the mean, on the scale of the likelihood.
+
+Only what nobody assigned, loaded or trained: an output bias of 0, raws of sigma of 0.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import kernels
+from fastvae.checks.likelihoods import KINDS
+from fastvae.model.layers import Dense
+from fastvae.model.network import Network
+
+_OUTPUT_MEANS = (0.001, 0.999)
+
+
+def start_bernoulli(output: Dense, network: Network, rows: NDArray[np.generic]) -> None:
+    """Set the output bias to the logit of the rows' mean, which is clipped to [0.001, 0.999]."""
+    if not output.bias.any():
+        mean = np.clip(network.column_means(rows), *_OUTPUT_MEANS)
+        # NumPy's own log has other bits on processors with AVX-512.
+        output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
+
+
+def start_rows(output: Dense, network: Network, rows: NDArray[np.generic]) -> None:
+    """Set the output bias to what has the mean of the rows, and sigma to their deviation.
+
+    A column without any value keeps 0. Raws of sigma in the last layer are among its biases. The
+    bias of Gaussian columns with another output activation than identity stays 0.
+    """
+    raws = network.raws
+    if output.bias.any() or (raws is not None and raws.any()):
+        return
+    means, variances = network.column_moments(rows)
+    blocks = network.likelihood.columns(network.n_features).blocks
+    kinds = [kind for kind, n in blocks for _ in range(n)]
+    bias = np.zeros(output.n_out)
+    for column, (kind, mean) in enumerate(zip(kinds, means.tolist(), strict=True)):
+        linear = kind != "gaussian" or output.activation == "identity"
+        if linear and not math.isnan(mean):
+            bias[column] = KINDS[kind].start(mean)
+    found = np.array(kinds) == "gaussian"
+    deviations = [_raw(variance) for variance in variances[found].tolist()]
+    bias[network.n_features :] = deviations[: output.n_out - network.n_features]
+    output.bias = bias
+    if raws is not None:
+        known = variances[found & np.isfinite(variances)]
+        common = _raw(float(known.mean())) if known.size else 0.0
+        network.raws = np.array([common] if len(raws) == 1 else deviations, network.dtype)
+
+
+def _raw(variance: float) -> float:
+    """The raw whose sigma is a deviation, or twice the least sigma where that is larger."""
+    if math.isnan(variance):
+        return 0.0
+    return math.log(max(math.sqrt(variance) - kernels.SIGMA_MIN, kernels.SIGMA_MIN))
