@@ -148,7 +148,7 @@ def _refused(
         elif domain == ONE_HOT:
             bad |= (block != 0) & (block != 1)
             # Where a value is missing, the others cannot tell.
-            whole = ~absent.any(axis=1)
+            whole = ~(absent | bad).any(axis=1)
             bad[whole & (block.sum(axis=1) != 1), 0] = True
     return bad & ~absent if missing else bad
 

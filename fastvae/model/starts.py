@@ -41,18 +41,27 @@ def start_rows(output: Dense, network: Network, rows: NDArray[np.generic]) -> No
         linear = kind != "gaussian" or output.activation == "identity"
         if linear and not math.isnan(mean):
             bias[column] = KINDS[kind].start(mean)
-    found = np.array(kinds) == "gaussian"
-    deviations = [_raw(variance) for variance in variances[found].tolist()]
-    bias[network.n_features :] = deviations[: output.n_out - network.n_features]
+    common, each = _raws(variances[np.array(kinds) == "gaussian"])
+    bias[network.n_features :] = each[: output.n_out - network.n_features]
     output.bias = bias
     if raws is not None:
-        known = variances[found & np.isfinite(variances)]
-        common = _raw(float(known.mean())) if known.size else 0.0
-        network.raws = np.array([common] if len(raws) == 1 else deviations, network.dtype)
+        network.raws = np.array([common] if len(raws) == 1 else each, network.dtype)
 
 
-def _raw(variance: float) -> float:
+def _raws(variances: NDArray[np.float64]) -> tuple[float, list[float]]:
+    """The raw whose sigma is the deviation of all Gaussian columns together, and that of each.
+
+    A column's sigma starts at a tenth of the common one at least: where a column is constant, the
+    decoder, which is random at first, is not. Where all are constant, raws stay 0.
+    """
+    known = variances[np.isfinite(variances)]
+    together = math.sqrt(known.mean()) if known.size else 0.0
+    if together == 0.0:
+        return 0.0, [0.0] * len(variances)
+    deviations = np.sqrt(np.where(np.isfinite(variances), variances, together**2))
+    return _raw(together), [_raw(deviation) for deviation in np.maximum(deviations, together / 10)]
+
+
+def _raw(deviation: float) -> float:
     """The raw whose sigma is a deviation, or twice the least sigma where that is larger."""
-    if math.isnan(variance):
-        return 0.0
-    return math.log(max(math.sqrt(variance) - kernels.SIGMA_MIN, kernels.SIGMA_MIN))
+    return math.log(max(deviation - kernels.SIGMA_MIN, kernels.SIGMA_MIN))

@@ -27,7 +27,7 @@ from fastvae.model import assembly, defaults, starts
 from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
+from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
@@ -701,7 +701,8 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
+        shared = self.likelihood == GAUSSIAN and self.sigma not in (FEATURE, OUTPUT)
+        if use == "training" and shared and rows.dtype != checks.UINT8:
             scales.warn_of_scales(rows, X, name)
         return rows
 

@@ -112,22 +112,25 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     per_row = vae.network.evaluate(rows, n_samples, seed)
-    squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
+    squared_error, n_known = 0.0, 0
+    mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
-        squared = np.empty(len(chunk))
-        kernels.gaussian_loss(squared, vae.network.decode(mean), x)
+        squared, x_hat = np.empty(len(chunk)), vae.network.decode(mean)
+        known = ~np.isnan(x)
+        kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())
+        n_known += np.count_nonzero(known)
         mean_sum += mean.sum(axis=0, dtype=np.float64)
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
         loss=mean_loss(vae, *per_row),
         **mean_elbo(vae, *per_row)._asdict(),
-        mean_squared_error=squared_error / rows.size,
+        mean_squared_error=squared_error / n_known,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
     )
