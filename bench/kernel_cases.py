@@ -142,7 +142,8 @@ def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
 
 def kinds_of_columns(_: np.random.Generator, __: Shape, sizes: Sizes) -> Array:
     """A block of each kind of columns, which make all inputs; see `row_likelihood_loss`."""
-    ends = np.arange(1, 6) * sizes["I"] // 5
+    n_kinds = len(BLOCK_KINDS)
+    ends = np.arange(1, n_kinds + 1) * sizes["I"] // n_kinds
     kinds, firsts = np.array([*BLOCK_KINDS.values()]), np.append(0, ends[:-1])
     n_columns = ends - firsts
     n_gaussian = np.cumsum(n_columns * (kinds == BLOCK_KINDS["gaussian"]))
@@ -269,7 +270,7 @@ CASES = (
             "output": _read("BI"),
             "raw": _read("11"),
             "x": _read("BI", rows_of_kinds),
-            "blocks": _read("54", kinds_of_columns, np.int64),
+            "blocks": _read(f"{len(BLOCK_KINDS)}4", kinds_of_columns, np.int64),
             "sigma_min": 1e-3,
             "scale": 0.5,
         },
@@ -279,7 +280,7 @@ CASES = (
         {
             "mean": _written("BI"),
             "output": _read("BI"),
-            "blocks": _read("54", kinds_of_columns, np.int64),
+            "blocks": _read(f"{len(BLOCK_KINDS)}4", kinds_of_columns, np.int64),
         },
     ),
     Case(

@@ -1,76 +1,36 @@
-"""The kinds of columns that a likelihood can be of: which values they take, and how outputs start.
-
-The formulas of each kind are kernels (`kernels/maths/row_likelihoods.py`); docs/likelihoods.md says
-what each is a likelihood of. Nothing here needs compiled code.
-"""
+"""Checks of rows by what their columns are: numbers, shares, counts, categories, or missing."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae.checks import foreign
 
-UNIT, REAL, COUNTS, ONE_HOT = "unit", "real", "counts", "one-hot"
+_CHUNK_ELEMENTS = 1 << 22
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of columns.
+class Block(NamedTuple):
+    """Columns that stand side by side.
 
     Attributes
     ----------
     title : str
-        What messages call it.
+        The likelihood that they are of, for messages.
     domain : str
-        The values it takes: UNIT, REAL, COUNTS or ONE_HOT.
-    start : function
-        The output whose distribution has a given mean.
+        Which values they take: "unit" for [0, 1], "real", "counts" (whole numbers of at least 0),
+        or "one-hot" (one of the block is 1, the others are 0).
+    n : int
+        How many there are.
     """
 
     title: str
     domain: str
-    start: Callable[[float], float]
-
-
-def _logit(mean: float) -> float:
-    mean = min(max(mean, 0.001), 0.999)
-    return math.log(mean / (1 - mean))
-
-
-def _continuous_bernoulli_logit(mean: float) -> float:
-    """The logit l with 1 / (1 - exp(-l)) - 1 / l = mean, by bisection; within 100 of 0."""
-    low, high = -100.0, 100.0
-    while high - low > 1e-9:
-        logit = (low + high) / 2
-        reached = 0.5
-        if abs(logit) > 1e-6:
-            reached = 1 / -math.expm1(-logit) - 1 / logit
-        low, high = (logit, high) if reached < mean else (low, logit)
-    return (low + high) / 2
-
-
-def _log(mean: float) -> float:
-    return math.log(max(mean, 0.001))
-
-
-KINDS = {
-    "bernoulli": Kind("Bernoulli", UNIT, _logit),
-    "gaussian": Kind("Gaussian", REAL, float),
-    "continuous_bernoulli": Kind("continuous Bernoulli", UNIT, _continuous_bernoulli_logit),
-    "poisson": Kind("Poisson", COUNTS, _log),
-    "categorical": Kind("categorical", ONE_HOT, _log),
-}
-MIXED = "mixed"
-LIKELIHOODS = (*KINDS, MIXED)
-"""Names of likelihoods: each kind alone, and blocks of several."""
-
-_CHUNK_ELEMENTS = 1 << 22
+    n: int
 
 
 @dataclass(frozen=True)
@@ -79,13 +39,13 @@ class Columns:
 
     Attributes
     ----------
-    blocks : sequence of (kind, columns)
+    blocks : sequence of Block
         From the first column on.
     missing : bool
         Whether values may be missing, which NaN says.
     """
 
-    blocks: Sequence[tuple[str, int]]
+    blocks: Sequence[Block]
     missing: bool = False
 
 
@@ -106,7 +66,7 @@ def check_columns(
     columns : Columns
     """
     if array.dtype == np.uint8 and any(
-        KINDS[kind].domain in (COUNTS, ONE_HOT) for kind, _ in columns.blocks
+        block.domain in ("counts", "one-hot") for block in columns.blocks
     ):
         raise ValueError(
             f"{name} is uint8, which is read as pixels, value / 255, and so holds neither counts "
@@ -118,57 +78,56 @@ def check_columns(
     for first_row in range(0, len(array), step):
         chunk = array[first_row : first_row + step]
         first = 0
-        for kind, n in columns.blocks:
-            block = chunk[:, first : first + n]
-            bad = _refused(block, kind, target, columns.missing)
+        for block in columns.blocks:
+            found = chunk[:, first : first + block.n]
+            bad = _refused(found, block.domain, target, columns.missing)
             if bad.any():
                 row, column = np.unravel_index(bad.argmax(), bad.shape)
                 where = foreign.cell(values, (first_row + row, first + column))
                 if array.ndim == 2 and np.ndim(values) == 1:
                     where = foreign.cell(values, (first + column,))
-                _refuse(block[row], int(column), where, name, kind)
-            first += n
+                _refuse(found[row], int(column), where, name, block)
+            first += block.n
 
 
 def _refused(
-    block: NDArray[Any], kind: str, target: np.dtype[Any], missing: bool
+    found: NDArray[Any], domain: str, target: np.dtype[Any], missing: bool
 ) -> NDArray[np.bool_]:
-    """Which values of a block are not of its kind."""
-    absent = np.isnan(block)
+    """Which values of a block are not of its domain."""
+    absent = np.isnan(found)
     with np.errstate(invalid="ignore", over="ignore"):
-        bad = ~(np.abs(block) <= np.finfo(target).max)
-        domain = KINDS[kind].domain
-        if domain == UNIT:
+        bad = ~(np.abs(found) <= np.finfo(target).max)
+        if domain == "unit":
             tolerance = 4 * float(np.finfo(np.float64).eps)
-            if block.dtype.kind == "f":
-                tolerance = max(tolerance, 4 * float(np.finfo(block.dtype).eps))
-            bad |= (block < -tolerance) | (block > 1 + tolerance)
-        elif domain == COUNTS:
-            bad |= (block < 0) | (block != np.floor(block))
-        elif domain == ONE_HOT:
-            bad |= (block != 0) & (block != 1)
+            if found.dtype.kind == "f":
+                tolerance = max(tolerance, 4 * float(np.finfo(found.dtype).eps))
+            bad |= (found < -tolerance) | (found > 1 + tolerance)
+        elif domain == "counts":
+            bad |= (found < 0) | (found != np.floor(found))
+        elif domain == "one-hot":
+            bad |= (found != 0) & (found != 1)
             # Where a value is missing, the others cannot tell.
             whole = ~(absent | bad).any(axis=1)
-            bad[whole & (block.sum(axis=1) != 1), 0] = True
+            bad[whole & (found.sum(axis=1) != 1), 0] = True
     return bad & ~absent if missing else bad
 
 
-def _refuse(row: NDArray[Any], column: int, where: str, name: str, kind: str) -> NoReturn:
+def _refuse(row: NDArray[Any], column: int, where: str, name: str, block: Block) -> NoReturn:
     """Raise what is wrong with a row's block, at the first column that is not right."""
-    value, domain, title = row[column], KINDS[kind].domain, KINDS[kind].title
+    value, (title, domain, n) = row[column], block
     shown = str(value).removesuffix(".0")
     if not np.isfinite(value):
         hint = '; missing values are left out by models built with missing="ignore"'
         raise ValueError(
             f"{name} must be finite; got {shown} in {where}{hint if np.isnan(value) else ''}"
         )
-    if domain == COUNTS:
+    if domain == "counts":
         wanted = f"hold whole numbers of at least 0 for the {title} likelihood"
-    elif domain == ONE_HOT:
-        wanted = f"hold one 1 and {len(row) - 1} times 0 in each row of a {title} block"
+    elif domain == "one-hot":
+        wanted = f"hold one 1 and {n - 1} times 0 in each row of a {title} block"
         if value in (0, 1):
             shown = f"{np.count_nonzero(row)} times 1 in the block that begins"
-    elif domain == UNIT:
+    elif domain == "unit":
         wanted = f"lie in [0, 1] for the {title} likelihood"
     else:
         wanted = "fit the model's dtype"

@@ -21,7 +21,6 @@ from safetensors.numpy import save as to_safetensors
 
 from fastvae import checks, kernels
 from fastvae.checks import plain
-from fastvae.checks.likelihoods import LIKELIHOODS
 from fastvae.checks.quoting import printable, quoted
 from fastvae.files import tensors
 from fastvae.files.reading import MAX_MARKS, check_marks, open_file, parse_json
@@ -39,7 +38,8 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 _FURTHER = {"sigma": None, "blocks": None, "missing": "error"}
 """Settings of likelihoods that version 1 does not know, and what they are where none is written."""
-_VERSION_1 = ("bernoulli", "gaussian")
+_VERSION_1 = tuple(kernels.LIKELIHOODS)
+_LIKELIHOODS = (*kernels.BLOCK_KINDS, "mixed")
 RAW_SIGMA = "likelihood.raw_sigma"
 """The tensor of a trained sigma, which is 0.001 + exp(raw)."""
 
@@ -284,7 +284,7 @@ def apply_settings(
     """
     return SavedModel(
         layers,
-        likelihood=checks.choice(settings["likelihood"], LIKELIHOODS, "likelihood"),
+        likelihood=checks.choice(settings["likelihood"], _LIKELIHOODS, "likelihood"),
         beta=checks.number(settings["beta"], "beta"),
         reconstruction_weight=checks.number(
             settings["reconstruction_weight"], "reconstruction_weight"

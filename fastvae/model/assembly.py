@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastvae import checks
-from fastvae.checks.likelihoods import KINDS
 from fastvae.files.storage import SavedModel
+from fastvae.model.kinds import KINDS
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import GAUSSIAN, Likelihood
 from fastvae.model.network import Network

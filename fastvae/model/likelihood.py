@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from fastvae import checks, kernels
-from fastvae.checks.likelihoods import KINDS, LIKELIHOODS, MIXED, Columns
+from fastvae.checks.likelihoods import Block, Columns
 from fastvae.kernels import engine
+from fastvae.model.kinds import CATEGORICAL, KINDS, LIKELIHOODS, MIXED, WITH_BLOCKS
 from fastvae.training.nats import Nats
 
-BERNOULLI, GAUSSIAN, CATEGORICAL = "bernoulli", "gaussian", "categorical"
+BERNOULLI, GAUSSIAN = "bernoulli", "gaussian"
 LEARNED, FEATURE, OUTPUT = "learned", "feature", "output"
 ERROR, IGNORE = "error", "ignore"
 LEAST_SIGMA = 1e-6
@@ -31,7 +32,7 @@ class Likelihood:
     Parameters
     ----------
     name : str
-        A name of `checks.likelihoods.LIKELIHOODS`.
+        A name of `kinds.LIKELIHOODS`.
     sigma : float or str, optional
         Standard deviation of Gaussian columns: a number, or what it is trained as, "learned" (one
         for all), "feature" (one for each) or "output" (by the decoder). If missing, it goes by the
@@ -113,8 +114,8 @@ class Likelihood:
         """Activation of the last layer, unless the Gaussian likelihood is given another."""
         return "sigmoid" if self.name == BERNOULLI else "identity"
 
-    def columns(self, n_features: int) -> Columns:
-        """The kinds of the columns of rows.
+    def kinds(self, n_features: int) -> list[tuple[str, int]]:
+        """The kind and the columns of each block of rows.
 
         Raises
         ------
@@ -122,19 +123,26 @@ class Likelihood:
             If the blocks have another number of columns.
         """
         if self.blocks is None:
-            return Columns([(self.name, n_features)], self.missing == IGNORE)
-        blocks = [(CATEGORICAL, n) if self.name == CATEGORICAL else n for n in self.blocks]
-        n_columns = sum(n for _, n in blocks)
+            return [(self.name, n_features)]
+        kinds = [(CATEGORICAL, n) if self.name == CATEGORICAL else n for n in self.blocks]
+        n_columns = sum(n for _, n in kinds)
         if n_columns != n_features:
             raise ValueError(
                 f"blocks must have as many columns as there are features, {n_features}; "
                 f"got {n_columns}"
             )
+        return kinds
+
+    def columns(self, n_features: int) -> Columns:
+        """What rows must hold."""
+        blocks = [
+            Block(KINDS[kind].title, KINDS[kind].domain, n) for kind, n in self.kinds(n_features)
+        ]
         return Columns(blocks, self.missing == IGNORE)
 
     def n_gaussian(self, n_features: int) -> int:
         """How many columns are Gaussian, G."""
-        return sum(n for kind, n in self.columns(n_features).blocks if kind == GAUSSIAN)
+        return sum(n for kind, n in self.kinds(n_features) if kind == GAUSSIAN)
 
     def n_outputs(self, n_features: int) -> int:
         """How many outputs the decoder has: I, and G more where they say what sigma is."""
@@ -154,7 +162,7 @@ class Likelihood:
             return kernels.SIGMA_MIN
         return self.sigma or math.sqrt(0.5 / weight)
 
-    def present_sigma(self, weight: float, raws: np.ndarray | None) -> float | np.ndarray | None:
+    def present_sigma(self, weight: float, raws: np.ndarray | None) -> Any:
         """Sigma by the reconstruction weight and its raws; None where it is of each row."""
         if not self._has_gaussian or self.sigma == OUTPUT:
             return None
@@ -176,7 +184,7 @@ class Likelihood:
         """
         if not self.by_rows:
             return self.name
-        kinds = [(kernels.BLOCK_KINDS[kind], n) for kind, n in self.columns(n_features).blocks]
+        kinds = [(kernels.BLOCK_KINDS[kind], n) for kind, n in self.kinds(n_features)]
         in_row = self.sigma == OUTPUT
         return engine.RowLikelihood(
             engine.blocks_of(kinds),
@@ -214,7 +222,7 @@ def _checked_blocks(name: str, blocks: Any) -> tuple[Any, ...] | None:
     TypeError, ValueError
         If they are not what the likelihood needs.
     """
-    if name not in (CATEGORICAL, MIXED):
+    if name not in WITH_BLOCKS:
         if blocks is not None:
             raise ValueError(f"blocks are of categorical and mixed likelihoods; got {name!r}")
         return None

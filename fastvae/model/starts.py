@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
-from fastvae.checks.likelihoods import KINDS
+from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
 from fastvae.model.network import Network
 
@@ -34,8 +34,7 @@ def start_rows(output: Dense, network: Network, rows: NDArray[np.generic]) -> No
     if output.bias.any() or (raws is not None and raws.any()):
         return
     means, variances = network.column_moments(rows)
-    blocks = network.likelihood.columns(network.n_features).blocks
-    kinds = [kind for kind, n in blocks for _ in range(n)]
+    kinds = [kind for kind, n in network.likelihood.kinds(network.n_features) for _ in range(n)]
     bias = np.zeros(output.n_out)
     for column, (kind, mean) in enumerate(zip(kinds, means.tolist(), strict=True)):
         linear = kind != "gaussian" or output.activation == "identity"

@@ -329,7 +329,7 @@ class VAE(Passes, Trained, Seeded, Value):
         return self._observed.sigma
 
     @property
-    def sigma_value(self) -> float | NDArray[Any] | None:
+    def sigma_value(self) -> Any:
         """What sigma is at present: a number, or one for each Gaussian column, shape (G,).
 
         None where the decoder says it for each row, and where no column is Gaussian.

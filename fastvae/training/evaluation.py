@@ -123,7 +123,7 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         known = ~np.isnan(x)
         kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())
-        n_known += np.count_nonzero(known)
+        n_known += int(np.count_nonzero(known))
         mean_sum += mean.sum(axis=0, dtype=np.float64)
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import pickle
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import fastvae
 from fastvae import VAE, kernels
@@ -19,7 +22,10 @@ MIXED = [
     ("gaussian", 3), ("categorical", 3), ("poisson", 2), ("gaussian", 1), ("bernoulli", 2),
     ("continuous_bernoulli", 2),
 ]  # fmt: skip
-CASES = {
+Settings = dict[str, Any]
+Array = NDArray[Any]
+DType = type[np.floating[Any]]
+CASES: dict[str, Settings] = {
     "gaussian-learned": {"likelihood": "gaussian", "sigma": "learned"},
     "gaussian-feature": {"likelihood": "gaussian", "sigma": "feature"},
     "gaussian-output": {"likelihood": "gaussian", "sigma": "output"},
@@ -32,7 +38,7 @@ CASES = {
     "mixed-feature": {"likelihood": "mixed", "blocks": MIXED, "sigma": "feature"},
     "mixed-output": {"likelihood": "mixed", "blocks": MIXED, "sigma": "output"},
 }
-MISSING = {
+MISSING: dict[str, Settings] = {
     f"{name}-missing": settings | {"missing": "ignore"}
     for name, settings in CASES.items()
     if name in ("gaussian-output", "poisson", "mixed-feature")
@@ -48,14 +54,14 @@ each_case = pytest.mark.parametrize("settings", ALL.values(), ids=ALL.keys())
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
-def kinds_of(settings: dict) -> list[tuple[str, int]]:
+def kinds_of(settings: Settings) -> list[tuple[str, int]]:
     name, blocks = settings["likelihood"], settings.get("blocks")
     if name == "mixed":
-        return blocks
+        return list(settings["blocks"])
     return [(name, n) for n in blocks or [9]]
 
 
-def data(settings: dict, n_rows: int = N, seed: int = 0) -> np.ndarray:
+def data(settings: Settings, n_rows: int = N, seed: int = 0) -> Array:
     """Rows with two latents behind them; a tenth of the values is NaN where that is allowed."""
     rng = np.random.default_rng(seed)
     z = rng.standard_normal((n_rows, 2))
@@ -78,18 +84,18 @@ def data(settings: dict, n_rows: int = N, seed: int = 0) -> np.ndarray:
     return X
 
 
-def model(settings: dict, dtype: type = np.float32, seed: int = 1, **more: object) -> VAE:
+def model(settings: Settings, dtype: DType = np.float32, seed: int = 1, **more: Any) -> VAE:
     n_features = sum(n for _, n in kinds_of(settings))
     return VAE.from_sizes(n_features, (7,), 2, "tanh", dtype=dtype, seed=seed, **settings, **more)
 
 
-def started(settings: dict, dtype: type = np.float32, **more: object) -> VAE:
+def started(settings: Settings, dtype: DType = np.float32, **more: Any) -> VAE:
     vae = model(settings, dtype, **more)
     vae.start_output_bias(vae.check_rows(data(settings)))
     return vae
 
 
-def reference_loss(vae: VAE, settings: dict, outputs: np.ndarray, X: np.ndarray) -> np.ndarray:
+def reference_loss(vae: VAE, settings: Settings, outputs: Array, X: Array) -> Array:
     """-log p(x | z) of each row by the NumPy reference, in float64."""
     n = X.shape[1]
     blocks = blocks_of([(BLOCK_KINDS[kind], n) for kind, n in kinds_of(settings)])
@@ -109,7 +115,7 @@ def reference_loss(vae: VAE, settings: dict, outputs: np.ndarray, X: np.ndarray)
 
 @each_dtype
 @each_case
-def test_reconstruction_is_the_likelihood(settings: dict, dtype: type) -> None:
+def test_reconstruction_is_the_likelihood(settings: Settings, dtype: DType) -> None:
     vae, X = started(settings, dtype), data(settings)[:50]
     noise = np.random.default_rng(2).standard_normal((len(X), 2))
     losses, _ = vae.gradients(X, noise)
@@ -127,7 +133,7 @@ def test_reconstruction_is_the_likelihood(settings: dict, dtype: type) -> None:
 
 
 @each_case
-def test_gradients(settings: dict) -> None:
+def test_gradients(settings: Settings) -> None:
     """All parameters at once, raws of sigma among them, and each array by itself."""
     vae, X = started(settings, np.float64), data(settings)[:7]
     vae.beta = 0.6
@@ -137,7 +143,7 @@ def test_gradients(settings: dict) -> None:
     rows, noise = vae.check_rows(X), rng.standard_normal((len(X), 2))
     weight = vae.nats.weight
 
-    def loss(parameters: np.ndarray) -> float:
+    def loss(parameters: Array) -> float:
         network.overwrite(parameters)
         return network.gradients(rows, noise, weight, vae.beta)[0]
 
@@ -162,7 +168,7 @@ def test_gradients(settings: dict) -> None:
 
 
 @each_case
-def test_training_improves_the_bound_in_equal_bits(settings: dict) -> None:
+def test_training_improves_the_bound_in_equal_bits(settings: Settings) -> None:
     X = data(settings)
     found = []
     for options in ({"n_threads": 1}, {"n_threads": 2}, {"clip_norm": 1e30}):
@@ -180,7 +186,7 @@ def test_training_improves_the_bound_in_equal_bits(settings: dict) -> None:
 
 
 @each_case
-def test_decode_returns_the_mean_of_x(settings: dict) -> None:
+def test_decode_returns_the_mean_of_x(settings: Settings) -> None:
     vae = started(settings)
     z = np.random.default_rng(4).standard_normal((11, 2)).astype(np.float32)
     hidden = vae.decoder.layers[0].feedforward(z)
@@ -197,7 +203,7 @@ def test_decode_returns_the_mean_of_x(settings: dict) -> None:
 
 
 @each_case
-def test_files_copies_and_pickles_are_the_model(settings: dict, tmp_path) -> None:
+def test_files_copies_and_pickles_are_the_model(settings: Settings, tmp_path: Path) -> None:
     X = data(settings)
     vae = model(settings)
     vae.fit(X, epochs=2, verbose=False)
@@ -218,7 +224,7 @@ def test_files_copies_and_pickles_are_the_model(settings: dict, tmp_path) -> Non
 
 
 @each_case
-def test_a_run_is_gone_on_with(settings: dict, tmp_path) -> None:
+def test_a_run_is_gone_on_with(settings: Settings, tmp_path: Path) -> None:
     """Moments and weights of sigma are in the checkpoint."""
     X = data(settings)
     whole = model(settings)
@@ -235,15 +241,18 @@ def test_a_run_is_gone_on_with(settings: dict, tmp_path) -> None:
             model(other).fit(X, epochs=3, batch_size=32, verbose=False, resume=path)
 
 
-def test_files_of_what_version_1_knows_are_version_1(tmp_path) -> None:
+def test_files_of_what_version_1_knows_are_version_1(tmp_path: Path) -> None:
     versions = {}
-    for name, settings in (
-        ("plain", {"likelihood": "gaussian"}), ("bernoulli", {"likelihood": "bernoulli"}),
-        ("number", {"likelihood": "gaussian", "sigma": 0.5}), *ALL.items(),
-    ):  # fmt: skip
+    plain: dict[str, Settings] = {
+        "plain": {"likelihood": "gaussian"},
+        "bernoulli": {"likelihood": "bernoulli"},
+        "number": {"likelihood": "gaussian", "sigma": 0.5},
+    }
+    for name, settings in (plain | ALL).items():
         model(settings).save(tmp_path / "m.safetensors")
         content = (tmp_path / "m.safetensors").read_bytes()
-        versions[name] = int(re.search(rb'format_version\\": (\d)', content)[1])
+        found = re.search(rb'format_version\\": (\d)', content)
+        versions[name] = int(found[1]) if found else 0
     assert {name for name, version in versions.items() if version == 1} == {"plain", "bernoulli"}
 
 
@@ -342,7 +351,8 @@ def test_what_is_missing_may_be_said_in_any_way() -> None:
     wanted = vae.elbo(X)
     masked = np.ma.masked_array(np.nan_to_num(X), mask=np.isnan(X))
     assert vae.elbo(masked) == wanted
-    assert vae.elbo([[None if np.isnan(x) else x for x in row] for row in X.tolist()]) == wanted
+    listed: Any = [[None if np.isnan(x) else x for x in row] for row in X.tolist()]
+    assert vae.elbo(listed) == wanted
     assert vae.elbo(pandas.DataFrame(X)) == wanted
     assert vae.elbo(pandas.DataFrame(X).astype("Float64")) == wanted
     row = pandas.Series(X[0]).astype("Float64")
@@ -364,7 +374,7 @@ def test_polars_tables_may_have_nulls() -> None:
 
 @pytest.mark.parametrize("settings", MISSING.values(), ids=MISSING.keys())
 def test_the_encoder_takes_0_for_it_whether_zeros_are_skipped_or_not(
-    settings: dict, monkeypatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     X = data(settings)
     vae = model(settings)
@@ -392,7 +402,7 @@ def test_evaluation_counts_what_is_there() -> None:
 # --- what is refused -----------------------------------------------------------------------------
 
 
-def changed(settings: dict, row: int, column: int, value: float) -> np.ndarray:
+def changed(settings: Settings, row: int, column: int, value: float) -> Array:
     X = data(settings)
     X[row, column] = value
     return X
@@ -417,7 +427,9 @@ def changed(settings: dict, row: int, column: int, value: float) -> np.ndarray:
         ("bernoulli-missing", (1, 0, 3), "for the Bernoulli likelihood; got 3 in row 1, column 0"),
     ],
 )  # fmt: skip
-def test_values_that_a_likelihood_is_not_of(name: str, place: tuple, message: str) -> None:
+def test_values_that_a_likelihood_is_not_of(
+    name: str, place: tuple[int, int, float], message: str
+) -> None:
     vae = model(ALL[name])
     X = changed(ALL[name], *place)
     for call in (vae.elbo, vae.encode, lambda rows: vae.fit(rows, epochs=1, verbose=False)):
@@ -462,7 +474,7 @@ def test_uint8_is_neither_counts_nor_categories() -> None:
          "the Poisson likelihood needs identity as the output activation; got 'softplus'"),
     ],
 )  # fmt: skip
-def test_settings_that_do_not_fit(settings: dict, error: type, message: str) -> None:
+def test_settings_that_do_not_fit(settings: Settings, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         VAE.from_sizes(9, (4,), 2, **settings)
 
@@ -470,10 +482,10 @@ def test_settings_that_do_not_fit(settings: dict, error: type, message: str) -> 
 def test_parts_must_have_the_outputs_that_sigma_needs() -> None:
     parts = VAE.from_sizes(9, (4,), 2, likelihood="gaussian", sigma="output")
     assert parts.decoder.layers[-1].n_out == 18
-    layers = [fastvae.MLP([fastvae.Dense(9, 4)]), fastvae.Sampler(4, 2)]
+    encoder, sampler = fastvae.MLP([fastvae.Dense(9, 4)]), fastvae.Sampler(4, 2)
     decoder = fastvae.MLP([fastvae.Dense(2, 9, "identity")])
     with pytest.raises(ValueError, match="once more for their sigma, 18; got 9"):
-        VAE(*layers, decoder, likelihood="gaussian", sigma="output")
+        VAE(encoder, sampler, decoder, likelihood="gaussian", sigma="output")
 
 
 def test_nothing_is_compiled_until_a_likelihood_is_used() -> None:
