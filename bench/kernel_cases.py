@@ -142,23 +142,20 @@ def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
 
 def kinds_of_columns(_: np.random.Generator, __: Shape, sizes: Sizes) -> Array:
     """A block of each kind of columns, which make all inputs; see `row_likelihood_loss`."""
-    n_kinds = len(BLOCK_KINDS)
-    ends = np.arange(1, n_kinds + 1) * sizes["I"] // n_kinds
-    kinds, firsts = np.array([*BLOCK_KINDS.values()]), np.append(0, ends[:-1])
-    n_columns = ends - firsts
-    n_gaussian = np.cumsum(n_columns * (kinds == BLOCK_KINDS["gaussian"]))
-    return np.stack([kinds, firsts, n_columns, np.append(0, n_gaussian[:-1])], axis=1)
+    ends = np.arange(len(BLOCK_KINDS) + 1) * sizes["I"] // len(BLOCK_KINDS)
+    return np.stack([[*BLOCK_KINDS.values()], np.diff(ends)], axis=1)
 
 
 def rows_of_kinds(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
     """Rows for blocks of `kinds_of_columns`: in [0, 1], or counts, or one of a block 1."""
     rows = pixels(rng, shape, sizes)
-    blocks = kinds_of_columns(rng, shape, sizes).astype(int).tolist()
-    for kind, first, n, _ in blocks:
+    first = 0
+    for kind, n in kinds_of_columns(rng, shape, sizes).tolist():
         if kind == BLOCK_KINDS["poisson"]:
             rows[:, first : first + n] = rng.poisson(2.0, (len(rows), n))
-        elif kind == BLOCK_KINDS["categorical"]:
+        elif kind == BLOCK_KINDS["categorical"] and n > 0:
             rows[:, first : first + n] = np.eye(n)[rng.integers(0, n, len(rows))]
+        first += n
     return rows
 
 
@@ -266,11 +263,11 @@ CASES = (
         {
             "loss": _LOSS,
             "doutput": _written("BI"),
-            "draw": _written("B1"),
+            "draw": _written("BI"),
             "output": _read("BI"),
-            "raw": _read("11"),
+            "raw": _read("BI"),
             "x": _read("BI", rows_of_kinds),
-            "blocks": _read(f"{len(BLOCK_KINDS)}4", kinds_of_columns, np.int64),
+            "kinds": _read(f"{len(BLOCK_KINDS)}2", kinds_of_columns, np.int64),
             "sigma_min": 1e-3,
             "scale": 0.5,
         },
@@ -280,7 +277,7 @@ CASES = (
         {
             "mean": _written("BI"),
             "output": _read("BI"),
-            "blocks": _read(f"{len(BLOCK_KINDS)}4", kinds_of_columns, np.int64),
+            "kinds": _read(f"{len(BLOCK_KINDS)}2", kinds_of_columns, np.int64),
         },
     ),
     Case(

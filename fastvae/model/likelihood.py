@@ -158,9 +158,9 @@ class Likelihood:
 
     def given_sigma(self, weight: float) -> float:
         """What sigma is, by the reconstruction weight; where it is trained, what it is above."""
-        if isinstance(self.sigma, str):
-            return kernels.SIGMA_MIN
-        return self.sigma or math.sqrt(0.5 / weight)
+        if self.sigma_by_weight:
+            return math.sqrt(0.5 / weight)
+        return self.sigma if isinstance(self.sigma, float) else kernels.SIGMA_MIN
 
     def present_sigma(self, weight: float, raws: np.ndarray | None) -> Any:
         """Sigma by the reconstruction weight and its raws; None where it is of each row."""

@@ -13,7 +13,7 @@ _LGAMMA = np.frompyfunc(math.lgamma, 1, 1)
 
 
 def row_likelihood_loss(
-    loss: Array, doutput: Array, draw: Array, output: Array, raw: Array, x: Array, blocks: Array,
+    loss: Array, doutput: Array, draw: Array, output: Array, raw: Array, x: Array, kinds: Array,
     sigma_min: float, scale: float,
 ) -> None:  # fmt: skip
     """-log p(x | output, raw) per row in nats, and scale times its gradients; see the kernel.
@@ -21,57 +21,53 @@ def row_likelihood_loss(
     Parameters
     ----------
     loss : (B,) float64
-    doutput : (B, I)
-    draw : (B, 0), (B, 1) or (B, G)
-    output : (B, I)
-    raw : (1 or B, 0), (1 or B, 1) or (1 or B, G)
-    x : (B, I)
-    blocks : (K, 4) int64
+    doutput, draw : (B, I)
+    output, raw, x : (B, I)
+    kinds : (K, 2) int64
     sigma_min, scale : float
     """
     loss[:] = 0.0
-    slopes = np.zeros(draw.shape)
-    per_column = raw.shape[1] > 1
-    for kind, first, n, first_raw in blocks.tolist():
-        columns = slice(first, first + n)
+    draw[:] = 0.0
+    for kind, columns in _blocks(kinds):
         values, wanted = (array[:, columns].astype(np.float64) for array in (output, x))
         there = ~np.isnan(wanted)
         if kind == BLOCK_KINDS["categorical"]:
             there[:] = there.all(axis=1, keepdims=True)
         wanted = np.where(there, wanted, 0.0)
         if kind == BLOCK_KINDS["gaussian"]:
-            raws = slice(first_raw, first_raw + n) if per_column else slice(None)
-            above = np.exp(raw[:, raws].astype(np.float64)) if raw.shape[1] else np.zeros((1, 1))
+            above = np.exp(raw[:, columns].astype(np.float64))
             sigma = sigma_min + above
             r = (values - wanted) / sigma
             terms = 0.5 * np.log(2 * np.pi) + np.log(sigma) + 0.5 * r * r
             slope = r / sigma
-            to_raw = np.where(there, (1 - r * r) * above / sigma, 0.0)
-            if per_column:
-                slopes[:, raws] = to_raw
-            elif raw.shape[1]:
-                slopes[:, 0] += to_raw.sum(axis=1)
+            draw[:, columns] = scale * np.where(there, (1 - r * r) * above / sigma, 0.0)
         else:
             terms, slope = _TERMS[kind](values, wanted)
         loss += np.where(there, terms, 0.0).sum(axis=1)
         doutput[:, columns] = scale * np.where(there, slope, 0.0)
-    draw[:] = scale * slopes
 
 
-def row_likelihood_mean(mean: Array, output: Array, blocks: Array) -> None:
+def row_likelihood_mean(mean: Array, output: Array, kinds: Array) -> None:
     """The mean of x of each column; see the kernel.
 
     Parameters
     ----------
     mean : (B, I)
     output : (B, I)
-    blocks : (K, 4) int64
+    kinds : (K, 2) int64
     """
-    for kind, first, n, _ in blocks.tolist():
-        values = output[:, first : first + n].astype(np.float64)
+    for kind, columns in _blocks(kinds):
+        values = output[:, columns].astype(np.float64)
         if kind != BLOCK_KINDS["gaussian"]:
             values = _TERMS[kind](values, np.zeros_like(values))[1]
-        mean[:, first : first + n] = values
+        mean[:, columns] = values
+
+
+def _blocks(kinds: Array) -> list[tuple[int, slice]]:
+    """The code and the columns of each block that has any."""
+    ends = np.cumsum(kinds[:, 1]).tolist()
+    pairs = zip(kinds.tolist(), ends, strict=True)
+    return [(kind, slice(end - n, end)) for (kind, n), end in pairs if n > 0]
 
 
 def _bernoulli(logit: Array, x: Array) -> tuple[Array, Array]:

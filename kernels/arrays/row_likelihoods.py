@@ -24,17 +24,12 @@ def _loss(
     loss: Record, slopes: tuple[Record, Record], outputs: tuple[Record, Record], x: Record,
     models: Record, scale: Real,
 ) -> None:  # fmt: skip
-    n, n_raws = x.shape[1], outputs[1].shape[1]
+    n = x.shape[1]
     for b in prange(x.shape[0]):
-        row, raws = np.int64(b), np.int64(b if len(outputs[1]) > 1 else 0)
-        slope, raw_slope = pointer(slopes[0]), pointer(slopes[1])
-        loss[b] = row_likelihood(
-            Numbers(advance(slope, row * n), advance(raw_slope, row * n_raws)),
-            Numbers(
-                advance(pointer(outputs[0]), row * n), advance(pointer(outputs[1]), raws * n_raws)
-            ),
-            advance(pointer(x), row * n), models[0], scale,
-        )  # fmt: skip
+        at = np.int64(b) * n
+        slope = Numbers(advance(pointer(slopes[0]), at), advance(pointer(slopes[1]), at))
+        output = Numbers(advance(pointer(outputs[0]), at), advance(pointer(outputs[1]), at))
+        loss[b] = row_likelihood(slope, output, advance(pointer(x), at), models[0], scale)
 
 
 @parallel_kernel
@@ -47,7 +42,7 @@ def _mean(mean: Record, output: Record, models: Record) -> None:
 
 def row_likelihood_loss(
     loss: np.ndarray, doutput: np.ndarray, draw: np.ndarray, output: np.ndarray, raw: np.ndarray,
-    x: np.ndarray, blocks: np.ndarray, sigma_min: float, scale: float,
+    x: np.ndarray, kinds: np.ndarray, sigma_min: float, scale: float,
 ) -> None:  # fmt: skip
     """-log p(x | output, raw) per row in nats, and scale times its gradients.
 
@@ -65,37 +60,32 @@ def row_likelihood_loss(
     ----------
     loss : ndarray of float64, shape (B,)
         Written.
-    doutput : ndarray, shape (B, I)
-        Written.
-    draw : ndarray, shape (B, 0), (B, 1) or (B, G)
-        Written.
+    doutput, draw : ndarray, shape (B, I)
+        Written; draw is 0 where a column is not Gaussian.
     output : ndarray, shape (B, I)
-    raw : ndarray, shape (1 or B, 0), (1 or B, 1) or (1 or B, G)
-        For all Gaussian columns or for each, for all rows or for each; none where sigma is
-        sigma_min.
+    raw : ndarray, shape (B, I)
+        Of Gaussian columns, others are not looked at; -inf for a sigma of sigma_min.
     x : ndarray, shape (B, I)
-    blocks : ndarray of int64, shape (K, 4)
-        Code of `BLOCK_KINDS`, first column, columns, and Gaussian columns before it, of each block.
+    kinds : ndarray of int64, shape (K, 2)
+        Code of `BLOCK_KINDS` and columns of each block, in the order of the columns.
     sigma_min : float
     scale : float
     """
-    *arrays, blocks = checked(
-        "B:float64 BI BG BI RG BI K4:int64", 3, loss=loss, doutput=doutput, draw=draw,
-        output=output, raw=raw, x=x, blocks=blocks,
+    *arrays, kinds = checked(
+        "B:float64 BI BI BI BI BI K2:int64", 3, loss=loss, doutput=doutput, draw=draw,
+        output=output, raw=raw, x=x, kinds=kinds,
     )  # fmt: skip
     loss, doutput, draw, output, raw, x = arrays
-    _check_blocks(blocks, x.shape[1])
-    n_gaussian = int(blocks[blocks[:, 0] == GAUSSIAN, 2].sum())
-    if raw.shape[1] not in (0, 1, n_gaussian):
-        raise ValueError(f"raw must have 0, 1 or {n_gaussian} columns; got {raw.shape[1]}")
-    if len(raw) not in (1, len(x)):
-        raise ValueError(f"raw must have 1 or {len(x)} rows; got {len(raw)}")
-    least = np.array([number_between(sigma_min, "sigma_min", 0.0)])
-    models = new_row_likelihood(blocks, raw.shape[1], least)
+    blocks = _blocks(kinds, x.shape[1])
+    sigma = np.array([number_between(sigma_min, "sigma_min", 0.0)])
+    models = new_row_likelihood(blocks, x.shape[1], sigma)
     launch(_loss, loss, (doutput, draw), (output, raw), x, models, real_number(scale, "scale"))
+    for kind, first, n, _ in blocks.tolist():
+        if kind != GAUSSIAN:
+            draw[:, first : first + n] = 0.0
 
 
-def row_likelihood_mean(mean: np.ndarray, output: np.ndarray, blocks: np.ndarray) -> None:
+def row_likelihood_mean(mean: np.ndarray, output: np.ndarray, kinds: np.ndarray) -> None:
     """The mean of x of each column, with its output l.
 
     bernoulli: sigmoid(l); gaussian: l; continuous_bernoulli: 1 / (1 - exp(-l)) - 1 / l, 1/2 for
@@ -107,20 +97,22 @@ def row_likelihood_mean(mean: np.ndarray, output: np.ndarray, blocks: np.ndarray
     mean : ndarray, shape (B, I)
         Written.
     output : ndarray, shape (B, I)
-    blocks : ndarray of int64, shape (K, 4)
+    kinds : ndarray of int64, shape (K, 2)
         As for `row_likelihood_loss`.
     """
-    mean, output, blocks = checked("BI BI K4:int64", 1, mean=mean, output=output, blocks=blocks)
-    _check_blocks(blocks, mean.shape[1])
+    mean, output, kinds = checked("BI BI K2:int64", 1, mean=mean, output=output, kinds=kinds)
+    blocks = _blocks(kinds, mean.shape[1])
     launch(_mean, mean, output, new_row_likelihood(blocks, 0, np.zeros(1)))
 
 
-def _check_blocks(blocks: np.ndarray, n_columns: int) -> None:
-    """Raise a ValueError unless blocks take all columns, one after the other."""
-    kinds = [(int(kind), int(n)) for kind, _, n, _ in blocks.tolist()]
-    whole = all(kind in BLOCK_KINDS.values() and n > 0 for kind, n in kinds)
-    if not whole or sum(n for _, n in kinds) != n_columns or (blocks != blocks_of(kinds)).any():
+def _blocks(kinds: np.ndarray, n_columns: int) -> np.ndarray:
+    """Blocks that have a raw for every column; a ValueError unless they take all columns."""
+    pairs = [(int(kind), int(n)) for kind, n in kinds.tolist()]
+    whole = all(kind in BLOCK_KINDS.values() and n >= 0 for kind, n in pairs)
+    if not whole or sum(n for _, n in pairs) != n_columns:
         raise ValueError(
-            f"blocks must be known kinds of columns that make {n_columns}, one block after the "
-            f"other; got {blocks.tolist()}"
+            f"kinds must be codes of BLOCK_KINDS and columns that make {n_columns}; got {pairs}"
         )
+    blocks = blocks_of([(kind, n) for kind, n in pairs if n > 0])
+    blocks[:, 3] = blocks[:, 1]
+    return blocks
