@@ -34,7 +34,8 @@ from .arrays.losses import (
 )
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
-from .engine.warmup import is_compiled, warmup
+from .arrays.row_likelihoods import row_likelihood_loss, row_likelihood_mean
+from .arrays.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
 from .machine.layers import threading_layer
@@ -55,14 +56,17 @@ from .maths.philox import (
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
+from .maths.row_likelihoods import BLOCK_KINDS, SIGMA_MIN
 
 __all__ = [
     "ACTIVATIONS",
     "BINARIZATIONS",
+    "BLOCK_KINDS",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
     "OPTIMIZERS",
+    "SIGMA_MIN",
     "STREAM_DATASET",
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
@@ -101,6 +105,8 @@ __all__ = [
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",
+    "row_likelihood_loss",
+    "row_likelihood_mean",
     "set_num_threads",
     "sgd_update",
     "threading_layer",

@@ -33,7 +33,7 @@ def info(args: Namespace) -> None:
     print(f"\nfrom {printable(args.model)}")
     _print_table(
         {
-            "likelihood": vae.likelihood,
+            "likelihood": str(vae.network.likelihood),
             "beta": f"{vae.beta:g}",
             "reconstruction weight": f"{vae.reconstruction_weight:g}",
             "dtype": vae.dtype.name,

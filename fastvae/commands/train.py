@@ -191,7 +191,8 @@ class _Training:
             f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
             f"        {self.variant}\n"
-            f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
+            f"model   {shape}, {self.vae.network.likelihood}, "
+            f"{self.vae.n_parameters:,} parameters\n"
             f"output  {printable(str(self.run.folder))}",
             flush=True,
         )
@@ -318,6 +319,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
         activation=args.activation,
         output_activation=args.output_activation,
         likelihood=args.likelihood,
+        sigma=args.sigma,
         beta=args.beta,
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,

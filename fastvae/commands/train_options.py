@@ -12,12 +12,14 @@ from fastvae.commands.arguments import (
     option,
     path_name,
     seed,
+    sigma,
 )
 from fastvae.model import defaults as model_defaults
+from fastvae.model.kinds import KINDS, WITH_BLOCKS
 from fastvae.training import defaults as training_defaults
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
-LIKELIHOODS = ("bernoulli", "gaussian")
+LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
 BINARIZATIONS = ("dynamic", "threshold", "fixed")
@@ -93,15 +95,23 @@ TRAIN = Command(
                 choices=ACTIVATIONS,
                 metavar="NAME",
                 help="of the last layer, the same names (default: sigmoid for bernoulli, identity "
-                "for gaussian)",
+                "for all others)",
             ),
             option(
                 "--likelihood",
                 choices=LIKELIHOODS,
                 default=model_defaults.LIKELIHOOD,
                 metavar="NAME",
-                help="bernoulli (values in [0, 1]) or gaussian (squared error) "
+                help=f"{', '.join(LIKELIHOODS)}: docs/likelihoods.md says what each is of "
                 "(default: %(default)s)",
+            ),
+            option(
+                "--sigma",
+                metavar="VALUE",
+                type=sigma,
+                help="standard deviation of gaussian: a number, or trained: learned (one for all), "
+                "feature (one for each) or output (by the decoder) (default: what "
+                "--reconstruction-weight says)",
             ),
             option(
                 "--beta",
@@ -115,8 +125,8 @@ TRAIN = Command(
                 metavar="WEIGHT",
                 type=float,
                 default=1.0,
-                help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
-                "(default: %(default)g)",
+                help="weight of the reconstruction loss in the loss; for gaussian without --sigma "
+                "1 / (2 sigma^2) (default: %(default)g)",
             ),
         ],
         "training": [

@@ -21,6 +21,7 @@ from fastvae.kernels.machine.threads import max_threads
 from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
 from fastvae.training.nats import Nats
 
+DYNAMIC = "dynamic"
 LEAST_ESS = 100
 """Below so many effective samples an estimate, and its error, are not to be trusted."""
 MAX_ELEMENTS = 2**34
@@ -57,15 +58,16 @@ def log_likelihood(
     "A note on importance sampling using standardized weights").
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
-    rows it stands among; so do the draws that make it binary, but for fixed ones. Memory does not
-    grow with `n_samples`.
+    rows it stands among. So do dynamic draws that make it binary; fixed ones go by its number.
+    Memory does not grow with `n_samples`.
     """
     sums = engine.new_sums(np.zeros(len(X), np.uint64))
     run = _Run(network, len(X), n_samples, seed, nats.factor)
     with network.gate.reading:
         for first in range(0, len(X), run.chunk_rows):
-            chunk = _binary(network, X[first : first + run.chunk_rows], first, binarize, seed)
-            run.add(chunk, sums[first : first + len(chunk)], advance)
+            rows = slice(first, min(first + run.chunk_rows, len(X)))
+            chunk = _binary(network, X[rows], binarize, seed, first)
+            run.add(chunk, sums[rows], advance)
     return _estimates(sums, n_samples, nats.offset)
 
 
@@ -128,14 +130,14 @@ class _Run:
 
 
 def _binary(
-    network: Network, rows: NDArray[Any], first: int, binarize: str | None, seed: int
+    network: Network, rows: NDArray[Any], binarize: str | None, seed: int, first: int
 ) -> NDArray[Any]:
-    """Rows, the first of them row `first` of the data, made binary if they are to be."""
-    keys = first + np.arange(len(rows))
-    if binarize == "dynamic":
-        plain = np.empty(rows.shape, network.dtype)
-        kernels.gather(plain, rows, np.arange(len(rows)))
-        keys = _keys(plain).view(np.int64)
+    """Rows, the first of them number `first`, made binary."""
+    keys = np.arange(first, first + len(rows))
+    if binarize == DYNAMIC:
+        values = np.empty(rows.shape, network.dtype)
+        kernels.gather(values, rows, np.arange(len(rows)))
+        keys = _keys(values).view(np.int64)
     return network.binarized(rows, binarize, seed, keys)
 
 

@@ -132,21 +132,24 @@ def evaluate(
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     binarize = check_binarize(binarize, vae.likelihood)
     per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
-    squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
+    squared_error, n_known = 0.0, 0
+    mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for chunk in binary_chunks(vae, rows, binarize, seed):
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
-        squared = np.empty(len(chunk))
-        kernels.gaussian_loss(squared, vae.network.decode(mean), x)
+        squared, x_hat = np.empty(len(chunk)), vae.network.decode(mean)
+        known = ~np.isnan(x)
+        kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())
+        n_known += int(np.count_nonzero(known))
         mean_sum += mean.sum(axis=0, dtype=np.float64)
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
         loss=mean_loss(vae, *per_row),
         **mean_elbo(vae, *per_row)._asdict(),
-        mean_squared_error=squared_error / rows.size,
+        mean_squared_error=squared_error / n_known,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
         variant=variant_of(rows, vae.likelihood, binarize),

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
+from .reference_likelihoods import row_likelihood_loss, row_likelihood_mean
 from .reference_random import gather_binary, normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
@@ -53,6 +54,8 @@ __all__ = [
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",
+    "row_likelihood_loss",
+    "row_likelihood_mean",
     "sgd_update",
     "uniform",
 ]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..maths.optimizers import RULE
+from ..maths.row_likelihoods import ROW_LIKELIHOOD
 
 # Kinds of regions.
 (
@@ -57,6 +58,7 @@ REGION = np.dtype(
         ("first_panel", np.int64),
         ("sums", np.int64),
         ("lists", np.int64),
+        ("likelihood", ROW_LIKELIHOOD),
         *[
             (name, MATRIX)
             for name in (
@@ -107,6 +109,8 @@ sums
     Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
 lists
     Address of room for lists of int32, which a thread makes for itself.
+likelihood
+    Of whole rows (`likelihood_tasks`).
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values

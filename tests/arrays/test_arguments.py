@@ -22,6 +22,7 @@ ELEMENT_BY_ELEMENT = [
     name for name, case in KERNELS.items() if not name.startswith("dense") and case.read
     and name not in ("gather", "gather_binary", "philox4x32", "kl_divergence", "bernoulli_loss",
                      "gaussian_loss", "importance_ratio")
+    and not name.startswith("row_likelihood")  # which may, see test_row_likelihoods
 ]  # fmt: skip
 each_kernel = pytest.mark.parametrize("name", KERNELS)
 
@@ -197,8 +198,9 @@ def test_outputs_do_not_overlap(name: str) -> None:
     for i, one in enumerate(outputs):
         for two in outputs[:i]:
             values = arguments(name)
-            values[one] = values[two]
-            refused(name, ValueError, two, values)
+            if values[one].dtype == values[two].dtype:
+                values[one] = values[two]
+                refused(name, ValueError, two, values)
 
 
 def test_losses_do_not_overlap_their_inputs() -> None:
@@ -249,6 +251,7 @@ BAD_NUMBERS: dict[str, list[tuple[type[Exception], Any]]] = {
     "stream": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**32)],
     "step": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**64)],
     "scale": NOT_REAL,
+    "sigma_min": [*NOT_REAL, *((ValueError, value) for value in (-0.1, np.nan, np.inf))],
     "learning_rate": [*NOT_REAL, *((ValueError, value) for value in (-1e-3, np.nan, np.inf))],
     "momentum": OF_DECAY,
     "decay": OF_DECAY,
