@@ -17,10 +17,10 @@ from fastvae.commands.interrupt import interruptible
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.watching import check_places, watchers
-from fastvae.data.variants import VARIANTS, variant_of
+from fastvae.data.variants import VARIANTS
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
-from fastvae.training.evaluation import evaluate
+from fastvae.training.evaluation import data_variant, evaluate
 from fastvae.training.history import History
 from fastvae.training.monitoring import EarlyStopping
 
@@ -51,7 +51,7 @@ def train(args: Namespace) -> int:
     vae = _new_model(args, dataset)
     run = Run.create(Path(dataset.name).stem, args.output)
     try:
-        variant = variant_of(rows, args.likelihood, args.binarize)
+        variant = data_variant(vae, rows, args.binarize)
         recorded = settings.recorded(args, dataset.name, variant)
         run.write_settings(recorded)
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
@@ -76,7 +76,7 @@ def _resume(args: Namespace) -> int:
             rows, validation = _split(dataset, args.validation)
             vae = _new_model(args, dataset)
         recorded["epochs"] = args.epochs
-        recorded["variant"] = variant_of(rows, args.likelihood, args.binarize)
+        recorded["variant"] = data_variant(vae, rows, args.binarize)
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
     finally:
         run.close()

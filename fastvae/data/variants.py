@@ -4,6 +4,7 @@ A Bernoulli likelihood gives probabilities to rows of 0 and 1. On grey pixels, v
 formula gives numbers that are no log-probability of anything, and other ones than on binary rows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ VARIANTS = {
 }
 """The names of variants, and what to say of them beside figures."""
 
+_BERNOULLI = "bernoulli"
 _CHUNK_ELEMENTS = 1 << 20
 _FIRST_ROWS = 16  # grey pixels show in the first rows
 
@@ -37,7 +39,7 @@ def check_binarize(binarize: Any, likelihood: str) -> str | None:
     if binarize is None:
         return None
     binarize = checks.choice(binarize, BINARIZATIONS, "binarize")
-    if likelihood != "bernoulli":
+    if likelihood != _BERNOULLI:
         raise ValueError(
             f"binarize={binarize!r} is for the Bernoulli likelihood, which is one of 0 and 1; this "
             f"model's is {likelihood!r}: leave binarize out, or build the model with "
@@ -46,23 +48,26 @@ def check_binarize(binarize: Any, likelihood: str) -> str | None:
     return binarize
 
 
-def variant_of(rows: NDArray[Any], likelihood: str, binarize: str | None) -> str:
+def variant_of(rows: NDArray[Any], kinds: Sequence[tuple[str, int]], binarize: str | None) -> str:
     """Return the name of the data's variant, a key of `VARIANTS`.
 
     Parameters
     ----------
     rows : ndarray
-        As `VAE.check_rows` returns them; uint8 means value / 255.
-    likelihood : str
-        The name of the model's.
+        As `VAE.check_rows` returns them; uint8 means value / 255, NaN what is missing.
+    kinds : sequence of (str, int)
+        The likelihood and the number of the columns of each block of the rows.
     binarize : str or None
         How they are made binary.
     """
-    if likelihood != "bernoulli":
-        return "values"
     if binarize is not None:
         return binarize
-    return "binary" if _is_binary(rows) else "grey"
+    first = 0
+    for kind, n_columns in kinds:
+        if kind == _BERNOULLI and not _is_binary(rows[:, first : first + n_columns]):
+            return "grey"
+        first += n_columns
+    return "binary" if all(kind == _BERNOULLI for kind, _ in kinds) else "values"
 
 
 def _is_binary(rows: NDArray[Any]) -> bool:
@@ -71,7 +76,7 @@ def _is_binary(rows: NDArray[Any]) -> bool:
     start, step = 0, _FIRST_ROWS
     while start < len(rows):
         chunk = rows[start : start + step]
-        if not ((chunk == 0) | (chunk == one)).all():
+        if not ((chunk == 0) | (chunk == one) | (chunk != chunk)).all():
             return False
         start += step
         step = max(_FIRST_ROWS, min(4 * step, _CHUNK_ELEMENTS // rows.shape[1]))

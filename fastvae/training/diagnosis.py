@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
-from fastvae.data.variants import VARIANTS, check_binarize, variant_of
-from fastvae.training.evaluation import ACTIVE_VARIANCE, binary_chunks, mean_elbo
+from fastvae.data.variants import VARIANTS, check_binarize
+from fastvae.training.evaluation import ACTIVE_VARIANCE, binary_chunks, data_variant, mean_elbo
 from fastvae.training.trainable import Trainable
 
 _DRAWN_ROWS = 1000
@@ -150,7 +150,7 @@ def diagnose(
         mutual_information=mutual_information,
         mutual_information_error=float(information.std() / math.sqrt(len(drawn))),
         marginal_kl=elbo.kl - mutual_information,
-        variant=variant_of(rows, vae.likelihood, binarize),
+        variant=data_variant(vae, rows, binarize),
     )
 
 

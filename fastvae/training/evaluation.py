@@ -91,6 +91,11 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
+def data_variant(vae: Trainable, rows: NDArray[Any], binarize: str | None) -> str:
+    """Which variant of the data a model's figures on rows are of: see `History`."""
+    return variant_of(rows, vae.network.likelihood.kinds(rows.shape[1]), binarize)
+
+
 def binary_chunks(
     vae: Trainable, rows: NDArray[Any], binarize: str | None, seed: int
 ) -> Iterator[NDArray[Any]]:
@@ -152,5 +157,5 @@ def evaluate(
         mean_squared_error=squared_error / n_known,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
-        variant=variant_of(rows, vae.likelihood, binarize),
+        variant=data_variant(vae, rows, binarize),
     )

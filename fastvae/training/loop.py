@@ -16,11 +16,16 @@ from numpy.typing import NDArray
 
 from fastvae import kernels
 from fastvae.data.rows import Rows
-from fastvae.data.variants import variant_of
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
-from fastvae.training.evaluation import active_units, latent_variance, mean_elbo, mean_loss
+from fastvae.training.evaluation import (
+    active_units,
+    data_variant,
+    latent_variance,
+    mean_elbo,
+    mean_loss,
+)
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
 from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
@@ -321,7 +326,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
-        vae.history.variant = variant_of(rows, vae.likelihood, settings.binarize)
+        vae.history.variant = data_variant(vae, rows, settings.binarize)
         with ExitStack() as ending:
             ending.callback(run.network.release_training)
             ending.callback(run.note_changes)

@@ -13,6 +13,13 @@ from fastvae.training.nats import Nats
 from fastvae.training.progress import Progress
 
 
+class Likelihood(Protocol):
+    """The likelihood; as text it names all its settings."""
+
+    def kinds(self, n_features: int) -> list[tuple[str, int]]:
+        """The kind and the columns of each block of rows."""
+
+
 class Network(Protocol):
     """Parameters in one array, and the passes over rows that were checked."""
 
@@ -20,8 +27,8 @@ class Network(Protocol):
     n_encoder: int
 
     @property
-    def likelihood(self) -> object:
-        """The likelihood; as text it names all its settings."""
+    def likelihood(self) -> Likelihood:
+        """The likelihood."""
 
     @property
     def parameters(self) -> NDArray[Any]:

@@ -298,6 +298,40 @@ def test_results_name_the_variant(
     assert diagnose(vae, rows, binarize=binarize).variant == variant
 
 
+def test_bernoulli_columns_of_mixed_rows_count() -> None:
+    """Grey ones make the whole row's nats no probability; what is missing is of no variant."""
+    rng = np.random.default_rng(2)
+    rows = np.hstack([rng.standard_normal((30, 2)), rng.integers(0, 2, (30, 3))])
+    mixed: dict[str, Any] = {"likelihood": "mixed", "hidden": (4,), "n_latent": 2}
+    mixed["blocks"] = [("gaussian", 2), ("bernoulli", 3)]
+    settings: dict[str, Any] = {"epochs": 1, "verbose": False}
+    assert VAE.from_sizes(5, **mixed).fit(rows, **settings).variant == "values"
+    rows[7, 4] = np.nan
+    ignoring = VAE.from_sizes(5, missing="ignore", **mixed)
+    assert ignoring.fit(rows, **settings).variant == "values"
+    rows[7, 4] = 0.5
+    assert VAE.from_sizes(5, **mixed).fit(rows, **settings).variant == "grey"
+    with pytest.raises(ValueError, match="this model's is 'mixed'"):
+        ignoring.fit(rows, binarize="fixed", **settings)
+
+
+@pytest.mark.parametrize("name", ["threshold", "fixed"])
+def test_what_is_missing_stays_missing(name: str) -> None:
+    """Of what is left, training and bounds are those of the binary rows."""
+    rows = ROWS / 255
+    rows[::3, 4], rows[5] = np.nan, np.nan
+    binary = made_binary(rows, name)
+    assert np.isnan(binary).sum() == np.isnan(rows).sum()
+    settings: dict[str, Any] = {"validation": rows, "binarize": name}
+    found = fit(new_vae(missing="ignore"), rows, **settings)
+    expected = fit(new_vae(missing="ignore"), binary, validation=binary)
+    assert_same_run(found, expected)
+    assert found.elbo(rows, binarize=name) == expected.elbo(binary)
+    assert expected.history is not None
+    assert expected.history.variant == "binary"
+    assert np.isfinite(fit(new_vae(missing="ignore"), rows, binarize="dynamic").elbo(rows).elbo)
+
+
 def test_grey_is_said_to_be_no_probability() -> None:
     assert [name for name, text in VARIANTS.items() if "no probability" in text] == ["grey"]
     assert set(kernels.BINARIZATIONS) < set(VARIANTS)
