@@ -1,4 +1,4 @@
-"""Which variant of the data figures are of: likelihoods of other data are not to be compared.
+"""Data variants, grey pixels or binary ones: figures of different variants do not compare.
 
 A Bernoulli likelihood gives probabilities to rows of 0 and 1. On grey pixels, values between, its
 formula gives numbers that are no log-probability of anything, and other ones than on binary rows.
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
-from fastvae.kernels import BINARIZATIONS
+from fastvae.kernels import BINARIZATIONS, gather_binary
 
 VARIANTS = {
     "binary": "binary: values of 0 and 1",
@@ -46,6 +46,30 @@ def check_binarize(binarize: Any, likelihood: str) -> str | None:
             "likelihood='bernoulli'"
         )
     return binarize
+
+
+def binarized(
+    rows: NDArray[Any], dtype: np.dtype[Any], binarize: str | None, seed: int, keys: NDArray[Any]
+) -> NDArray[Any]:
+    """Return rows with each value made 0 or 1, in the model's dtype; as they are if None.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (n, n_features)
+        uint8 means value / 255.
+    dtype : dtype
+    binarize : str or None
+        A name of `BINARIZATIONS`.
+    seed : int
+        Of dynamic draws.
+    keys : ndarray of int64, shape (n,)
+        What the draws of each row go by, as its number: see `kernels.gather_binary`.
+    """
+    if binarize is None:
+        return rows
+    out, order = np.empty(rows.shape, dtype), np.arange(len(rows))
+    gather_binary(out, rows, order, keys, BINARIZATIONS[binarize], seed)
+    return out
 
 
 def variant_of(rows: NDArray[Any], kinds: Sequence[tuple[str, int]], binarize: str | None) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
+from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import max_threads
 from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
@@ -138,7 +139,7 @@ def _binary(
         values = np.empty(rows.shape, network.dtype)
         kernels.gather(values, rows, np.arange(len(rows)))
         keys = _keys(values).view(np.int64)
-    return network.binarized(rows, binarize, seed, keys)
+    return binarized(rows, network.dtype, binarize, seed, keys)
 
 
 def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastvae import kernels
+from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
@@ -294,7 +295,7 @@ class Network(Value):
                 for first in range(0, len(X), _CHUNK_ROWS):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
-                    chunk = self.binarized(chunk, binarize, seed, first + rows)
+                    chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
                     work.take(chunk)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
@@ -307,28 +308,6 @@ class Network(Value):
         finally:
             self._give_back(work)
         return reconstruction / n_samples, kl
-
-    def binarized(
-        self, rows: np.ndarray, binarize: str | None, seed: int, keys: np.ndarray
-    ) -> np.ndarray:
-        """Return rows with each value made 0 or 1, in the working dtype; as they are if None.
-
-        Parameters
-        ----------
-        rows : ndarray, shape (n, n_features)
-        binarize : str or None
-            A name of `kernels.BINARIZATIONS`.
-        seed : int
-            Of dynamic draws.
-        keys : ndarray of int64, shape (n,)
-            What the draws of each row go by, as its number: see `kernels.gather_binary`.
-        """
-        if binarize is None:
-            return rows
-        out, order = np.empty(rows.shape, self.dtype), np.arange(len(rows))
-        code = kernels.BINARIZATIONS[binarize]
-        kernels.gather_binary(out, rows, order, keys, code, seed)
-        return out
 
     def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
         """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
@@ -366,7 +345,8 @@ class Network(Value):
             for first in range(0, len(X), _CHUNK_ROWS):
                 chunk = X[first : first + _CHUNK_ROWS]
                 if binarize != "dynamic":
-                    chunk = self.binarized(chunk, binarize, 0, first + order[: len(chunk)])
+                    keys = first + order[: len(chunk)]
+                    chunk = binarized(chunk, self.dtype, binarize, 0, keys)
                 work.take(chunk)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
@@ -612,7 +592,7 @@ class Network(Value):
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        sample = self.binarized(X[rows], binarize, 0, rows)
+        sample = binarized(X[rows], self.dtype, binarize, 0, rows)
         return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
 
 

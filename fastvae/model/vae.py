@@ -48,14 +48,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 _BUILDING_SETTINGS = (
-    "likelihood",
-    "sigma",
-    "blocks",
-    "missing",
-    "beta",
-    "reconstruction_weight",
-    "seed",
-)
+    "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
+)  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
     "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
-from fastvae.data.variants import check_binarize, variant_of
+from fastvae.data.variants import binarized, check_binarize, variant_of
 from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
@@ -103,7 +103,7 @@ def binary_chunks(
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
         numbers = np.arange(start, start + len(chunk))
-        yield vae.network.binarized(chunk, binarize, seed, numbers)
+        yield binarized(chunk, vae.dtype, binarize, seed, numbers)
 
 
 def evaluate(

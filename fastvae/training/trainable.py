@@ -62,11 +62,6 @@ class Network(Protocol):
     def pays_to_skip(self, X: NDArray[Any], binarize: str | None = None) -> bool:
         """Whether leaving zeros out is faster."""
 
-    def binarized(
-        self, rows: NDArray[Any], binarize: str | None, seed: int, keys: NDArray[np.int64]
-    ) -> NDArray[Any]:
-        """Rows with each value made 0 or 1; as they are if `binarize` is None."""
-
     def encode(self, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and log_var of the posterior, each of shape (n, Z)."""
 
