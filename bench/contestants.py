@@ -25,6 +25,8 @@ class Contestant(Protocol):
     """Settings of equal meaning, each keyword arguments of the class; the fastest is measured."""
     pass_variants: ClassVar[list[dict[str, Any]]]
     """The same for encode, decode and sample."""
+    sampling_variants: ClassVar[list[dict[str, Any]]]
+    """The same for log_likelihood."""
 
     def set_parameters(self, named: Parameters) -> None:
         """Take parameters by the names of the model files."""
@@ -58,6 +60,9 @@ class Contestant(Protocol):
 
     def evaluate(self, data: Any) -> tuple[float, float]:
         """Return mean reconstruction and mean KL with one draw per row."""
+
+    def log_likelihood(self, data: Any, n_samples: int) -> float:
+        """Return the mean of log p(x) by importance sampling, `n_samples` latents for each row."""
 
     def save(self, path: Path) -> None:
         """Write the parameters as safetensors."""

@@ -43,7 +43,8 @@ class JaxVAE:
     sizes : Sizes
     storage : "float32" or "uint8", the type that the rows have on the device
     unroll : steps per iteration of the compiled loop
-    chunk : rows per pass of `encode` and `decode`, which must divide the rows; 0: all at once
+    chunk : rows per pass of `encode` and `decode`, or latents of `log_likelihood`, which it must
+        divide; 0: all at once
     """
 
     training_variants: ClassVar[list[dict[str, Any]]] = [
@@ -56,6 +57,9 @@ class JaxVAE:
         {"storage": "float32", "chunk": 0},
         {"storage": "float32", "chunk": 1000},
         {"storage": "uint8", "chunk": 1000},
+    ]
+    sampling_variants: ClassVar[list[dict[str, Any]]] = [
+        {"chunk": chunk} for chunk in (250, 500, 1000, 5000)
     ]
 
     def __init__(
@@ -138,6 +142,14 @@ class JaxVAE:
         )
         reconstruction, kl = (float(part) / len(data) for part in sums)
         return reconstruction, kl
+
+    def log_likelihood(self, data: JaxArray, n_samples: int) -> float:
+        chunk = self._chunk if self._chunk and n_samples % self._chunk == 0 else n_samples
+        return float(
+            _log_likelihood(
+                self._layers, data, self._next_key(), self.sizes.n_encoder, n_samples, chunk
+            )
+        )
 
     def _next_key(self) -> JaxArray:
         self._key, key = jax.random.split(self._key)
@@ -282,3 +294,31 @@ def _evaluate(
     layers: Layers, rows: JaxArray, key: JaxArray, n_latent: int, n_encoder: int
 ) -> tuple[JaxArray, JaxArray]:
     return _losses(layers, rows, jax.random.normal(key, (len(rows), n_latent)), n_encoder)
+
+
+@partial(jax.jit, static_argnums=(3, 4, 5))
+def _log_likelihood(
+    layers: Layers, rows: JaxArray, key: JaxArray, n_encoder: int, n_samples: int, chunk: int
+) -> JaxArray:
+    """The mean of log p(x), `chunk` latents at a time (Burda et al. 2016, eq. 8)."""
+    x = _pixels(rows)
+    mean, log_var = _heads(layers, x, n_encoder)
+
+    def estimate(row: tuple[JaxArray, ...]) -> JaxArray:
+        pixels, center, log_variance, row_key = row
+
+        def log_weights(step_key: JaxArray) -> JaxArray:
+            noise = jax.random.normal(step_key, (chunk, center.size))
+            z = center + jnp.exp(0.5 * log_variance) * noise
+            logits = _logits(layers, z, n_encoder)
+            softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+            log_p = jnp.sum(logits * pixels - softplus, axis=1)
+            ratio = jnp.square(noise).sum(1) + log_variance.sum() - jnp.square(z).sum(1)
+            return log_p + 0.5 * ratio
+
+        keys = jax.random.split(row_key, n_samples // chunk)
+        return jax.nn.logsumexp(jax.lax.map(log_weights, keys))
+
+    keys = jax.random.split(key, len(x))
+    estimates = jax.lax.map(estimate, (x, mean, log_var, keys))
+    return jnp.mean(estimates) - jnp.log(n_samples)

@@ -55,6 +55,7 @@ class NumpyVAE:
 
     training_variants: ClassVar[list[dict[str, Any]]] = [{}]
     pass_variants: ClassVar[list[dict[str, Any]]] = [{}]
+    sampling_variants: ClassVar[list[dict[str, Any]]] = [{}]
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -141,6 +142,39 @@ class NumpyVAE:
             reconstruction += sums[0]
             kl += sums[1]
         return reconstruction / len(data), kl / len(data)
+
+    def log_likelihood(self, data: NDArray[np.uint8], n_samples: int) -> float:
+        means, log_vars = self.encode(data)
+        total = 0.0
+        for row, mean, log_var in zip(data, means, log_vars, strict=True):
+            x = row * Float32(1 / 255)
+            weights = [
+                self._log_weights(x, mean, log_var, min(ROWS_AT_ONCE, n_samples - first))
+                for first in range(0, n_samples, ROWS_AT_ONCE)
+            ]
+            total += float(np.logaddexp.reduce(np.concatenate(weights)))
+        return total / len(data) - float(np.log(n_samples))
+
+    def _log_weights(self, x: Array, mean: Array, log_var: Array, n: int) -> Array:
+        """log p(x | z) p(z) / q(z | x) of n latents (Burda et al. 2016, eq. 8), float64."""
+        space = self._workspace(n)
+        self._generator.standard_normal(out=space.noise, dtype=np.float32)
+        np.multiply(space.noise, np.exp(log_var * Float32(0.5)), out=space.z)
+        space.z += mean
+        logits = self._decode(space, space.z)
+        weights = (logits @ x).astype(np.float64)
+        # softplus(l) = max(l, 0) + log(1 + exp(-|l|)), as `_bernoulli` has it.
+        np.abs(logits, out=space.terms)
+        np.negative(space.terms, out=space.terms)
+        np.exp(space.terms, out=space.terms)
+        space.terms += Float32(1)
+        np.log(space.terms, out=space.terms)
+        np.maximum(logits, 0, out=logits)
+        space.terms += logits
+        weights -= space.terms.sum(axis=1)
+        squares = np.square(space.noise).sum(axis=1) - np.square(space.z).sum(axis=1)
+        weights += 0.5 * (squares + log_var.sum())
+        return weights
 
     def _workspace(self, n_rows: int) -> Workspace:
         if n_rows not in self._workspaces:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ class FastVAE:
 
     training_variants: ClassVar[list[dict[str, Any]]] = [{}]
     pass_variants: ClassVar[list[dict[str, Any]]] = [{}]
+    sampling_variants: ClassVar[list[dict[str, Any]]] = [{}]
 
     def __init__(self, sizes: Sizes) -> None:
         self._vae = VAE.from_sizes(sizes.n_features, sizes.hidden, sizes.n_latent)
@@ -77,6 +79,11 @@ class FastVAE:
     def evaluate(self, data: NDArray[np.uint8]) -> tuple[float, float]:
         result = self._vae.elbo(data)
         return result.reconstruction, result.kl
+
+    def log_likelihood(self, data: NDArray[np.uint8], n_samples: int) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few effective samples
+            return float(self._vae.log_likelihood(data, n_samples).value)
 
 
 class Steps:

@@ -28,7 +28,7 @@ from bench.workload import Array, dense_rows, training_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ratios.json"
 QUICK_RESULTS = Path(__file__).resolve().parent / "quick" / "ratios.json"
-IN_PROCESS = ("fit", "steps", "encode", "decode")
+IN_PROCESS = ("fit", "steps", "encode", "decode", "log-p")
 SETTLE_SECONDS = 0.3
 """Rest between two runs, in which idle pools stop spinning."""
 EPOCHS = 10

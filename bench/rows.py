@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from bench.contestants import ENTRIES
-from bench.workload import Sizes
+from bench.workload import LOG_P_SAMPLES, Sizes
 
 SEED_MODEL = Sizes()
 DEEP_MODEL = Sizes(784, (1024, 1024), 64)
@@ -28,7 +28,7 @@ class Row:
     name: str
     title: str
     work: str
-    """fit, steps, encode, decode: in a worker process; cold, first-batch, job: a new process."""
+    """fit, steps, encode, decode, log-p: in a worker process; cold, first-batch, job: a new one."""
     contestants: tuple[str, ...]
     sizes: Sizes = SEED_MODEL
     batch_size: int = 0
@@ -43,6 +43,8 @@ class Row:
         """Floating-point operations per row of the work's matrix products."""
         if self.work in ("fit", "steps"):
             return self.sizes.training_flops
+        if self.work == "log-p":
+            return LOG_P_SAMPLES * self.sizes.decoding_flops
         return self.sizes.encoding_flops if self.work == "encode" else self.sizes.decoding_flops
 
     def shortened(self) -> Row:
@@ -97,6 +99,7 @@ FIXED = (
     ),
     Row("encode", "encoding 10,000 rows", "encode", ALL, n_rows=10_000),
     Row("decode", "decoding 10,000 latents", "decode", ALL, n_rows=10_000),
+    Row("log-p", "log p(x) of 40 rows, 5,000 samples each", "log-p", ALL, n_rows=40),
     Row("start-cold", "a first training process, nothing compiled", "cold", (COLD, WARM)),
     Row("start-warm", "process start to first batch", "first-batch", ("fastvae", "torch", "jax")),
     Row("job", "the whole job as a process", "job", ("fastvae", "torch", "jax")),

@@ -7,6 +7,7 @@ the tensor side, and nothing is read back before the epoch is over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,7 +42,7 @@ class TorchVAE:
     ----------
     sizes : Sizes
     storage : "float32" or "uint8", the type that the rows have in memory
-    chunk : rows per pass of `encode` and `decode`; 0: all at once
+    chunk : rows per pass of `encode` and `decode`, and latents of `log_likelihood`; 0: all at once
     """
 
     training_variants: ClassVar[list[dict[str, Any]]] = [
@@ -52,6 +53,9 @@ class TorchVAE:
         {"storage": "float32", "chunk": 0},
         {"storage": "float32", "chunk": 1000},
         {"storage": "uint8", "chunk": 1000},
+    ]
+    sampling_variants: ClassVar[list[dict[str, Any]]] = [
+        {"chunk": chunk} for chunk in (250, 500, 1000, 5000)
     ]
 
     def __init__(self, sizes: Sizes, *, storage: str = "float32", chunk: int = 0) -> None:
@@ -65,6 +69,7 @@ class TorchVAE:
         self._losses: Callable[..., Losses] = self._batch_losses
         self._encode: Callable[[Tensor], Tensor] = self._encode_rows
         self._decode: Callable[[Tensor], Tensor] = self._decode_latents
+        self._weights: Callable[..., Tensor] = self._log_weights
 
     def set_parameters(self, named: dict[str, Array]) -> None:
         with torch.no_grad():
@@ -133,6 +138,27 @@ class TorchVAE:
         noise = torch.randn(len(data), self.sizes.n_latent)
         _, reconstruction, kl = self._batch_losses(data, torch.arange(len(data)), noise)
         return reconstruction.item() / len(data), kl.item() / len(data)
+
+    @torch.inference_mode()
+    def log_likelihood(self, data: Tensor, n_samples: int) -> float:
+        x = self._pixels(data)
+        mean, log_var = self._heads(x).split(self.sizes.n_latent, 1)
+        chunk = min(self._chunk or n_samples, n_samples)
+        total = torch.zeros((), dtype=torch.float64)
+        for row in zip(x, mean, log_var, strict=True):
+            weights = [
+                self._weights(*row, torch.randn(min(chunk, n_samples - first), len(row[1])))
+                for first in range(0, n_samples, chunk)
+            ]
+            total += torch.logsumexp(torch.cat(weights).double(), 0)
+        return total.item() / len(x) - math.log(n_samples)
+
+    def _log_weights(self, x: Tensor, mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
+        """log p(x | z) p(z) / q(z | x) of some latents of a row (Burda et al. 2016, eq. 8)."""
+        z = torch.addcmul(mean, torch.exp(0.5 * log_var), noise)
+        logits = self._logits(z)
+        log_p = logits @ x - F.softplus(logits).sum(1)
+        return log_p + 0.5 * (noise.square().sum(1) + log_var.sum() - z.square().sum(1))
 
     def _new_optimizer(self) -> Any:
         return torch.optim.Adam(
@@ -207,6 +233,9 @@ class CompiledTorchVAE(TorchVAE):
         {"storage": "float32", "mode": "default", "chunk": 1000},
         {"storage": "uint8", "mode": "default", "chunk": 1000},
     ]
+    sampling_variants: ClassVar[list[dict[str, Any]]] = [
+        {"mode": "default", "chunk": chunk} for chunk in (250, 500, 1000, 5000)
+    ]
 
     def __init__(
         self, sizes: Sizes, *, storage: str = "float32", mode: str = "default", chunk: int = 0
@@ -216,6 +245,7 @@ class CompiledTorchVAE(TorchVAE):
         self._losses = torch.compile(self._batch_losses, dynamic=False, mode=mode)
         self._encode = torch.compile(self._encode_rows, dynamic=False, mode=mode)
         self._decode = torch.compile(self._decode_latents, dynamic=False, mode=mode)
+        self._weights = torch.compile(self._log_weights, dynamic=False, mode=mode)
 
 
 @cache

@@ -19,14 +19,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from bench import contestants, environment, machine
 from bench.rows import PEAK, Row, row_named
-from bench.workload import initial_parameters
+from bench.workload import LOG_P_SAMPLES, Array, initial_parameters
 
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PEAK_BLOCKS = 40
 _TRIALS = 2
+TRAINED = (
+    Path(__file__).resolve().parents[1]
+    / "fastvae/files/pretrained/mnist_variational_autoencoder.safetensors"
+)
 
 
 class WorkerError(RuntimeError):
@@ -132,7 +137,8 @@ def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
         steps.run()
         return steps.run, {"amount": steps.n_steps * row.batch_size}
     contestant = contestants.load(order["contestant"])
-    variants = contestant.training_variants if row.work == "fit" else contestant.pass_variants
+    kind = {"fit": "training", "log-p": "sampling"}.get(row.work, "pass")
+    variants = getattr(contestant, f"{kind}_variants")
     if not order["every_variant"] or len(variants) == 1:
         run = _variant(order["contestant"], row, rows, variants[0])
         return run, {"amount": len(rows), "variant": variants[0]}
@@ -157,7 +163,7 @@ def _fastest(
 def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> Callable[[], Any]:
     """Build a contestant, and return its work after one warm call."""
     model = contestants.build(contestant, row.sizes, **variant)
-    model.set_parameters(initial_parameters(row.sizes, rows))
+    model.set_parameters(_parameters(row, rows))
     run: Callable[[], Any]
     if row.work == "decode":
         generator = np.random.Generator(np.random.Philox(1))
@@ -167,10 +173,22 @@ def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> C
         data = model.prepare(rows)
         if row.work == "encode":
             run = lambda: model.encode(data)  # noqa: E731
+        elif row.work == "log-p":
+            run = lambda: model.log_likelihood(data, LOG_P_SAMPLES)  # noqa: E731
         else:
             run = lambda: model.fit(data, 1, row.batch_size)  # noqa: E731
     run()
     return run
+
+
+def _parameters(row: Row, rows: Any) -> dict[str, Array]:
+    """What the model is set to: as training begins, or for log p(x) as a training on MNIST ended.
+
+    Only after training are a row's latents near each other.
+    """
+    if row.work == "log-p":
+        return load_file(TRAINED)
+    return initial_parameters(row.sizes, rows)
 
 
 def _timed(run: Callable[[], Any]) -> float:

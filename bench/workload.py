@@ -23,6 +23,8 @@ Layer = tuple[Array, Array]
 
 LEARNING_RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 20.0
+LOG_P_SAMPLES = 5000
+"""Latents of each row where log p(x) is estimated."""
 
 
 @dataclass(frozen=True)

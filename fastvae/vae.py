@@ -1,5 +1,5 @@
 """The variational autoencoder; it lives in `fastvae.model.vae`."""
 
-from fastvae.model.vae import VAE, Elbo, Losses, Sampler
+from fastvae.model.vae import VAE, Elbo, LogLikelihood, Losses, Sampler
 
-__all__ = ["VAE", "Elbo", "Losses", "Sampler"]
+__all__ = ["VAE", "Elbo", "LogLikelihood", "Losses", "Sampler"]

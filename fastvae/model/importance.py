@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fastvae import checks, kernels
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
-from fastvae.kernels.machine.threads import max_threads
+from fastvae.kernels.machine.threads import max_threads, team_size
 from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
 from fastvae.training.nats import Nats
 
@@ -29,8 +29,10 @@ MAX_ELEMENTS = 2**34
 """Numbers of the noise of one row: as many as its counter has."""
 _STEP_LATENTS = 2048
 _LEAST_LATENTS = 64
+_THREAD_LATENTS = 256  # in a step for each thread, if there are many
 _STEP_ELEMENTS = 2**23  # of a layer's outputs
-_FLOP_PER_ELEMENT = 100
+_FLOP_PER_ELEMENT = 300  # of a product that take as long as a number of noise or of an output
+_FLOP_PER_LATENT = 5000  # or as adding a weight
 
 
 @checks.public
@@ -81,8 +83,10 @@ class _Run:
         self.network = network
         self.n_samples = n_samples
         decoder = network.layers[network.n_encoder + 1 :]
-        flop = sum(2 * n_in * n_out + _FLOP_PER_ELEMENT * n_out for n_in, n_out, _ in decoder)
-        most = min(_STEP_ELEMENTS // max(n_out for _, n_out, _ in network.layers), _STEP_LATENTS)
+        flop = _FLOP_PER_LATENT + _FLOP_PER_ELEMENT * network.n_latent
+        flop += sum((2 * n_in + _FLOP_PER_ELEMENT) * n_out for n_in, n_out, _ in decoder)
+        most = max(_STEP_LATENTS, _THREAD_LATENTS * team_size())
+        most = min(most, _STEP_ELEMENTS // max(n_out for _, n_out, _ in network.layers))
         n_latents = max(_LEAST_LATENTS, min(most, int(_flop_per_piece() / flop)))
         n_steps = -(-n_samples // max(_LEAST_LATENTS, n_latents // n_rows))
         self.repeat = -(-n_samples // n_steps)

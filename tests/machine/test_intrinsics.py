@@ -47,7 +47,7 @@ from fastvae.kernels.machine.vectors import (
     vector_of,
 )
 from fastvae.kernels.maths.philox import _philox_uniforms
-from fastvae.kernels.maths.tiles import columns_product, listed_product
+from fastvae.kernels.maths.tiles import columns_product, listed_product, listed_rows_product
 
 
 def array(base: types.Type, layout: str = "C", *, aligned: bool = True) -> types.Array:
@@ -181,6 +181,11 @@ CONTRACTS: dict[str, tuple[Any, tuple[Any, ...], list[tuple[Any, ...]]]] = {
         lambda a, b: listed_product(
             (pointer(a), 1), pointer(a), (pointer(a), 1, 1, 1), (pointer(b), 1), False
         ),
+        (REAL, SHORT),
+        [(REAL, LONG), (REAL, REAL), (SHORT, SHORT)],
+    ),
+    "listed_rows_product": (
+        lambda a, b: listed_rows_product(pointer(a), pointer(a), 1, 1, pointer(a), (pointer(b), 1)),
         (REAL, SHORT),
         [(REAL, LONG), (REAL, REAL), (SHORT, SHORT)],
     ),

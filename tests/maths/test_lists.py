@@ -14,6 +14,8 @@ from fastvae.kernels.maths.lists import (
     SPAN,
     _append_by_bits,
     _append_by_vectors,
+    _append_lanes_by_bits,
+    list_columns,
     list_nonzero,
     list_size,
     mark_count,
@@ -88,3 +90,34 @@ def test_every_bit_of_a_word(dtype: DType, way: Any) -> None:
             wanted = np.flatnonzero(mask[:n])
             np.testing.assert_array_equal(numbers[:length], 100 + wanted)
             np.testing.assert_array_equal(values[:length], 1 + wanted)
+
+
+@compiled
+def columns_of(numbers: Any, x: Any, n_rows: Any, n: Any, stride: Any) -> Any:
+    return list_columns(pointer(numbers), pointer(x), stride, n_rows, n)
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [1, 7, 16, 17, 33, 256])
+@pytest.mark.parametrize("n_rows", [1, 3, 8])
+def test_columns_are_listed_that_are_not_all_zero(dtype: DType, n: int, n_rows: int) -> None:
+    rng = generator(n, n_rows)
+    stride = n + 16
+    x = rng.standard_normal((n_rows, stride)) * (rng.random((n_rows, stride)) < 0.2)
+    x[:, n:] = 1.0  # behind the last column
+    x[0, 0] = np.nan
+    numbers = np.full(n + 16, -1, np.int32)
+    length = columns_of(numbers, x.astype(dtype), n_rows, n, stride)
+    np.testing.assert_array_equal(numbers[:length], np.flatnonzero((x[:, :n] != 0).any(axis=0)))
+
+
+@compiled
+def lanes_by_bits(numbers: Any, x: Any, bits: Any) -> Any:
+    return _append_lanes_by_bits(pointer(numbers), 2, pointer(x), 0, np.uint64(bits))
+
+
+@each_dtype
+def test_lanes_are_appended_bit_by_bit(dtype: DType) -> None:
+    numbers = np.full(20, -1, np.int32)
+    assert lanes_by_bits(numbers, np.zeros(16, dtype), 0b1000000000010011) == 6
+    np.testing.assert_array_equal(numbers[:7], [-1, -1, 0, 1, 4, 15, -1])

@@ -17,6 +17,7 @@ import os
 import random
 import subprocess
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,9 @@ def digests(seed: int) -> dict[str, str]:
         vae = VAE.from_sizes(n_features, seed=seed, dtype=dtype, **(small | model))
         vae.fit(rows, validation=rows[:7], verbose=False, **({"epochs": 2} | settings))
         losses, gradients = vae.gradients(rows[:45])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of few effective samples
+            log_p = vae.log_likelihood(rows[:7], 70, per_sample=True)
         results: dict[str, list[NDArray[Any]]] = {
             "weights": list(parameters(vae).values()),
             "history": [np.array(figures) for figures in figures_of(vae.history).values()],
@@ -89,6 +93,7 @@ def digests(seed: int) -> dict[str, str]:
             "reconstruct": [vae.reconstruct(rows)],
             "sample": [vae.sample(65)],
             "elbo": [np.array(figure) for figure in vae.elbo(rows, 3, per_sample=True)],
+            "log_likelihood": [np.array(figure) for figure in log_p],
             "gradients": [np.array(losses), *gradients.values()],
         }
         found |= {f"{dtype} {number} {name}": _digest(*part) for name, part in results.items()}
