@@ -243,6 +243,55 @@ def test_a_run_is_gone_on_with(settings: Settings, tmp_path: Path) -> None:
             model(other).fit(X, epochs=3, batch_size=32, verbose=False, resume=path)
 
 
+@each_case
+def test_a_long_step_is_done_in_pieces(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, found = data(settings), []
+    for flop in (1e12, 1e4):
+        monkeypatch.setattr("fastvae.model.network._FLOP_PER_CALL", flop)
+        vae = model(settings)
+        vae.fit(X, epochs=2, batch_size=100, verbose=False)
+        found.append(vae.network.parameters.tobytes())
+    assert found[0] == found[1]
+
+
+def test_the_seed_s_format_holds_what_it_has_a_place_for(tmp_path: Path) -> None:
+    for name, settings in ALL.items():
+        vae = model(settings)
+        if vae.network.n_raws:
+            with pytest.raises(ValueError, match="no place for a trained sigma"):
+                vae.save(tmp_path / name, format="seed")
+        else:
+            vae.save(tmp_path / name, format="seed")
+            assert fastvae.load(tmp_path / name).elbo(data(settings)) == vae.elbo(data(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "old", "new"),
+    [
+        ("mixed", b"poisson", b"poissom"),
+        ("mixed", b'[\\"gaussian\\", 3]', b'[\\"gaussian\\", 4]'),
+        ("categorical", b"[3, 5]", b"[3, 6]"),
+        ("categorical", b"[3, 5]", b'\\"35\\"'),
+        ("gaussian-learned", b"learned", b"feature"),
+        ("gaussian-feature", b"feature", b"learned"),
+        ("gaussian-feature", b'\\"feature\\"', b"[1,2,345,6]"),
+        ("gaussian-missing", b"ignore", b"ignor3"),
+        ("poisson", b'format_version\\": 2', b'format_version\\": 1'),
+    ],
+)
+def test_files_that_were_changed_are_refused(
+    settings: str, old: bytes, new: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    model(ALL[settings]).save(path)
+    content = path.read_bytes()
+    assert old in content
+    assert len(old) == len(new)
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(ValueError, match="is not a valid model"):
+        fastvae.load(path)
+
+
 def test_files_of_what_version_1_knows_are_version_1(tmp_path: Path) -> None:
     versions = {}
     plain: dict[str, Settings] = {
