@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
-from fastvae.kernels import ACTIVATIONS, BLOCK_KINDS
+from fastvae.kernels import ACTIVATIONS, BINARIZATIONS, BLOCK_KINDS
 from fastvae.model.kinds import KINDS
 
 Sizes = Mapping[str, int]
@@ -250,6 +250,15 @@ CASES = (
             "scale": 0.5,
         },
     ),
+    Case(
+        "importance_ratio",
+        {
+            "ratio": _LOSS,
+            "z": _read("BZ"),
+            "log_var": _read("BZ"),
+            "noise": _read("BZ"),
+        },
+    ),
     Case("bernoulli_loss", {"loss": _LOSS, "logits": _read("BI"), "x": _TARGET}),
     Case(
         "bernoulli_loss_backward",
@@ -290,6 +299,18 @@ CASES = (
             "index": _read("B", row_numbers, np.int64),
         },
         label="uint8",
+    ),
+    Case(
+        "gather_binary",
+        {
+            "out": _written("BI"),
+            "data": _read("NI", bytes_of_images, np.uint8),
+            "index": _read("B", row_numbers, np.int64),
+            "keys": _read("N", row_numbers, np.int64),
+            "binarization": BINARIZATIONS["dynamic"],
+            "seed": 3,
+        },
+        label="dynamic, uint8",
     ),
     Case("normal", {"out": _written("BZ"), **_COUNTER}),
     Case("normal_from", {"out": _written("BZ"), "first": 1021, **_COUNTER}),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastvae.data import Dataset
     from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
+    from fastvae.model.importance import LogLikelihood
     from fastvae.model.layers import MLP, Dense
     from fastvae.model.sampler import Sampler
     from fastvae.model.vae import VAE, Losses
@@ -43,6 +44,7 @@ __all__ = [
     "Dense",
     "Elbo",
     "History",
+    "LogLikelihood",
     "Losses",
     "RMSprop",
     "Sampler",
@@ -68,6 +70,7 @@ _HOMES = {
     "Dense": "model.layers",
     "Elbo": "training.evaluation",
     "History": "training.history",
+    "LogLikelihood": "model.importance",
     "Losses": "model.vae",
     "MLP": "model.layers",
     "RMSprop": "training.optimizers",

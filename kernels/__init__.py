@@ -11,6 +11,7 @@ element by element; it may not in dense layers and `gather`.
 from . import machine as _machine  # noqa: F401  first: it sees to what Numba is told at its import
 from .arrays import reference
 from .arrays.activations import activation_backward, activation_forward
+from .arrays.binary import gather_binary
 from .arrays.dense import (
     dense_backward_bias,
     dense_backward_input,
@@ -18,6 +19,7 @@ from .arrays.dense import (
     dense_forward,
 )
 from .arrays.gather import gather
+from .arrays.importance import importance_ratio
 from .arrays.latent import (
     kl_divergence,
     kl_divergence_backward,
@@ -33,12 +35,13 @@ from .arrays.losses import (
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
 from .arrays.row_likelihoods import row_likelihood_loss, row_likelihood_mean
-from .engine.warmup import is_compiled, warmup
+from .arrays.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
 from .machine.layers import threading_layer
 from .machine.threads import get_num_threads, max_threads, set_num_threads
 from .maths.activations import ACTIVATIONS
+from .maths.binary import BINARIZATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS
 from .maths.optimizers import OPTIMIZERS
@@ -47,6 +50,7 @@ from .maths.philox import (
     STREAM_DIGITS,
     STREAM_EVALUATION,
     STREAM_FORWARD,
+    STREAM_IMPORTANCE,
     STREAM_NOISE,
     STREAM_ORDER,
     STREAM_PRIOR,
@@ -56,6 +60,7 @@ from .maths.row_likelihoods import BLOCK_KINDS, SIGMA_MIN
 
 __all__ = [
     "ACTIVATIONS",
+    "BINARIZATIONS",
     "BLOCK_KINDS",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
@@ -66,6 +71,7 @@ __all__ = [
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
     "STREAM_FORWARD",
+    "STREAM_IMPORTANCE",
     "STREAM_NOISE",
     "STREAM_ORDER",
     "STREAM_PRIOR",
@@ -81,9 +87,11 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",
+    "importance_ratio",
     "is_compiled",
     "isa",
     "kl_divergence",

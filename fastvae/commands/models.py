@@ -5,6 +5,7 @@ from argparse import Namespace
 import fastvae
 from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model_and_data, rows_to_show
+from fastvae.data.variants import VARIANTS
 from fastvae.training.evaluation import evaluate as evaluate_model
 
 
@@ -15,11 +16,14 @@ def evaluate(args: Namespace) -> None:
         fastvae.set_num_threads(args.threads)
     rows, _ = rows_to_show(dataset)
     part = "test" if len(dataset.test) else "training"
-    result = evaluate_model(vae, rows, n_samples=args.samples, seed=args.seed)
+    result = evaluate_model(
+        vae, rows, n_samples=args.samples, seed=args.seed, binarize=args.binarize
+    )
     draws = "1 draw" if args.samples == 1 else f"{args.samples} draws"
     print(
         f"{printable(args.model)} on {result.n_rows:,} {part} rows of {printable(dataset.name)}, "
         f"{draws} of the latents\n"
+        f"data                {VARIANTS[result.variant]}\n"
         f"ELBO                {result.elbo:10.3f} nats\n"
         f"reconstruction      {result.reconstruction:10.3f} nats\n"
         f"KL                  {result.kl:10.3f} nats\n"

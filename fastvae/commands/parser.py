@@ -19,7 +19,7 @@ from fastvae.commands.arguments import (
     seed,
     steps,
 )
-from fastvae.commands.train_options import TRAIN
+from fastvae.commands.train_options import BINARIZATIONS, TRAIN
 
 _EVALUATE = Command(
     "evaluate",
@@ -37,6 +37,14 @@ _EVALUATE = Command(
             default=1,
             help="draws of the latents that the reconstruction loss is averaged over "
             "(default: %(default)s)",
+        ),
+        option(
+            "--binarize",
+            choices=BINARIZATIONS,
+            metavar="NAME",
+            help="make values in [0, 1] binary, for bernoulli: dynamic (each drawn as 0 or 1, by "
+            "the seed), threshold (1 from 0.5 on) or fixed (each drawn once, as in training) "
+            "(default: take them as they are)",
         ),
         THREADS,
         seed("the draws"),

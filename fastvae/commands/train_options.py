@@ -22,6 +22,7 @@ ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
 LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
+BINARIZATIONS = ("dynamic", "threshold", "fixed")
 EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
 DEFAULT_EPOCHS = 10
 DEFAULT_VALIDATION = 5000
@@ -201,6 +202,14 @@ TRAIN = Command(
                 type=float,
                 help="scale the gradient down to this Euclidean norm where it is longer "
                 "(default: no clipping)",
+            ),
+            option(
+                "--binarize",
+                choices=BINARIZATIONS,
+                metavar="NAME",
+                help="make values in [0, 1] binary, for bernoulli: dynamic (each drawn as 0 or 1, "
+                "anew at each visit), threshold (1 from 0.5 on) or fixed (each drawn once); "
+                "validation and test rows too (default: take them as they are)",
             ),
             THREADS,
             seed("initial weights, order of the rows and noise"),

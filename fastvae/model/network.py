@@ -268,16 +268,22 @@ class Network(Value):
         return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
 
     def evaluate(
-        self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
+        self,
+        X: RowSource,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        advance: Advance = _ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
         Both are float64 of shape (n,). The former is averaged over `n_samples` draws of the
-        latent; the noise of a row depends on its number and the seed only.
+        latent; the noise of a row depends on its number and the seed only, as do the draws that
+        make it binary.
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        skip_zeros = self._skips(X)
+        skip_zeros = self._skips(X, binarize)
         work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
@@ -288,6 +294,7 @@ class Network(Value):
                 for first in range(0, len(X), _CHUNK_ROWS):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
+                    chunk = self.binarized(chunk, binarize, seed, first + rows)
                     work.take(chunk)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
@@ -301,29 +308,53 @@ class Network(Value):
             self._give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: RowSource) -> np.ndarray:
-        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
-        return self._column_sums(X, lambda rows: rows) / len(X)
+    def binarized(
+        self, rows: np.ndarray, binarize: str | None, seed: int, keys: np.ndarray
+    ) -> np.ndarray:
+        """Return rows with each value made 0 or 1, in the working dtype; as they are if None.
 
-    def column_moments(self, X: RowSource) -> tuple[np.ndarray, np.ndarray]:
+        Parameters
+        ----------
+        rows : ndarray, shape (n, n_features)
+        binarize : str or None
+            A name of `kernels.BINARIZATIONS`.
+        seed : int
+            Of dynamic draws.
+        keys : ndarray of int64, shape (n,)
+            What the draws of each row go by, as its number: see `kernels.gather_binary`.
+        """
+        if binarize is None:
+            return rows
+        out, order = np.empty(rows.shape, self.dtype), np.arange(len(rows))
+        code = kernels.BINARIZATIONS[binarize]
+        kernels.gather_binary(out, rows, order, keys, code, seed)
+        return out
+
+    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
+        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
+        return self._column_sums(X, binarize, lambda rows: rows) / len(X)
+
+    def column_moments(
+        self, X: RowSource, binarize: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the variance of each feature, float64 of shape (n_features,).
 
         They are those of the values that are not missing, and NaN where there is none.
         """
-        n_known = self._column_sums(X, lambda rows: ~np.isnan(rows))
+        n_known = self._column_sums(X, binarize, lambda rows: ~np.isnan(rows))
         with np.errstate(invalid="ignore"):
-            means = self._column_sums(X, lambda rows: np.where(np.isnan(rows), 0.0, rows)) / n_known
-            squares = self._column_sums(
-                X, lambda rows: np.where(np.isnan(rows), 0.0, np.square(rows - means))
-            )
+            means = self._column_sums(X, binarize, _known) / n_known
+            squares = self._column_sums(X, binarize, lambda rows: _known(np.square(rows - means)))
             return means, squares / n_known
 
-    def _column_sums(self, X: RowSource, summed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def _column_sums(
+        self, X: RowSource, binarize: str | None, summed: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
         """Return the sum over the rows of what a function makes of them.
 
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
         shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
-        shows in the result.
+        shows in the result. The mean of dynamic draws is that of what they are drawn from.
         """
         total = np.zeros(self.n_features)
         half = _CHUNK_ROWS // 2
@@ -334,6 +365,8 @@ class Network(Value):
             rows = work.matrix(self._data_place, _CHUNK_ROWS, self.n_features)
             for first in range(0, len(X), _CHUNK_ROWS):
                 chunk = X[first : first + _CHUNK_ROWS]
+                if binarize != "dynamic":
+                    chunk = self.binarized(chunk, binarize, 0, first + order[: len(chunk)])
                 work.take(chunk)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
@@ -472,9 +505,9 @@ class Network(Value):
         )
         return max(1, n_chunks) * _CHUNK_ROWS
 
-    def _skips(self, X: RowSource) -> bool:
+    def _skips(self, X: RowSource, binarize: str | None = None) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
-        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X)
+        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X, binarize)
 
     # --- training ----------------------------------------------------------------------------
 
@@ -573,13 +606,19 @@ class Network(Value):
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
-    def pays_to_skip(self, X: RowSource) -> bool:
-        """Tell whether X has so many exact zeros that leaving them out is faster.
+    def pays_to_skip(self, X: RowSource, binarize: str | None = None) -> bool:
+        """Tell whether X, made binary, has so many exact zeros that leaving them out is faster.
 
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+        sample = self.binarized(X[rows], binarize, 0, rows)
+        return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Values with 0 for those that are missing."""
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _flop_per_piece() -> float:

@@ -16,15 +16,19 @@ from fastvae.model.network import Network
 _OUTPUT_MEANS = (0.001, 0.999)
 
 
-def start_bernoulli(output: Dense, network: Network, rows: NDArray[np.generic]) -> None:
+def start_bernoulli(
+    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
+) -> None:
     """Set the output bias to the logit of the rows' mean, which is clipped to [0.001, 0.999]."""
     if not output.bias.any():
-        mean = np.clip(network.column_means(rows), *_OUTPUT_MEANS)
+        mean = np.clip(network.column_means(rows, binarize), *_OUTPUT_MEANS)
         # NumPy's own log has other bits on processors with AVX-512.
         output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 
 
-def start_rows(output: Dense, network: Network, rows: NDArray[np.generic]) -> None:
+def start_rows(
+    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
+) -> None:
     """Set the output bias to what has the mean of the rows, and sigma to their deviation.
 
     A column without any value keeps 0. Raws of sigma in the last layer are among its biases. The
@@ -33,7 +37,7 @@ def start_rows(output: Dense, network: Network, rows: NDArray[np.generic]) -> No
     raws = network.raws
     if output.bias.any() or (raws is not None and raws.any()):
         return
-    means, variances = network.column_moments(rows)
+    means, variances = network.column_moments(rows, binarize)
     kinds = [kind for kind, n in network.likelihood.kinds(network.n_features) for _ in range(n)]
     bias = np.zeros(output.n_out)
     for column, (kind, mean) in enumerate(zip(kinds, means.tolist(), strict=True)):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,10 +23,12 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastvae import checks
 from fastvae.checks import plain, public, scales
 from fastvae.data.rows import Rows, Use, taken
+from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
-from fastvae.model import assembly, defaults, starts
+from fastvae.model import assembly, defaults, importance, starts
 from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
+from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
 from fastvae.model.network import Network
@@ -422,6 +425,7 @@ class VAE(Passes, Trained, Seeded, Value):
         beta: float | schedules.Schedule | None = None,
         validation: Rows | None = None,
         clip_norm: float | None = None,
+        binarize: str | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
@@ -463,6 +467,12 @@ class VAE(Passes, Trained, Seeded, Value):
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
             networks", algorithm 1).
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], for the Bernoulli likelihood: each is
+            drawn as 1 with its value as the probability, anew at each visit ("dynamic", as in
+            Burda et al. 2016) or once for all ("fixed": the draw goes by the number of the row),
+            or is 1 from 0.5 on ("threshold"). Validation rows are treated alike, with draws that
+            are the same at each epoch.
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
@@ -534,6 +544,7 @@ class VAE(Passes, Trained, Seeded, Value):
             beta=beta,
             optimizer=optimizer,
             clip_norm=clip_norm,
+            binarize=check_binarize(binarize, self.likelihood),
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -550,6 +561,7 @@ class VAE(Passes, Trained, Seeded, Value):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        binarize: str | None = None,
         progress: bool = False,
     ) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
@@ -569,6 +581,11 @@ class VAE(Passes, Trained, Seeded, Value):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
+            Without, grey pixels are taken as they are: a Bernoulli model's nats are then no
+            probability of the data.
         progress : bool
             Show a progress bar on standard error.
 
@@ -590,10 +607,75 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         n_samples = checks.integer(n_samples, "n_samples")
         seed, rows = checks.seed(seed), self._lazy_rows(X)
-        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
+        binarize = check_binarize(binarize, self.likelihood)
+        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self, sums, kl)
+
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int = 5000,
+        seed: int = 0,
+        per_sample: bool = False,
+        binarize: str | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood:
+        """Return log p(x) in nats, estimated by importance sampling.
+
+        `n_samples` latents are drawn from each row's posterior. But for chance, the estimate is
+        not above log p(x), and comes closer to it with more samples. It is that of the stated
+        likelihood; grey pixels have no probability under a Bernoulli likelihood.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            As for `encode`.
+        n_samples : int
+            Latents drawn per row.
+        seed : int
+            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
+            order, and among whatever other rows, it has the same estimate to the bit.
+        per_sample : bool
+            Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and what the row holds; a fixed one by the number of the row.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        LogLikelihood
+            Named tuple (value, standard_error, ess). The standard error is that of the estimator:
+            the rows are given. NaN with one sample. ess is the effective sample size,
+            (sum of w)^2 / sum of w^2, w the samples' weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be.
+        KeyboardInterrupt
+            On Ctrl-C, within a second.
+
+        Warns
+        -----
+        UserWarning
+            If a row has an effective sample size below 100.
+
+        References
+        ----------
+        Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8.
+        """
+        most = importance.MAX_ELEMENTS // self.n_latent
+        n_samples = checks.integer(n_samples, "n_samples", maximum=most)
+        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        binarize = check_binarize(binarize, self.likelihood)
+        call = partial(importance.log_likelihood, self.network)
+        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
+        importance.warn_of_few(found.ess, n_samples)
+        return found if per_sample else importance.mean(found)
 
     def gradients(
         self, X: Rows, noise: ArrayLike | None = None
@@ -707,7 +789,7 @@ class VAE(Passes, Trained, Seeded, Value):
             scales.warn_of_scales(rows, X, name)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any]) -> None:
+    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
@@ -716,14 +798,16 @@ class VAE(Passes, Trained, Seeded, Value):
         ----------
         rows : ndarray, shape (B, I)
             What `check_rows` returned.
+        binarize : str, optional
+            How they are made binary.
         """
         output = self.decoder.layers[-1]
         if self.updates > 0:
             return
         if self._observed.by_rows:
-            starts.start_rows(output, self.network, rows)
+            starts.start_rows(output, self.network, rows, binarize)
         elif self.likelihood == BERNOULLI:
-            starts.start_bernoulli(output, self.network, rows)
+            starts.start_bernoulli(output, self.network, rows, binarize)
 
     def __str__(self) -> str:
         if self._parts is None:

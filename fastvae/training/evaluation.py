@@ -1,5 +1,6 @@
 """What is reported of a trained model: ELBO, squared error per pixel, active units."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
+from fastvae.data.variants import check_binarize, variant_of
 from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
@@ -41,6 +43,8 @@ class Evaluation:
         Latents whose posterior mean has a variance above 0.01 over the rows.
     n_latent : int
         Number of latents.
+    variant : str
+        Which variant of the data these are figures of: see `History`.
     """
 
     n_rows: int
@@ -51,6 +55,7 @@ class Evaluation:
     mean_squared_error: float
     active_units: int
     n_latent: int
+    variant: str
 
 
 def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
@@ -86,7 +91,19 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+def binary_chunks(
+    vae: Trainable, rows: NDArray[Any], binarize: str | None, seed: int
+) -> Iterator[NDArray[Any]]:
+    """Some thousand rows at a time, made binary as `Network.evaluate` does, if they are."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = rows[start : start + _CHUNK_ROWS]
+        numbers = np.arange(start, start + len(chunk))
+        yield vae.network.binarized(chunk, binarize, seed, numbers)
+
+
+def evaluate(
+    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+) -> Evaluation:
     """Evaluate a model on rows.
 
     Parameters
@@ -99,6 +116,8 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         Latents drawn per row for the reconstruction loss.
     seed : int
         Seed of these draws.
+    binarize : str, optional
+        How the rows are made binary: see `VAE.elbo`.
 
     Returns
     -------
@@ -111,11 +130,11 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    per_row = vae.network.evaluate(rows, n_samples, seed)
+    binarize = check_binarize(binarize, vae.likelihood)
+    per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
     squared_error, n_known = 0.0, 0
     mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows[start : start + _CHUNK_ROWS]
+    for chunk in binary_chunks(vae, rows, binarize, seed):
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
@@ -133,4 +152,5 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         mean_squared_error=squared_error / n_known,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
+        variant=variant_of(rows, vae.likelihood, binarize),
     )

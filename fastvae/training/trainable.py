@@ -52,8 +52,13 @@ class Network(Protocol):
     def steps_per_call(self, batch_size: int) -> int:
         """A number of steps that keeps one call well under a second."""
 
-    def pays_to_skip(self, X: NDArray[Any]) -> bool:
+    def pays_to_skip(self, X: NDArray[Any], binarize: str | None = None) -> bool:
         """Whether leaving zeros out is faster."""
+
+    def binarized(
+        self, rows: NDArray[Any], binarize: str | None, seed: int, keys: NDArray[np.int64]
+    ) -> NDArray[Any]:
+        """Rows with each value made 0 or 1; as they are if `binarize` is None."""
 
     def encode(self, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Mean and log_var of the posterior, each of shape (n, Z)."""
@@ -62,7 +67,7 @@ class Network(Protocol):
         """Means of the likelihood, shape (n, n_features)."""
 
     def evaluate(
-        self, X: NDArray[Any], n_samples: int, seed: int
+        self, X: NDArray[Any], n_samples: int, seed: int, binarize: str | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
@@ -84,6 +89,10 @@ class Trainable(Protocol):
     @property
     def network(self) -> Network:
         """The parameters and the passes over rows."""
+
+    @property
+    def likelihood(self) -> str:
+        """Name of the likelihood."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -108,5 +117,5 @@ class Trainable(Protocol):
     def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
         """Rows as the network takes them, or an error that says what is wrong with them."""
 
-    def start_output_bias(self, rows: NDArray[Any]) -> None:
+    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""

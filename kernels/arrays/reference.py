@@ -17,6 +17,7 @@ References
 .. [4] I. Sutskever et al., "On the importance of initialization and momentum in deep learning",
        ICML 2013.
 .. [5] I. Goodfellow, Y. Bengio and A. Courville, "Deep Learning", MIT Press, 2016.
+.. [6] Y. Burda, R. Grosse and R. Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016.
 """
 
 from typing import Any
@@ -27,7 +28,7 @@ import numpy.typing as npt
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .reference_likelihoods import row_likelihood_loss, row_likelihood_mean
-from .reference_random import normal, normal_from, permutation, philox4x32, uniform
+from .reference_random import gather_binary, normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
     "activation_backward",
@@ -40,8 +41,10 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
+    "importance_ratio",
     "kl_divergence",
     "kl_divergence_backward",
     "normal",
@@ -265,6 +268,23 @@ def kl_divergence_backward(
     terms -= 1
     terms *= 0.5 * float(scale)
     dlog_var += terms
+
+
+def importance_ratio(ratio: Array, z: Array, log_var: Array, noise: Array) -> None:
+    """``log p(z) - log q(z | x)`` per row, of ``z = mean + exp(log_var / 2) noise`` ([6]_ eq. 8).
+
+    ``ratio = sum(noise^2 + v - z^2) / 2``, v the clipped ``log_var``, in float64.
+
+    Parameters
+    ----------
+    ratio : (B,) float64
+    z, log_var, noise : (B, Z)
+    """
+    terms = np.clip(log_var, LOG_VAR_MIN, LOG_VAR_MAX).astype(np.float64)
+    terms += np.square(noise, dtype=np.float64)
+    terms -= np.square(z, dtype=np.float64)
+    np.sum(terms, axis=1, out=ratio)
+    ratio *= 0.5
 
 
 def _standard_deviation(log_var: Array) -> Array:

@@ -10,6 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..maths.activations import IDENTITY
+from ..maths.binary import BINARIZATIONS
+from .binary_tasks import run_binary_task
+from .importance_tasks import (
+    latents_task,
+    n_groups,
+    n_output_tasks,
+    output_sums_task,
+    weights_task,
+)
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -106,11 +115,13 @@ class Passes:
         Of the arenas.
     rows : RowLikelihood, optional
         The likelihood, where it takes whole rows.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     """
 
     def __init__(
         self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
-        rows: RowLikelihood | None = None,
+        rows: RowLikelihood | None = None, binarization: str | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
@@ -118,6 +129,18 @@ class Passes:
         self.places = places
         self.rows = rows
         self.last = last_dense(table)
+        self.binarization = binarization
+        self._binarizing: dict[str, Passes] = {}
+
+    def binarizing(self, binarization: str | None) -> "Passes":
+        """The programs that make the data binary, these ones if None."""
+        if binarization is None:
+            return self
+        if binarization not in self._binarizing:
+            self._binarizing[binarization] = Passes(
+                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization
+            )
+        return self._binarizing[binarization]
 
     @_Once
     def gathering(self) -> np.ndarray:
@@ -171,6 +194,61 @@ class Passes:
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
         return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
 
+    def importance(
+        self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
+    ) -> np.ndarray:
+        """`repeat` latents for each of `n_rows` rows, from the first of those that `encoding` has
+        left, to sums of their weights: see `importance_tasks`.
+
+        Parameters
+        ----------
+        n_rows, repeat, first_row : int
+        sums : int
+            Address of an array of `importance_tasks.SUMS`, one for each row.
+        lists : int
+            Address of an array of int32 of `importance_tasks.lists_room` entries.
+        """
+        head, places = self.n_encoder, self.places
+        draw = new_region(
+            ROWS,
+            self.table[head],
+            task_address=task_address(self.dtype, latents_task),
+            parts=2,
+            source=_from_row(places[ACTIVE + head], first_row),
+            target=places[LATENT],
+            noise=places[NOISE],
+            sums=sums,
+        )
+        if self.rows is not None:
+            row_losses = self._row_losses(self.rows)
+            row_losses["data"] = _from_row(row_losses["data"][0], first_row)
+            losses = [*self._outputs(LATENT), row_losses]
+        else:
+            losses = [*self._decoder(LATENT)[:-1], *self._fused_losses(n_rows * repeat, lists)]
+            losses[-2]["data"] = _from_row(places[INPUT], first_row)
+        weights = new_region(
+            ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
+        )
+        program = new_program([draw, *losses, weights])
+        program["repeat"] = repeat
+        return program
+
+    def _fused_losses(self, n_rows: int, lists: int) -> list[np.ndarray]:
+        """Each row's loss, of outputs that are stored nowhere."""
+        groups = self.places[LOSS].copy()
+        groups["stride"] = n_groups(int(self.table["n_out"][self.last]))
+        output = new_region(
+            ROWS,
+            self.table[self.last],
+            task_address=task_address(self.dtype, output_sums_task),
+            n_tasks=n_output_tasks(n_rows),
+            reads_data=1,
+            lists=lists,
+            source=self.places[self._input_of(self.last)],
+            groups=groups,
+        )
+        return [output, new_region(ROW_LOSSES, groups=groups)]
+
     @_Once
     def training(self) -> np.ndarray:
         """One batch, whose gradient is applied as it arises."""
@@ -221,17 +299,18 @@ class Passes:
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
-        if self.rows is not None and self.rows.missing:
-            gather = new_region(GATHER, n_in=n_features, target=self.places[OBSERVED])
-            return new_program([gather, self._fill()])
-        return new_region(
+        listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
+        is_filled = self.rows is not None and self.rows.missing
+        region = new_region(
             GATHER,
             n_in=n_features,
-            n_listed=n_features,
-            reads_data=1,
-            target=self.places[INPUT],
-            values=self.places[ROW_VALUES],
+            target=self.places[OBSERVED if is_filled else INPUT],
+            **({} if is_filled else listed),
         )
+        if self.binarization is not None:
+            region["task_address"] = task_address(self.dtype, run_binary_task)
+            region["mode"] = BINARIZATIONS[self.binarization]
+        return new_program([region, self._fill()]) if is_filled else region
 
     def _fill(self) -> np.ndarray:
         """The data, with 0 for what is missing, as the encoder takes it."""
@@ -365,6 +444,13 @@ def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
     for region, end in zip(regions, ends, strict=True):
         program[end - len(region) : end] = region
     return program
+
+
+def _from_row(place: np.ndarray, row: int) -> np.ndarray:
+    """A matrix from one of its rows on."""
+    place = place.copy()
+    place["offset"] += row * place["stride"]
+    return place
 
 
 def _to_out(program: np.ndarray) -> np.ndarray:

@@ -41,6 +41,7 @@ REGION = np.dtype(
     [
         ("kind", np.int64),
         ("task_address", np.int64),
+        ("n_tasks", np.int64),
         ("mode", np.int64),
         ("repeat", np.int64),
         ("n_in", np.int64),
@@ -52,8 +53,11 @@ REGION = np.dtype(
         ("reads_data", np.int64),
         ("n_listed", np.int64),
         ("data_source", np.int64),
+        ("row_keys", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
+        ("sums", np.int64),
+        ("lists", np.int64),
         ("likelihood", ROW_LIKELIHOOD),
         *[
             (name, MATRIX)
@@ -75,11 +79,14 @@ REGION = np.dtype(
 """One region of a program: work that is split into tasks, all of which may run at the same time.
 
 kind, mode
-    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored.
+    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored; of a gather that
+    binarises, how (`maths.binary`).
 task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
     ROWS (a few rows a task) and BACKWARD_BIAS (a panel of a layer's outputs) have no other.
+n_tasks
+    How many these are, where they are not as many as the kind has; else 0.
 repeat
     Rows of the region per row of the batch: k where k latents are drawn for each data row.
 n_in, n_out, activation, weight, bias
@@ -92,10 +99,16 @@ n_listed
     Columns whose non-zeros are listed by the last gather into a matrix; 0 for none.
 data_source
     Which of the sources a gather reads.
+row_keys
+    Address of an int64 for each row of the source, which the draws of a gather go by; 0 for none.
 to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel
     The panel of all layers' outputs that the layer's first one is.
+sums
+    Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
+lists
+    Address of room for lists of int32, which a thread makes for itself.
 likelihood
     Of whole rows (`likelihood_tasks`).
 source, target

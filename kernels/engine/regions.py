@@ -93,6 +93,8 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
     kind = region.kind
     n_rows = step.n_rows * region.repeat
     width = panel_columns(memory)
+    if region.n_tasks != 0:
+        return region.n_tasks
     if _is_sparse(region, step):
         if kind == FORWARD:
             return sparse_forward_count(region, n_rows, width)

@@ -61,6 +61,8 @@ class Training:
         The weight of the KL where nothing is updated.
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
     """
@@ -77,6 +79,7 @@ class Training:
     reconstruction_weight: float = 1.0
     beta: float = 1.0
     clip_norm: float = 0.0
+    binarization: str | None = None
     weights_finite: bool = False
 
     def step(self, number: int) -> "Training":
@@ -173,9 +176,19 @@ class Workspace:
         )
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
+    def run_blocks(
+        self, program: np.ndarray, parameters: np.ndarray, n_rows: int, first: int, n_blocks: int
+    ) -> None:
+        """Run a program on the same `n_rows` rows again and again, by draws first, first + 1 ..."""
+        self._draws[0] = first
+        order = np.zeros(n_rows * n_blocks, np.int64)
+        self.set(first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False)
+        arenas = (parameters,) * 4
+        self._run(program, arenas, self.matrices, order, _NOTHING, _NO_SCHEDULE, self._draws)
+
     def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
         """Return the pieces of each step of a run: one if it is short (see `divide`)."""
-        passes = self.passes
+        passes = self.passes.binarizing(run.binarization)
         if run.optimizer == NO_UPDATE:
             return divide(passes.gradient, run.batch_size, flop_per_call)
         if run.clip_norm > 0.0:

@@ -80,6 +80,46 @@ new length. Up to a vector more is written. NaN is not zero: it is listed, and s
 
 
 @device_function
+def _append_lanes_by_bits(
+    numbers: Pointer, length: Word, x: Pointer, first: Word, bits: Word
+) -> Word:
+    while bits != np.uint64(0):
+        put(numbers, length, np.int32(first + trailing_zeros(bits)))
+        length += 1
+        bits &= bits - np.uint64(1)
+    return length
+
+
+@device_function
+def _append_lanes_by_vector(
+    numbers: Pointer, length: Word, x: Pointer, first: Word, bits: Word
+) -> Word:
+    store(numbers, length, compress(numbers_from(load(x, first), first), bits))
+    return length + set_bits(bits)
+
+
+_append_lanes = _append_lanes_by_vector if ISA.compresses else _append_lanes_by_bits
+
+
+@device_function
+def list_columns(numbers: Pointer, x: Pointer, stride: Word, n_rows: Word, n: Word) -> Word:
+    """List the columns below n in which any of some rows is not zero; return how many there are.
+
+    Up to a vector more is written.
+    """
+    count = lane_count(x)
+    length = np.int64(0)
+    for c in range(0, n, count):
+        bits = np.uint64(0)
+        for r in range(n_rows):
+            bits |= nonzero_bits(load(x, r * stride + c))
+        if n - c < count:
+            bits &= _lowest(n - c)
+        length = _append_lanes(numbers, length, x, c, bits)
+    return length
+
+
+@device_function
 def list_nonzero(listed: Pointer, values: Pointer, x: Pointer, n: Word) -> None:
     """List which of x[0:n] are not zero, and put these side by side in `values`."""
     numbers = advance(listed, mark_count(n))

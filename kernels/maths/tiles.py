@@ -17,7 +17,7 @@ from numba.core import cgutils
 
 from ..machine.compilation import device_function
 from ..machine.isa import ISA, panel_width
-from ..machine.kinds import Pointer, Word
+from ..machine.kinds import Pointer, Record, Word
 from ..machine.memory import element_alignment, emit_vector_pointer
 from ..machine.vectors import emit_fma, emit_splat, intrinsic, vector_of
 
@@ -57,7 +57,8 @@ def _emit_product(
 
     `a` are a_rows and a_step, `b` columns and b_step. `columns` and `places` are pointers to
     vectors; the sum of r and v is left in places[r * len(columns) + v]. k is indices[s] (a pointer
-    to int32) or, with None, s itself. With `resume` the sums go on from what stands in `places`.
+    to int32) or, with None, s itself. With an a_step of 0, a_rows are read at k. With `resume` the
+    sums go on from what stands in `places`.
     """
     (a_rows, a_step), (columns, b_step) = a, b
     vector = places[0].type.pointee
@@ -96,7 +97,7 @@ def _emit_product(
     for column in columns:
         place = builder.gep(builder.bitcast(column, vector.element.as_pointer()), [row_b])
         operands.append(builder.load(builder.bitcast(place, column.type), align=align))
-    offset_a = builder.mul(step, word(a_step))
+    offset_a = builder.mul(step, word(a_step)) if a_step else k
     updated = []
     for r, a_row in enumerate(a_rows):
         factor = builder.load(builder.gep(a_row, [offset_a]))
@@ -218,6 +219,40 @@ def rows_product(
 
 
 @intrinsic
+def _listed_rows(
+    typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, listed: Any
+) -> Any:
+    if not (_pointers(tile, a, b) and tile == a == b and _is_list(listed)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        tile_, a_, a_stride_, last_row_, b_, listed_ = args
+        indices, length = cgutils.unpack_tuple(builder, listed_)
+        rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, MR)
+        width = panel_width(b.dtype.bitwidth // 8)
+        places = _emit_vectors(builder, tile_, [length.type(r * width) for r in range(MR)])
+        columns = _emit_vectors(builder, b_, [length.type(0)])
+        step, resume = length.type(width), ir.IntType(1)(0)
+        _emit_product(builder, places, (rows, 0), (columns, step), indices, length, resume)
+        return context.get_dummy_value()
+
+    word = types.intp
+    return types.void(tile, a, word, word, b, listed), lower
+
+
+@device_function
+def listed_rows_product(
+    tile: Pointer, a: Pointer, a_stride: Word, n_rows: Word, b: Pointer, listed: Record
+) -> None:
+    """tile[r, c] = sum over s < length of a[r * a_stride + k] * b[k * W + c], k = indices[s].
+
+    `listed` is (indices, length), `indices` a pointer to int32, ascending. n_rows <= MR, as for
+    `rows_product`.
+    """
+    _listed_rows(tile, a, a_stride, n_rows - 1, b, listed)
+
+
+@intrinsic
 def columns_product(
     typingctx: Any, tile: Any, a: Any, b: Any, b_step: Any, length: Any, resume: Any
 ) -> Any:
@@ -248,9 +283,7 @@ def listed_product(
     """
     if not (_start_with_pointer(tiles, 2) and _start_with_pointer(panels, 4)):
         return None
-    if not (_pointers(a) and tiles[0] == a == panels[0] and _start_with_pointer(listed, 2)):
-        return None
-    if listed[0] != types.CPointer(types.int32):
+    if not (_pointers(a) and tiles[0] == a == panels[0] and _is_list(listed)):
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -268,6 +301,11 @@ def listed_product(
         return context.get_dummy_value()
 
     return types.void(tiles, a, panels, listed, types.boolean), lower
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a Numba type is a tuple of a pointer to indices and their number."""
+    return _start_with_pointer(kind, 2) and bool(kind[0] == types.CPointer(types.int32))
 
 
 def _start_with_pointer(kind: Any, count: int) -> bool:

@@ -235,3 +235,29 @@ def test_backward_kernels_are_the_gradients(module: ModuleType) -> None:
     zero, weight = np.zeros(shape), 0.37
     gradients = call(module, "kl_divergence_backward", [zero, zero], mean, log_var, weight)
     assert_vjp(divergence, [mean, log_var], gradients, np.full(shape[0], weight), seed=4)
+
+
+@each_implementation
+@each_dtype
+@each_shape
+def test_importance_ratio(module: ModuleType, dtype: DType, shape: tuple[int, int]) -> None:
+    _, log_var, noise, z = latent(shape, dtype)
+    out = poisoned(shape[0], np.float64)
+    (ratio,) = call(module, "importance_ratio", [out], z, log_var, noise)
+    (wanted,) = expected("importance_ratio", [out], z, log_var, noise)
+    # All in float64, of exact arguments: three roundings a term, and the sums.
+    size = (np.abs(clip(log_var)) + noise.astype(float) ** 2 + z.astype(float) ** 2).sum(axis=1)
+    assert_within(ratio, wanted, (3 + shape[1]) * eps(np.float64) * size)
+
+
+@pytest.mark.parametrize("column", [0, 8, 12])
+@each_dtype
+def test_nan_shows_in_the_importance_ratio(dtype: DType, column: int) -> None:
+    _, log_var, noise, z = latent((3, 13), dtype)
+    for array in (z, log_var, noise):
+        before = array[1, column]
+        array[1, column] = np.nan
+        out = poisoned(3, np.float64)
+        (ratio,) = call(kernels, "importance_ratio", [out], z, log_var, noise)
+        np.testing.assert_array_equal(np.isnan(ratio), [False, True, False])
+        array[1, column] = before

@@ -355,6 +355,17 @@ def test_mapped_latents_are_never_in_memory_as_a_whole(dtype, tmp_path):
     assert peak(lambda: vae.sample(N_MANY, out=means)) < 2
 
 
+@pytest.mark.filterwarnings("ignore:.*effective sample size")
+def test_memory_does_not_grow_with_samples_of_log_p(tmp_path):
+    vae = VAE.from_sizes(**SIZES)
+    rows = mapped_rows(tmp_path, "u1", unit=255)
+    vae.log_likelihood(rows[:3], 10)
+    few = peak(lambda: vae.log_likelihood(rows[:2], 3_000))
+    assert peak(lambda: vae.log_likelihood(rows[:2], 300_000)) < few + 0.5
+    # Sums and figures of a row are 56 bytes; their exact means go over lists.
+    assert peak(lambda: vae.log_likelihood(rows, 1)) < few + 100 * N_MANY / MEBIBYTE
+
+
 # --- samples by batches ----------------------------------------------------------------------
 
 
@@ -411,10 +422,12 @@ def test_a_million_samples_take_the_memory_of_a_batch():
 PASSES: dict[str, Callable[..., Any]] = {
     "encode": lambda vae, **how: vae.encode(X, **how),
     "elbo": lambda vae, **how: vae.elbo(X, 2, per_sample=True, **how),
+    "log_likelihood": lambda vae, **how: vae.log_likelihood(X, 2, per_sample=True, **how),
     **CALLS,
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*effective sample size")
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("name", PASSES)
 def test_progress_is_shown_in_rows_and_changes_nothing(name, capsys, monkeypatch):
@@ -450,7 +463,7 @@ X = many(np.random.default_rng(0).random(784, np.float32))
 bits = checks.LazyRows(many(X[0] > 0.5), vae.dtype, (), False)
 halves = checks.LazyRows(many(X[0].astype(np.float16))[:10**6], vae.dtype, (), False)
 codes, means = many(np.zeros(32, np.float32)), many(np.zeros(784, np.float32))
-vae.encode(X[:600]), vae.elbo(X[:600]), wide.sample(600)
+vae.encode(X[:600]), vae.elbo(X[:600]), wide.sample(600), vae.log_likelihood(X[:2], 200)
 sent = []
 
 def interrupt():
@@ -475,6 +488,8 @@ LONG_CALLS = {
     "reconstruct": "vae.network.reconstruct(X, means)",
     "decode": "vae.network.decode(codes, means)",
     "elbo": "vae.elbo(X[:10_000], n_samples=1000)",
+    "log_likelihood": "vae.log_likelihood(X[:10_000])",
+    "log_likelihood of one row": "vae.log_likelihood(X[0], 10**8)",
     "sample": "wide.sample(30_000_000)",
     "iter_sample": "for batch in vae.iter_sample(500_000_000): pass",
 }
