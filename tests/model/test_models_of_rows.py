@@ -354,6 +354,7 @@ def test_sigma_starts_at_the_deviation_of_the_data() -> None:
             np.testing.assert_allclose(vae.sigma_value, X.std(axis=0), rtol=1e-4)
         else:
             assert vae.sigma_value is None
+            assert not vae.decoder.layers[-1].weight[9:].any()  # the same for all rows
             raws = vae.decoder.layers[-1].bias[9:]
             np.testing.assert_allclose(SIGMA_MIN + np.exp(raws), X.std(axis=0), rtol=1e-4)
 
