@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
 from fastvae.kernels import ACTIVATIONS, BINARIZATIONS, BLOCK_KINDS
+from fastvae.model.kinds import KINDS
 
 Sizes = Mapping[str, int]
 Shape = tuple[int, ...]
@@ -143,17 +144,18 @@ def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
 def kinds_of_columns(_: np.random.Generator, __: Shape, sizes: Sizes) -> Array:
     """A block of each kind of columns, which make all inputs; see `row_likelihood_loss`."""
     ends = np.arange(len(BLOCK_KINDS) + 1) * sizes["I"] // len(BLOCK_KINDS)
-    return np.stack([[*BLOCK_KINDS.values()], np.diff(ends)], axis=1)
+    return np.stack([[BLOCK_KINDS[kind] for kind in KINDS], np.diff(ends)], axis=1)
 
 
 def rows_of_kinds(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
     """Rows for blocks of `kinds_of_columns`: in [0, 1], or counts, or one of a block 1."""
     rows = pixels(rng, shape, sizes)
     first = 0
-    for kind, n in kinds_of_columns(rng, shape, sizes).tolist():
-        if kind == BLOCK_KINDS["poisson"]:
+    columns = kinds_of_columns(rng, shape, sizes)[:, 1].tolist()
+    for (_, domain, _), n in zip(KINDS.values(), columns, strict=True):
+        if domain == "counts":
             rows[:, first : first + n] = rng.poisson(2.0, (len(rows), n))
-        elif kind == BLOCK_KINDS["categorical"] and n > 0:
+        elif domain == "one-hot" and n > 0:
             rows[:, first : first + n] = np.eye(n)[rng.integers(0, n, len(rows))]
         first += n
     return rows

@@ -101,8 +101,13 @@ def join(
     layers = _layers(encoder, sampler, decoder)
     for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
         first = sampler.n_latent if layer is sampler.log_var else 0
-        layer.initialise_if_unassigned(seed, number)
+        is_new = layer.initialise_if_unassigned(seed, number)
         layer.join(network, row, first)
+    if is_new and layer.n_out > network.n_features:  # the last one
+        # Sigma is at first the same for all rows: it starts where the biases do.
+        weight = layer.weight.copy()
+        weight[network.n_features :] = 0.0
+        layer.weight = weight
     return network
 
 

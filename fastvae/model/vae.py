@@ -440,7 +440,8 @@ class VAE(Passes, Trained, Seeded, Value):
             Rows, or a data set whose training rows are taken. uint8 means pixels
             (value / 255), and is refused where its largest value is 1. Memory-mapped, strided
             and read-only arrays are read in place. DataFrames (pandas, polars), CPU tensors and
-            masked arrays are taken too, unless a value is missing or masked.
+            masked arrays are taken too; what is missing or masked is an error, or left out, as
+            `missing` says.
         epochs : int
             Number of passes over the rows; with `resume` those of the whole run.
         batch_size : int

@@ -50,9 +50,9 @@ def row_likelihood_loss(
 
     - bernoulli: max(l, 0) - l x + log(1 + exp(-|l|)), as `bernoulli_loss`;
     - gaussian: log(2 pi sigma^2) / 2 + (x - l)^2 / (2 sigma^2), sigma = sigma_min + exp(raw)
-      (Rybkin et al. 2021, "Simple and effective VAE training with calibrated decoders", eq. 3);
+      (Rybkin et al. 2021, "Simple and effective VAE training with calibrated decoders", section 3);
     - continuous_bernoulli: log((exp(l) - 1) / l) - l x (Loaiza-Ganem & Cunningham 2019, "The
-      continuous Bernoulli", eq. 7 to 9, for logits);
+      continuous Bernoulli", eq. 8, for logits);
     - poisson: exp(l) - l x + log(x!), from l = 30 on along its tangent there;
     - categorical: a block costs log(sum exp(l)) - sum x l, or 0 where any x of it is NaN.
 
@@ -89,7 +89,7 @@ def row_likelihood_mean(mean: np.ndarray, output: np.ndarray, kinds: np.ndarray)
     """The mean of x of each column, with its output l.
 
     bernoulli: sigmoid(l); gaussian: l; continuous_bernoulli: 1 / (1 - exp(-l)) - 1 / l, 1/2 for
-    l = 0 (Loaiza-Ganem & Cunningham 2019, eq. 8); poisson: exp(min(l, 30)); categorical: the
+    l = 0 (Loaiza-Ganem & Cunningham 2019, section 3); poisson: exp(min(l, 30)); categorical: the
     softmax of its block.
 
     Parameters

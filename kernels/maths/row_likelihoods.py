@@ -17,7 +17,7 @@ References
 ----------
 Kingma & Welling (2014), "Auto-Encoding Variational Bayes", appendix C.
 Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in variational
-autoencoders", equations 7 to 9.
+autoencoders", section 3 and equation 8.
 Rybkin, Daniilidis & Levine (2021), "Simple and effective VAE training with calibrated decoders",
 section 3.
 Nazabal et al. (2020), "Handling incomplete heterogeneous data using VAEs", sections 2 and 3.
@@ -159,7 +159,10 @@ def _log_sinhc(logit: Vector) -> Vectors:
 
 @device_function
 def continuous_bernoulli_mean(logit: Vector) -> Vector:
-    """The mean of x: 1 / (1 - exp(-l)) - 1 / l, which is 1/2 for l = 0 (equation 8)."""
+    """The mean of x: 1 / (1 - exp(-l)) - 1 / l, which is 1/2 for l = 0.
+
+    Source: Loaiza-Ganem & Cunningham (2019), section 3, for logits.
+    """
     one, zero = constant(logit, 1.0), constant(logit, 0.0)
     size = absolute(logit)
     small = size < constant(logit, _SMALL_LOGIT)
@@ -176,13 +179,13 @@ def continuous_bernoulli_terms(logit: Vector, x: Vector) -> Vectors:
     """-log p(x | l), and the mean of x less x.
 
     With lambda = sigmoid(l), p(x) = C lambda^x (1 - lambda)^(1 - x) with
-    C = 2 artanh(1 - 2 lambda) / (1 - 2 lambda) = l / tanh(l / 2), 2 for l = 0 (equations 7 and 9).
+    C = 2 artanh(1 - 2 lambda) / (1 - 2 lambda) = l / tanh(l / 2), 2 for l = 0.
     So p(x) = exp(l x) l / (exp(l) - 1) and
 
         -log p(x) = max(l, 0) - l x + log((1 - exp(-|l|)) / |l|)
                   = l (1/2 - x) + log(sinh(l / 2) / (l / 2)),
 
-    the second for small l, by its series.
+    the second for small l, by its series. Source: Loaiza-Ganem & Cunningham (2019), equation 8.
     """
     one = constant(logit, 1.0)
     size = absolute(logit)
@@ -201,7 +204,7 @@ def gaussian_density_terms(mean: Vector, raw: Vector, x: Vector, sigma_min: Real
     """-log N(x; mean, sigma^2) with sigma = sigma_min + exp(raw), and its derivatives with respect
     to mean and raw: (mean - x) / sigma^2 and (1 - (x - mean)^2 / sigma^2) exp(raw) / sigma.
 
-    Source: Rybkin et al. (2021), equation 3, with another parameter for sigma.
+    Source: Rybkin et al. (2021), section 3, with another parameter for sigma.
     """
     one = constant(x, 1.0)
     above = functions.exp(raw)

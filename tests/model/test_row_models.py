@@ -116,6 +116,15 @@ def reference_loss(vae: VAE, settings: Settings, outputs: Array, X: Array) -> Ar
     return loss
 
 
+def outputs_of(vae: VAE, z: Array) -> Array:
+    """What the decoder says of latents, in float64 and before the last activation."""
+    outputs = z
+    for layer in vae.decoder.layers:
+        pre = outputs.astype(np.float64) @ layer.weight.T.astype(np.float64) + layer.bias
+        outputs = np.tanh(pre)
+    return pre
+
+
 @each_dtype
 @each_case
 def test_reconstruction_is_the_likelihood(settings: Settings, dtype: DType) -> None:
@@ -124,11 +133,7 @@ def test_reconstruction_is_the_likelihood(settings: Settings, dtype: DType) -> N
     losses, _ = vae.gradients(X, noise)
     mean, log_var = vae.encode(X)
     z = (mean + np.exp(log_var / 2) * noise).astype(dtype)
-    outputs = z
-    for layer in vae.decoder.layers:
-        pre = outputs.astype(np.float64) @ layer.weight.T.astype(np.float64) + layer.bias
-        outputs = np.tanh(pre)
-    wanted = reference_loss(vae, settings, pre, X).mean()
+    wanted = reference_loss(vae, settings, outputs_of(vae, z), X).mean()
     assert losses.reconstruction == pytest.approx(wanted, rel=1e-5 if dtype == np.float32 else 1e-9)
     weight = 1.0 if vae.sigma is None and vae.sigma_value is not None else vae.reconstruction_weight
     total = weight * losses.reconstruction + vae.beta * losses.kl
@@ -243,6 +248,81 @@ def test_a_run_is_gone_on_with(settings: Settings, tmp_path: Path) -> None:
             model(other).fit(X, epochs=3, batch_size=32, verbose=False, resume=path)
 
 
+@pytest.mark.filterwarnings("ignore:.*effective sample size below 100")
+@each_case
+def test_log_likelihood_is_what_other_draws_estimate(settings: Settings) -> None:
+    """By NumPy, of latents from the same posterior, within the errors of both."""
+    X, n, n_samples = data(settings), 12, 4000
+    vae = model(settings)
+    vae.fit(X, epochs=20, batch_size=32, learning_rate=3e-3, verbose=False)
+    X = X[:n]
+    ours = vae.log_likelihood(X, n_samples, per_sample=True)
+    mean, log_var = (array.astype(np.float64)[:, np.newaxis] for array in vae.encode(X))
+    noise = np.random.default_rng(8).standard_normal((n, n_samples, 2))
+    z = mean + np.exp(log_var / 2) * noise
+    repeated = np.repeat(X, n_samples, axis=0)
+    log_p = -reference_loss(vae, settings, outputs_of(vae, z.reshape(-1, 2)), repeated)
+    ratio = 0.5 * (noise**2 + log_var - z**2).sum(axis=2)
+    log_w = log_p.reshape(n, n_samples) + ratio
+    largest = log_w.max(axis=1, keepdims=True)
+    w = np.exp(log_w - largest)
+    theirs = largest[:, 0] + np.log(w.mean(axis=1))
+    error = np.hypot(ours.standard_error, w.std(axis=1) / w.mean(axis=1) / np.sqrt(n_samples))
+    told = ours.ess > 100
+    assert told.sum() > n / 2
+    np.testing.assert_array_less(np.abs(ours.value - theirs)[told], 6 * error[told] + 1e-4)
+    assert vae.log_likelihood(X, n_samples).value > vae.elbo(X, 50).elbo
+
+
+@each_case
+def test_a_long_step_is_done_in_pieces(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    X, found = data(settings), []
+    for flop in (1e12, 1e4):
+        monkeypatch.setattr("fastvae.model.network._FLOP_PER_CALL", flop)
+        vae = model(settings)
+        vae.fit(X, epochs=2, batch_size=100, verbose=False)
+        found.append(vae.network.parameters.tobytes())
+    assert found[0] == found[1]
+
+
+def test_the_seed_s_format_holds_what_it_has_a_place_for(tmp_path: Path) -> None:
+    for name, settings in ALL.items():
+        vae = model(settings)
+        if vae.network.n_raws:
+            with pytest.raises(ValueError, match="no place for a trained sigma"):
+                vae.save(tmp_path / name, format="seed")
+        else:
+            vae.save(tmp_path / name, format="seed")
+            assert fastvae.load(tmp_path / name).elbo(data(settings)) == vae.elbo(data(settings))
+
+
+@pytest.mark.parametrize(
+    ("settings", "old", "new"),
+    [
+        ("mixed", b"poisson", b"poissom"),
+        ("mixed", b'[\\"gaussian\\", 3]', b'[\\"gaussian\\", 4]'),
+        ("categorical", b"[3, 5]", b"[3, 6]"),
+        ("categorical", b"[3, 5]", b'\\"35\\"'),
+        ("gaussian-learned", b"learned", b"feature"),
+        ("gaussian-feature", b"feature", b"learned"),
+        ("gaussian-feature", b'\\"feature\\"', b"[1,2,345,6]"),
+        ("gaussian-missing", b"ignore", b"ignor3"),
+        ("poisson", b'format_version\\": 2', b'format_version\\": 1'),
+    ],
+)
+def test_files_that_were_changed_are_refused(
+    settings: str, old: bytes, new: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    model(ALL[settings]).save(path)
+    content = path.read_bytes()
+    assert old in content
+    assert len(old) == len(new)
+    path.write_bytes(content.replace(old, new))
+    with pytest.raises(ValueError, match="is not a valid model"):
+        fastvae.load(path)
+
+
 def test_files_of_what_version_1_knows_are_version_1(tmp_path: Path) -> None:
     versions = {}
     plain: dict[str, Settings] = {
@@ -274,6 +354,7 @@ def test_sigma_starts_at_the_deviation_of_the_data() -> None:
             np.testing.assert_allclose(vae.sigma_value, X.std(axis=0), rtol=1e-4)
         else:
             assert vae.sigma_value is None
+            assert not vae.decoder.layers[-1].weight[9:].any()  # the same for all rows
             raws = vae.decoder.layers[-1].bias[9:]
             np.testing.assert_allclose(SIGMA_MIN + np.exp(raws), X.std(axis=0), rtol=1e-4)
 
