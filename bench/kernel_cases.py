@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
-from fastvae.kernels import ACTIVATIONS
+from fastvae.kernels import ACTIVATIONS, BINARIZATIONS, BLOCK_KINDS
+from fastvae.model.kinds import KINDS
 
 Sizes = Mapping[str, int]
 Shape = tuple[int, ...]
@@ -140,6 +141,26 @@ def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
     return rng.integers(0, sizes["N"], shape)
 
 
+def kinds_of_columns(_: np.random.Generator, __: Shape, sizes: Sizes) -> Array:
+    """A block of each kind of columns, which make all inputs; see `row_likelihood_loss`."""
+    ends = np.arange(len(BLOCK_KINDS) + 1) * sizes["I"] // len(BLOCK_KINDS)
+    return np.stack([[BLOCK_KINDS[kind] for kind in KINDS], np.diff(ends)], axis=1)
+
+
+def rows_of_kinds(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
+    """Rows for blocks of `kinds_of_columns`: in [0, 1], or counts, or one of a block 1."""
+    rows = pixels(rng, shape, sizes)
+    first = 0
+    columns = kinds_of_columns(rng, shape, sizes)[:, 1].tolist()
+    for (_, domain, _), n in zip(KINDS.values(), columns, strict=True):
+        if domain == "counts":
+            rows[:, first : first + n] = rng.poisson(2.0, (len(rows), n))
+        elif domain == "one-hot" and n > 0:
+            rows[:, first : first + n] = np.eye(n)[rng.integers(0, n, len(rows))]
+        first += n
+    return rows
+
+
 def words(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
     """Words of 32 bits."""
     return rng.integers(0, 2**32, shape, np.uint32)
@@ -249,6 +270,28 @@ CASES = (
         {"dx_hat": _written("BI"), "x_hat": _read("BI"), "x": _TARGET, "scale": 0.5},
     ),
     Case(
+        "row_likelihood_loss",
+        {
+            "loss": _LOSS,
+            "doutput": _written("BI"),
+            "draw": _written("BI"),
+            "output": _read("BI"),
+            "raw": _read("BI"),
+            "x": _read("BI", rows_of_kinds),
+            "kinds": _read(f"{len(BLOCK_KINDS)}2", kinds_of_columns, np.int64),
+            "sigma_min": 1e-3,
+            "scale": 0.5,
+        },
+    ),
+    Case(
+        "row_likelihood_mean",
+        {
+            "mean": _written("BI"),
+            "output": _read("BI"),
+            "kinds": _read(f"{len(BLOCK_KINDS)}2", kinds_of_columns, np.int64),
+        },
+    ),
+    Case(
         "gather",
         {
             "out": _written("BI"),
@@ -256,6 +299,18 @@ CASES = (
             "index": _read("B", row_numbers, np.int64),
         },
         label="uint8",
+    ),
+    Case(
+        "gather_binary",
+        {
+            "out": _written("BI"),
+            "data": _read("NI", bytes_of_images, np.uint8),
+            "index": _read("B", row_numbers, np.int64),
+            "keys": _read("N", row_numbers, np.int64),
+            "binarization": BINARIZATIONS["dynamic"],
+            "seed": 3,
+        },
+        label="dynamic, uint8",
     ),
     Case("normal", {"out": _written("BZ"), **_COUNTER}),
     Case("normal_from", {"out": _written("BZ"), "first": 1021, **_COUNTER}),

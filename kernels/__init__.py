@@ -11,6 +11,7 @@ element by element; it may not in dense layers and `gather`.
 from . import machine as _machine  # noqa: F401  first: it sees to what Numba is told at its import
 from .arrays import reference
 from .arrays.activations import activation_backward, activation_forward
+from .arrays.binary import gather_binary
 from .arrays.dense import (
     dense_backward_bias,
     dense_backward_input,
@@ -33,12 +34,14 @@ from .arrays.losses import (
 )
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
-from .engine.warmup import is_compiled, warmup
+from .arrays.row_likelihoods import row_likelihood_loss, row_likelihood_mean
+from .arrays.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
 from .machine.layers import threading_layer
 from .machine.threads import get_num_threads, max_threads, set_num_threads
 from .maths.activations import ACTIVATIONS
+from .maths.binary import BINARIZATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS
 from .maths.optimizers import OPTIMIZERS
@@ -53,13 +56,17 @@ from .maths.philox import (
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
+from .maths.row_likelihoods import BLOCK_KINDS, SIGMA_MIN
 
 __all__ = [
     "ACTIVATIONS",
+    "BINARIZATIONS",
+    "BLOCK_KINDS",
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
     "OPTIMIZERS",
+    "SIGMA_MIN",
     "STREAM_DATASET",
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
@@ -80,6 +87,7 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",
@@ -97,6 +105,8 @@ __all__ = [
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",
+    "row_likelihood_loss",
+    "row_likelihood_mean",
     "set_num_threads",
     "sgd_update",
     "threading_layer",

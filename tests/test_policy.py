@@ -364,7 +364,7 @@ assert not heavy, heavy
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         cwd=ROOT,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},  # nothing compiled before either
+        env={**os.environ, "FASTVAE_CACHE": str(tmp_path)},  # nothing compiled before either
         capture_output=True,
         text=True,
         check=False,

@@ -26,6 +26,10 @@ from walls import Array, beside, freeze, walled, walled_copy
 
 from bench.kernel_cases import CASES, Case, poisoned
 from fastvae import VAE, kernels
+from fastvae.kernels.engine import layout, new_schedule, records, steps
+from fastvae.kernels.engine.data_tasks import CSR, DTYPES, LABELS
+from fastvae.kernels.engine.passes import new_region
+from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import INSTRUCTION_SETS as SETS
 from fastvae.model import network
 
@@ -108,6 +112,8 @@ def kernel_checks(rng: np.random.Generator) -> Iterator[Check]:
 def _check_kernel(case: Case, sizes: dict[str, int], dtype: str, at_end: bool) -> None:
     function = getattr(kernels, case.name)
     arguments = case.arguments({"N": 7} | sizes, dtype)
+    if "first" in arguments:  # it falls on all places of a block of random numbers
+        arguments["first"] = sum(sizes.values())
     placed = {
         key: walled_copy(value, at_end=at_end) if isinstance(value, np.ndarray) else value
         for key, value in arguments.items()
@@ -148,6 +154,55 @@ def _check_gather(
     assert around == beside(out)
     kernels.gather(wanted, np.array(data), index)
     np.testing.assert_array_equal(out, wanted)
+
+
+def source_checks(rng: np.random.Generator) -> Iterator[Check]:
+    """Sparse rows and labels, which programs of the engine read, with all widths and dtypes."""
+    kinds = (SIZES, (*SOURCES, "labels"), ("int32", "int64"), ("float32", "float64"), (True, False))
+    choices = list(itertools.product(*kinds))
+    for i in rng.permutation(len(choices)):
+        yield f"source {choices[i]}", partial(_check_source, rng, *choices[i])
+
+
+def _check_source(
+    rng: np.random.Generator, n_columns: int, source: str, index: str, dtype: str, at_end: bool
+) -> None:
+    def placed(values: Any, kind: Any = np.int64) -> Array:
+        return freeze(walled_copy(np.asarray(values, kind), at_end=at_end))
+
+    n_rows = int(rng.choice(SIZES))
+    shape = n_rows, n_columns
+    dense: Array = rng.integers(0, 256, shape) * (rng.random(shape) < 0.3)
+    order = placed(rng.integers(0, n_rows, rng.choice(SIZES)))
+    if source == "labels":
+        labels = rng.integers(0, n_columns, n_rows)
+        dense = np.eye(n_columns)[labels]
+        parts = [placed(labels)]
+        fields = (LABELS, 0, parts[0].ctypes.data, 0, 0, 0, 0, 0)
+    else:
+        dense = dense.astype(source)
+        rows, columns = np.nonzero(dense)
+        indptr = np.searchsorted(rows, np.arange(n_rows + 1))
+        parts = [placed(dense[rows, columns], source), placed(columns, index), placed(indptr)]
+        values, indices, starts = (part.ctypes.data for part in parts)
+        fields = CSR, DTYPES[dense.dtype], values, 0, 0, indices, starts, parts[1].itemsize
+    stride = layout.row_stride(n_columns, np.dtype(dtype).itemsize)
+    places, size = layout.place_matrices([stride], [stride * len(order)], np.dtype(dtype).itemsize)
+    work, step = layout.aligned_zeros(size, np.dtype(dtype)), new_step(np.dtype(dtype))
+    step["n_members"], step["batch_size"] = rng.choice([1, 3]), len(order)
+    reals, doubles, numbers = np.zeros(1, dtype), np.zeros(1), np.zeros(1, np.int32)
+    memory = records.Memory(
+        reals, reals, reals, reals, work, work, numbers, numbers, doubles, doubles, reals, doubles,
+        new_schedule(1, 0.1), np.zeros(1, np.int64), order, np.array([fields], records.SOURCE),
+    )  # fmt: skip
+    program = new_region(records.GATHER, None, n_in=n_columns, target=places[0])
+    steps.run_program(steps.member_address(np.dtype(dtype)), program, step, memory)
+    found = work[places[0]["offset"] :][: len(order) * stride].reshape(-1, stride)
+    wanted = poisoned((len(order), n_columns), dtype)
+    kernels.gather(wanted, np.ascontiguousarray(dense), order)
+    np.testing.assert_array_equal(found[:, :n_columns], wanted)
+    assert not found[:, n_columns:].any()
+    assert all(len(part.shape) == 1 for part in parts)  # alive until here
 
 
 def model_checks(rng: np.random.Generator) -> Iterator[Check]:
@@ -255,6 +310,7 @@ def _check_layers(vae: VAE, twin: VAE, X: Array) -> None:
 KINDS: dict[str, Callable[[np.random.Generator], Iterator[Check]]] = {
     "kernels": kernel_checks,
     "gather": gather_checks,
+    "sources": source_checks,
     "models": model_checks,
 }
 

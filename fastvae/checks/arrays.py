@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastvae.checks import foreign, scales
 from fastvae.checks.lazy import LazyRows
+from fastvae.checks.likelihoods import Columns, check_columns
 
 UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -105,12 +106,15 @@ def lazy_rows(
     *,
     unit_interval: bool = False,
     pixels: bool = True,
+    columns: Columns | None = None,
 ) -> NDArray[Any] | LazyRows:
     """Check rows as `rows` does, and convert or clip those that need it where they are read.
 
-    uint8 means pixels here too, unless `pixels` is False, as for latents.
+    uint8 means pixels here too, unless `pixels` is False, as for latents. With `columns` they say
+    which values there may be.
     """
-    array = _as_array(values, name)
+    marked = columns is not None and columns.missing
+    array = _as_array(foreign.with_nan(values) if marked else values, name)
     if array.ndim not in (1, 2) or array.shape[-1] != n_columns:
         hint = ""
         if array.ndim > 2 and math.prod(array.shape[1:]) == n_columns:
@@ -119,7 +123,11 @@ def lazy_rows(
     array = array.reshape(1, n_columns) if array.ndim == 1 else array
     if array.shape[0] == 0:
         raise ValueError(f"{name} must have at least one row; got shape {array.shape}")
-    clipped = array.dtype != UINT8 and _needs_clipping(array, values, name, target, unit_interval)
+    clipped = False
+    if columns is not None:
+        check_columns(array, values, name, target, columns)
+    elif array.dtype != UINT8:
+        clipped = _needs_clipping(array, values, name, target, unit_interval)
     passed_through = _PASSED_THROUGH if pixels else _FLOATS
     if array.dtype in passed_through and array.flags.aligned and not clipped:
         return array

@@ -43,6 +43,46 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     return _checked(_converted(values, name), values, name)
 
 
+def with_nan(values: Any) -> Any:
+    """Values with NaN for what is masked or missing; those without such marks as they are."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.filled(values.astype(np.result_type(values.dtype, np.float32)), np.nan)
+    if any(_is_a(values, "pandas", kind) for kind in ("DataFrame", "Series")):
+        own = [dtype for dtype in _dtypes(values) if not isinstance(dtype, np.dtype)]
+        if own and all(dtype.kind in REAL_KINDS for dtype in _dtypes(values)):
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values
+    if any(_is_a(values, "polars", kind) for kind in ("DataFrame", "Series")):
+        if all(dtype.is_numeric() for dtype in _dtypes(values)):
+            wide = values.cast(sys.modules["polars"].Float64)
+            return wide.fill_null(np.nan).to_numpy()
+        return values
+    if isinstance(values, (list, tuple)) or (
+        isinstance(values, np.ndarray) and values.dtype.kind == "O"
+    ):
+        return _objects_with_nan(values)
+    return values
+
+
+def _dtypes(values: Any) -> list[Any]:
+    """The dtypes of a table's columns, or that of one column."""
+    is_table = any(_is_a(values, *table) for table in _TABLES)
+    return list(values.dtypes) if is_table else [values.dtype]
+
+
+def _objects_with_nan(values: Any) -> Any:
+    """Lists, or an array of objects, with NaN for None and the like; others as they are."""
+    try:
+        objects = np.array(values, dtype=object)
+    except ValueError:  # rows of unequal length
+        return values
+    missing = [_is_missing(value) for value in objects.flat]
+    if not any(missing):
+        return values
+    objects[np.reshape(missing, objects.shape)] = np.nan
+    return objects
+
+
 def as_labels(values: Any, name: str) -> NDArray[Any]:
     """Return labels, which may be of any type, as an array.
 

@@ -1,7 +1,7 @@
 """Plain JSON data: what a model card, and the settings and figures of a run, may hold."""
 
-import json
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 
 MAX_DEPTH = 100
 _MAX_INTEGER = 10**4300  # longer ones Python neither prints nor reads
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def _scalar(value: Any, place: str) -> Any:
 
 def _text(value: str, place: str) -> str:
     """The text, unless two of its characters are halves of one, which JSON would join."""
-    if not value.isascii() and json.loads(json.dumps(value)) != value:
+    if _PAIR.search(value):
         raise ValueError(f"{place} must be valid Unicode; it holds a surrogate pair")
     return value
 

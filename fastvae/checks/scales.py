@@ -115,6 +115,7 @@ def _column_scales(rows: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     step = max(1, _CHUNK_ELEMENTS // max(1, rows.shape[1]))
     for start in range(0, len(sample), step):
         chunk = sample[start : start + step].astype(np.float64)
+        chunk[np.isnan(chunk)] = 0.0  # what is missing, where that may be
         in_unit_interval &= bool(chunk.min() >= 0 and chunk.max() <= 1)
         with np.errstate(over="ignore"):
             squares += np.square(chunk).sum(axis=0)

@@ -82,6 +82,21 @@ def shape(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def sigma(text: str) -> float | str:
+    """An argument type: a positive number, or how sigma is trained."""
+    if text in ("learned", "feature", "output"):
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(
+            f"must be a number above 0, learned, feature or output; got {text!r}"
+        )
+    return number
+
+
 def path_name(text: str) -> str:
     """An argument type: the name of something, a path in most cases."""
     if not text.strip() or "\0" in text:

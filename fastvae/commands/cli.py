@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, 141 where
-        nobody reads standard output any more (head, less), 143 after SIGTERM.
+        nobody reads standard output any more (head, less), 143 after SIGTERM, 129 after SIGHUP.
     """
     try:
         return _run(argv)

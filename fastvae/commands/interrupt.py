@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they end a command in time, whatever the process is doing.
+"""Ctrl-C, SIGTERM and SIGHUP: they end a command in time, whatever the process is doing.
 
 Python raises KeyboardInterrupt between two bytecodes of the main thread. A compiler at work can
 keep it waiting for seconds, or lose it: an exception inside a callback from C is dropped. So a
@@ -22,11 +22,12 @@ from fastvae.commands.streams import complain
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-PATIENCE = {signal.SIGINT: 0.7, signal.SIGTERM: 5.0}
+PATIENCE = {signal.SIGINT: 0.7, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
 """Seconds that the main thread has to end by itself, after each signal.
 
 Ctrl-C is to end a command within a second. Clusters and containers, which send SIGTERM, wait for
-10 s at least before they send SIGKILL: a large checkpoint has the time to be written.
+10 s at least before they send SIGKILL: a large checkpoint has the time to be written. Where a
+terminal was closed (SIGHUP), nobody waits.
 """
 
 
@@ -34,13 +35,18 @@ class Terminated(KeyboardInterrupt):
     """Raised in the main thread on SIGTERM, so that all is left as on Ctrl-C."""
 
 
+class HungUp(KeyboardInterrupt):
+    """Raised in the main thread on SIGHUP: its terminal, or its connection, is gone."""
+
+
 def exit_code(interrupt: KeyboardInterrupt) -> int:
     """128 + the number of the signal, as shells report it."""
-    return 128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT)
+    found = (number for number, kind in _KINDS.items() if type(interrupt) is kind)
+    return 128 + next(found, signal.SIGINT)
 
 
 def end_at_once_on_signals() -> None:
-    """Let Ctrl-C and SIGTERM end the process where it stands, except where `interruptible` runs.
+    """Let these signals end the process where it stands, except where `interruptible` runs.
 
     For the time before a command begins, when modules are imported: libraries turn an interrupt
     into errors of their own, and print them. And for the time after it.
@@ -54,26 +60,26 @@ def _end_at_once(number: int, _: object) -> None:
     os._exit(128 + number)
 
 
-def _raise_interrupt(*_: object) -> None:
-    _raised.append(KeyboardInterrupt)
-    raise KeyboardInterrupt
-
-
-def _raise_terminated(*_: object) -> None:
-    _raised.append(Terminated)
-    raise Terminated
+def _raise(number: int, _: object) -> None:
+    _raised.append(_KINDS[number])
+    raise _KINDS[number]
 
 
 _raised: list[type[KeyboardInterrupt]] = []
-_DEFAULTS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-_RAISING = {signal.SIGINT: _raise_interrupt, signal.SIGTERM: _raise_terminated}
+_KINDS: dict[int, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+    signal.SIGHUP: HungUp,
+}
+_DEFAULTS = dict.fromkeys(_KINDS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
 
 
 @contextmanager
 def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
-    """Bound the time from Ctrl-C or SIGTERM to the end of the process while the block runs.
+    """Bound the time from a signal to the end of the process while the block runs.
 
-    SIGTERM becomes an exception as Ctrl-C is one, unless the process ignores or handles it.
+    SIGTERM and SIGHUP become exceptions as Ctrl-C is one, unless the process ignores or handles
+    them.
 
     Parameters
     ----------
@@ -90,14 +96,14 @@ def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
     watcher = threading.Thread(target=_watch, args=(reader, left, last_words), daemon=True)
     watcher.start()
     previous_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    previous_handlers = {number: signal.getsignal(number) for number in _RAISING}
+    previous_handlers = {number: signal.getsignal(number) for number in _KINDS}
     n_raised = len(_raised)
     previous_hook = sys.unraisablehook
     sys.unraisablehook = _without_interrupts(previous_hook)
     try:
         for number, handler in previous_handlers.items():
             if handler in (_DEFAULTS[number], _end_at_once):
-                signal.signal(number, _RAISING[number])
+                signal.signal(number, _raise)
         yield
     except (ImportError, SystemError):
         if len(_raised) > n_raised:  # it is what a library made of the interrupt
@@ -107,7 +113,7 @@ def interruptible(last_words: Callable[[], str]) -> Iterator[None]:
         left.set()
         sys.unraisablehook = previous_hook
         for number, handler in previous_handlers.items():
-            if signal.getsignal(number) is _RAISING[number]:
+            if signal.getsignal(number) is _raise:
                 signal.signal(number, handler)
         signal.set_wakeup_fd(previous_fd)
         os.close(writer)
@@ -130,7 +136,7 @@ def _without_interrupts(
     """A hook for dropped exceptions that keeps quiet about Ctrl-C: the watcher sees to it."""
 
     def report(dropped: UnraisableHookArgs) -> None:
-        if dropped.exc_type not in (KeyboardInterrupt, Terminated):
+        if dropped.exc_type not in _KINDS.values():
             hook(dropped)
 
     return report

@@ -33,7 +33,7 @@ def info(args: Namespace) -> None:
     print(f"\nfrom {printable(args.model)}")
     _print_table(
         {
-            "likelihood": vae.likelihood,
+            "likelihood": str(vae.network.likelihood),
             "beta": f"{vae.beta:g}",
             "reconstruction weight": f"{vae.reconstruction_weight:g}",
             "dtype": vae.dtype.name,
@@ -79,7 +79,7 @@ def warmup(args: Namespace) -> None:
         rows = synthetic_digits(2).images
         for dtype in dtypes:
             vae = VAE.from_sizes(rows.shape[1], (2,), 1, dtype=dtype)
-            evaluate(vae, rows)
+            evaluate(vae, rows, binarize="dynamic")
             vae.sample(1)
     is_kept = kernels.is_compiled(dtypes, on_disk=True)
     place = (

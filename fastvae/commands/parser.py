@@ -16,17 +16,18 @@ from fastvae.commands.arguments import (
     model,
     option,
     output,
+    path_name,
     seed,
     steps,
 )
-from fastvae.commands.train_options import TRAIN
+from fastvae.commands.train_options import BINARIZATIONS, TRAIN
 
 _EVALUATE = Command(
     "evaluate",
     "models:evaluate",
     "report ELBO, reconstruction, KL and active units on a test set",
     "Evaluate a model on the test rows of a data set (its training rows where it has no test "
-    "rows). Losses are in nats per sample.",
+    "rows). Losses are in nats per sample. With --nll also log p(x), which papers report.",
     groups={"data": data_options()},
     options=[
         model(),
@@ -37,6 +38,36 @@ _EVALUATE = Command(
             default=1,
             help="draws of the latents that the reconstruction loss is averaged over "
             "(default: %(default)s)",
+        ),
+        option(
+            "--binarize",
+            choices=BINARIZATIONS,
+            metavar="NAME",
+            help="make values in [0, 1] binary, for bernoulli: dynamic (each drawn as 0 or 1, by "
+            "the seed), threshold (1 from 0.5 on) or fixed (each drawn once, as in training) "
+            "(default: take them as they are)",
+        ),
+        option(
+            "--nll",
+            metavar="K",
+            type=count,
+            help="estimate log p(x) by importance sampling with K latents per row, 5000 in most "
+            "papers (default: do not)",
+        ),
+        option(
+            "--test-draws",
+            metavar="N",
+            type=count,
+            default=1,
+            help="how often the rows are drawn, with --binarize dynamic; figures are means over "
+            "the draws, of the seeds from --seed on (default: %(default)s)",
+        ),
+        option(
+            "--output",
+            metavar="FILE",
+            type=path_name,
+            help="JSON file to write the figures to (default: evaluation.json with --nll, else "
+            "none)",
         ),
         THREADS,
         seed("the draws"),

@@ -5,7 +5,11 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from fastvae.commands.runs import FILES
+from fastvae.files.kinds import START, kind_of
+from fastvae.files.reading import open_file
 from fastvae.training import schedules
+
+_LOGS = ("a text", "a text of JSON", "an empty file")
 
 
 def check(args: Namespace) -> None:
@@ -26,11 +30,16 @@ def check(args: Namespace) -> None:
     for name in ("beta_warmup", "beta_cycles"):
         if getattr(args, name) is not None and args.beta == 0.0:
             raise ValueError(f"--{name.replace('_', '-')} leads to --beta, which must not be 0")
+    if args.binarize is not None and args.likelihood != "bernoulli":
+        raise ValueError(
+            "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
+            f"--likelihood {args.likelihood}"
+        )
     _check_logs(args)
 
 
 def _check_logs(args: Namespace) -> None:
-    """Raise a ValueError if a log would be written over the data, the run or another log."""
+    """Raise a ValueError if a log would take the place of the data, of the run, or of no log."""
     run = args.resume or args.output
     taken = {os.path.realpath(os.path.join(run, name)): name for name in FILES} if run else {}
     if args.dataset is not None:
@@ -41,6 +50,11 @@ def _check_logs(args: Namespace) -> None:
             other = taken.setdefault(os.path.realpath(path), f"--{name}")
             if other != f"--{name}":
                 raise ValueError(f"--{name} must be a file of its own; got {path}, as {other} is")
+            if args.resume is None and os.path.isfile(path):
+                with open_file(path) as file:
+                    kind = kind_of(file.read(START)) or "no text"
+                if kind not in _LOGS:
+                    raise ValueError(f"--{name} must not take the place of {path}: it is {kind}")
 
 
 def learning_rate(args: Namespace) -> schedules.Schedule:

@@ -178,8 +178,8 @@ class Run(Callback):
         """
         self._write_json(SETTINGS, settings)
 
-    def write_test(self, figures: Mapping[str, float]) -> None:
-        """Write ``test.json``: what the evaluation on the test set gave.
+    def write_test(self, figures: Mapping[str, Any]) -> None:
+        """Write ``test.json``: what the evaluation on the test set gave, of which data.
 
         Raises
         ------

@@ -11,13 +11,15 @@ import numpy as np
 
 from fastvae import __version__, checks, kernels
 from fastvae.checks.quoting import printable, quoted
-from fastvae.commands.arguments import path_name
+from fastvae.commands.arguments import path_name, sigma
 from fastvae.commands.train_options import TRAIN
+from fastvae.data.variants import VARIANTS
 from fastvae.files.reading import read_json
 from fastvae.files.storage import explaining
 
 SETTINGS = "settings.json"
 KIND = "settings file"
+_VARIANT = "variant"
 _MAX_SIZE = 1 << 20
 # What says nothing about the training: where it leaves what, and how fast it is.
 _NOT_RECORDED = ("resume", "output", "quiet", "no_pictures", "threads")
@@ -35,15 +37,22 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
     path_name: ((str,), "a text"),
     float: ((int, float), "a number"),
+    sigma: ((int, float, str), "a number or a text"),
 }
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]
 
 
-def recorded(args: Namespace, dataset_name: str) -> dict[str, Any]:
-    """Everything that a new run depends on, and the versions it is begun with."""
-    return (
-        {name: getattr(args, name) for name in _RECORDED} | {"dataset": dataset_name} | _versions()
-    )
+def recorded(args: Namespace, dataset_name: str, variant: str) -> dict[str, Any]:
+    """Everything that a new run depends on, and the versions it is begun with.
+
+    Parameters
+    ----------
+    args : Namespace
+    dataset_name, variant : str
+        The data, and which variant of them its figures are of (`VARIANTS`).
+    """
+    options = {name: getattr(args, name) for name in _RECORDED}
+    return options | {"dataset": dataset_name, _VARIANT: variant} | _versions()
 
 
 def card(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +75,7 @@ def read(folder: Path) -> dict[str, Any]:
         settings = read_json(path, _MAX_SIZE)
         if not isinstance(settings, dict):
             raise ValueError("it holds no JSON object")
-        for name in (*_RECORDED, *_versions()):
+        for name in (*_RECORDED, _VARIANT, *_versions()):
             if name not in settings:
                 raise ValueError(
                     f'it has no "{name}"; it was edited, or written by another version of fastvae'
@@ -116,6 +125,9 @@ def _check(name: str, value: Any) -> None:
     if name in _versions():
         if not isinstance(value, str):
             raise ValueError(f'"{name}" must be a text; got {quoted(value)}')
+        return
+    if name == _VARIANT:
+        checks.choice(value, VARIANTS, f'"{name}"')
         return
     if name not in _RECORDED:
         raise ValueError(f'"{printable(name, 80)}" is no setting of a run')

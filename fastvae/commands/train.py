@@ -17,9 +17,10 @@ from fastvae.commands.interrupt import interruptible
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.watching import check_places, watchers
+from fastvae.data.variants import VARIANTS
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
-from fastvae.training.evaluation import evaluate
+from fastvae.training.evaluation import data_variant, evaluate
 from fastvae.training.history import History
 from fastvae.training.monitoring import EarlyStopping
 
@@ -50,7 +51,8 @@ def train(args: Namespace) -> int:
     vae = _new_model(args, dataset)
     run = Run.create(Path(dataset.name).stem, args.output)
     try:
-        recorded = settings.recorded(args, dataset.name)
+        variant = data_variant(vae, rows, args.binarize)
+        recorded = settings.recorded(args, dataset.name, variant)
         run.write_settings(recorded)
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
     finally:
@@ -74,6 +76,7 @@ def _resume(args: Namespace) -> int:
             rows, validation = _split(dataset, args.validation)
             vae = _new_model(args, dataset)
         recorded["epochs"] = args.epochs
+        recorded["variant"] = data_variant(vae, rows, args.binarize)
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
     finally:
         run.close()
@@ -116,6 +119,7 @@ class _Training:
     ) -> None:
         self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
         self.rows, self.validation = rows, validation
+        self.variant = VARIANTS[recorded["variant"]]
         self.callbacks = watchers(args, run)
         if args.resume is not None:
             self.callbacks.append(_GoingOn(run, recorded, args.quiet))
@@ -169,6 +173,7 @@ class _Training:
             beta=plan.beta(args, len(self.rows)),
             validation=self.validation,
             clip_norm=args.clip_norm,
+            binarize=args.binarize,
             callbacks=self.callbacks,
             checkpoint=run.checkpoint_path,
             checkpoint_every=_CHECKPOINT_EVERY,
@@ -185,7 +190,9 @@ class _Training:
         print(
             f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
-            f"model   {shape}, {args.likelihood}, {self.vae.n_parameters:,} parameters\n"
+            f"        {self.variant}\n"
+            f"model   {shape}, {self.vae.network.likelihood}, "
+            f"{self.vae.n_parameters:,} parameters\n"
             f"output  {printable(str(self.run.folder))}",
             flush=True,
         )
@@ -242,7 +249,9 @@ class _Training:
             print("no test rows: the model is not evaluated")
             return
         with np.errstate(over="ignore", invalid="ignore"):
-            result = evaluate(self.vae, self.dataset.test, seed=self.args.seed)
+            result = evaluate(
+                self.vae, self.dataset.test, seed=self.args.seed, binarize=self.args.binarize
+            )
         if not np.isfinite(result.loss):  # of an update that was too large, and the last
             raise ArithmeticError(
                 f"the training has diverged: the loss of the test rows is {result.loss}; try a "
@@ -252,7 +261,8 @@ class _Training:
         self.run.write_test(vars(result))
         print(
             f"test    ELBO {result.elbo:.2f}  reconstruction {result.reconstruction:.2f}  "
-            f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}"
+            f"KL {result.kl:.2f} nats  active units {result.active_units}/{result.n_latent}  "
+            f"data {result.variant}"
         )
 
     def _last_words(self) -> str:
@@ -309,6 +319,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
         activation=args.activation,
         output_activation=args.output_activation,
         likelihood=args.likelihood,
+        sigma=args.sigma,
         beta=args.beta,
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,

@@ -12,14 +12,17 @@ from fastvae.commands.arguments import (
     option,
     path_name,
     seed,
+    sigma,
 )
 from fastvae.model import defaults as model_defaults
+from fastvae.model.kinds import KINDS, WITH_BLOCKS
 from fastvae.training import defaults as training_defaults
 
 ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
-LIKELIHOODS = ("bernoulli", "gaussian")
+LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "step")
+BINARIZATIONS = ("dynamic", "threshold", "fixed")
 EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
 DEFAULT_EPOCHS = 10
 DEFAULT_VALIDATION = 5000
@@ -92,15 +95,23 @@ TRAIN = Command(
                 choices=ACTIVATIONS,
                 metavar="NAME",
                 help="of the last layer, the same names (default: sigmoid for bernoulli, identity "
-                "for gaussian)",
+                "for all others)",
             ),
             option(
                 "--likelihood",
                 choices=LIKELIHOODS,
                 default=model_defaults.LIKELIHOOD,
                 metavar="NAME",
-                help="bernoulli (values in [0, 1]) or gaussian (squared error) "
+                help=f"{', '.join(LIKELIHOODS)}: docs/likelihoods.md says what each is of "
                 "(default: %(default)s)",
+            ),
+            option(
+                "--sigma",
+                metavar="VALUE",
+                type=sigma,
+                help="standard deviation of gaussian: a number, or trained: learned (one for all), "
+                "feature (one for each) or output (by the decoder) (default: what "
+                "--reconstruction-weight says)",
             ),
             option(
                 "--beta",
@@ -114,8 +125,8 @@ TRAIN = Command(
                 metavar="WEIGHT",
                 type=float,
                 default=1.0,
-                help="weight of the reconstruction loss in the loss; for gaussian 1 / (2 sigma^2) "
-                "(default: %(default)g)",
+                help="weight of the reconstruction loss in the loss; for gaussian without --sigma "
+                "1 / (2 sigma^2) (default: %(default)g)",
             ),
         ],
         "training": [
@@ -191,6 +202,14 @@ TRAIN = Command(
                 type=float,
                 help="scale the gradient down to this Euclidean norm where it is longer "
                 "(default: no clipping)",
+            ),
+            option(
+                "--binarize",
+                choices=BINARIZATIONS,
+                metavar="NAME",
+                help="make values in [0, 1] binary, for bernoulli: dynamic (each drawn as 0 or 1, "
+                "anew at each visit), threshold (1 from 0.5 on) or fixed (each drawn once); "
+                "validation and test rows too (default: take them as they are)",
             ),
             THREADS,
             seed("initial weights, order of the rows and noise"),

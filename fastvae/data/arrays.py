@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ _FAULTS = (
     zlib.error,
 )
 _N_LISTED = 20
+_MAX_DIRECTORY = 4 << 20  # 40,000 arrays and more, read in less than a second
 _MAX_LABEL = np.iinfo(np.int64).max
 _METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 """How members may be compressed, and how much larger than in the archive they then can be."""
@@ -106,11 +107,24 @@ def _map(file: BinaryIO, path: Path) -> Array:
         return np.memmap(file, header.dtype, "r", header.end, header.shape, order)
 
 
+class _Archive:
+    """An open file for `zipfile`, which reads an archive's directory in one piece, of any size."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, n: int = -1) -> bytes:
+        if n > _MAX_DIRECTORY:
+            raise ValueError(f"its directory must have at most {_MAX_DIRECTORY:,} bytes; got {n:,}")
+        return self._file.read(n)
+
+
 def _read_archive(file: BinaryIO, path: Path) -> Split:
     """Read what is asked for: first all headers, then, where they fit, the values."""
     name = printable(str(path))
     with _sound(file, path):
-        archive = zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(cast(IO[bytes], _Archive(file)))
     members = _members(archive, name, but_found(file, path.suffix))
     with _sound(file, path):
         headers = {

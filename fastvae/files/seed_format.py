@@ -105,6 +105,10 @@ def write(path: Path, model: SavedModel) -> None:
         If the folder cannot be written.
     """
     model = checked(model)
+    if model.raw_sigma is not None:
+        raise ValueError(
+            'the seed\'s format has no place for a trained sigma; save as "safetensors"'
+        )
     settings = model.settings()
     del settings["sizes"], settings["activations"]
     text = to_json(settings)

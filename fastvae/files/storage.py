@@ -36,8 +36,12 @@ RUN_MODEL = "model.safetensors"
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 
-_FURTHER = ("sigma",)
-"""Settings of likelihoods that version 1 does not know."""
+_FURTHER = {"sigma": None, "blocks": None, "missing": "error"}
+"""Settings of likelihoods that version 1 does not know, and what they are where none is written."""
+_VERSION_1 = tuple(kernels.LIKELIHOODS)
+_LIKELIHOODS = (*kernels.BLOCK_KINDS, "mixed")
+RAW_SIGMA = "likelihood.raw_sigma"
+"""The tensor of a trained sigma, which is 0.001 + exp(raw)."""
 
 
 @dataclass
@@ -63,14 +67,20 @@ class SavedModel:
     updates: int = 0
     card: dict[str, Any] = field(default_factory=dict)
     sigma: float | str | None = None
+    blocks: list[Any] | None = None
+    missing: str = "error"
+    raw_sigma: NDArray[Any] | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON takes it."""
         further = {
-            name: getattr(self, name) for name in _FURTHER if getattr(self, name) is not None
+            name: getattr(self, name)
+            for name, usual in _FURTHER.items()
+            if getattr(self, name) != usual
         }
+        is_new = further or self.likelihood not in _VERSION_1
         return further | {
-            "format_version": LIKELIHOOD_VERSION if further else FORMAT_VERSION,
+            "format_version": LIKELIHOOD_VERSION if is_new else FORMAT_VERSION,
             "sizes": {name: list(layer.weight.shape) for name, layer in self.layers.items()},
             "activations": {name: layer.activation for name, layer in self.layers.items()},
             "likelihood": self.likelihood,
@@ -194,11 +204,11 @@ def checked(model: SavedModel) -> SavedModel:
     TypeError, ValueError
         If a reader would refuse it.
     """
-    for name, array in named_arrays(model.layers).items():
+    for name, array in named_arrays(model.layers, model.raw_sigma).items():
         if not np.isfinite(array).all():
             found = "NaN" if np.isnan(array).any() else "infinity"
             raise ValueError(f"{name} holds {found}: a model that is not finite is not saved")
-    return apply_settings(model.layers, model.settings())
+    return apply_settings(model.layers, model.settings(), model.raw_sigma)
 
 
 def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) -> None:
@@ -207,22 +217,25 @@ def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) ->
         found = read(path)
     except ValueError as error:
         raise OSError(f"what was written cannot be read back: {error}") from error
-    read_back = named_arrays(found.layers)
+    read_back = named_arrays(found.layers, found.raw_sigma)
     same = found.settings() == model.settings() and all(
         read_back[name].tobytes() == array.tobytes()
-        for name, array in named_arrays(model.layers).items()
+        for name, array in named_arrays(model.layers, model.raw_sigma).items()
     )
     if not same:
         raise OSError("what was written reads back otherwise: the disk or the memory is at fault")
 
 
-def named_arrays(layers: dict[str, SavedLayer]) -> dict[str, NDArray[Any]]:
-    """Weights and biases by the names that files and gradients use."""
-    return {
+def named_arrays(
+    layers: dict[str, SavedLayer], raw_sigma: NDArray[Any] | None = None
+) -> dict[str, NDArray[Any]]:
+    """Weights, biases and what is trained of sigma, by the names that files and gradients use."""
+    named = {
         f"{name}.{part}": getattr(layer, part)
         for name, layer in layers.items()
         for part in ("weight", "bias")
     }
+    return named if raw_sigma is None else named | {RAW_SIGMA: raw_sigma}
 
 
 def to_json(settings: dict[str, Any]) -> str:
@@ -257,7 +270,11 @@ def check_version(settings: Any, *known: int) -> None:
         raise ValueError(f"format version must be {versions}; got {quoted(version)}")
 
 
-def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> SavedModel:
+def apply_settings(
+    layers: dict[str, SavedLayer],
+    settings: dict[str, Any],
+    raw_sigma: NDArray[Any] | None = None,
+) -> SavedModel:
     """Return the model that checked layers and a file's settings make.
 
     Raises
@@ -267,7 +284,7 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
     """
     return SavedModel(
         layers,
-        likelihood=checks.choice(settings["likelihood"], kernels.LIKELIHOODS, "likelihood"),
+        likelihood=checks.choice(settings["likelihood"], _LIKELIHOODS, "likelihood"),
         beta=checks.number(settings["beta"], "beta"),
         reconstruction_weight=checks.number(
             settings["reconstruction_weight"], "reconstruction_weight"
@@ -277,18 +294,23 @@ def apply_settings(layers: dict[str, SavedLayer], settings: dict[str, Any]) -> S
         epochs=checks.count(settings["epochs"], "epochs"),
         updates=checks.count(settings["updates"], "updates"),
         card=plain.mapping(settings["card"], "card"),
-        sigma=_sigma(settings),
+        raw_sigma=raw_sigma,
+        **_further(settings),
     )
 
 
-def _sigma(settings: dict[str, Any]) -> float | str | None:
-    """The setting of that name, if the file's version knows it; what it means says the model."""
-    if settings["format_version"] == FORMAT_VERSION or "sigma" not in settings:
-        return None
-    sigma = settings["sigma"]
-    if isinstance(sigma, str):
-        return sigma
-    return checks.number(sigma, "sigma")
+def _further(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of later versions than the first; whether they fit each other says the model."""
+    if settings["format_version"] == FORMAT_VERSION:
+        checks.choice(settings["likelihood"], _VERSION_1, "likelihood")
+        return {}
+    further = {name: settings.get(name, usual) for name, usual in _FURTHER.items()}
+    sigma, blocks = further["sigma"], further["blocks"]
+    if sigma is not None and not isinstance(sigma, str):
+        further["sigma"] = checks.number(sigma, "sigma")
+    if blocks is not None and type(blocks) is not list:
+        raise ValueError(f"blocks must be a list; got {quoted(blocks)}")
+    return further
 
 
 def _content(model: SavedModel) -> bytes:
@@ -296,7 +318,7 @@ def _content(model: SavedModel) -> bytes:
     holder = "the header of a safetensors file"
     try:
         content = to_safetensors(
-            named_arrays(model.layers), {MODEL_ENTRY: to_json(model.settings())}
+            named_arrays(model.layers, model.raw_sigma), {MODEL_ENTRY: to_json(model.settings())}
         )
     except SafetensorError as error:
         if "header too large" not in str(error):
@@ -316,6 +338,9 @@ def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
         if type(size) is not list or len(size) != 2:
             raise ValueError(f"sizes of {quoted(layer)} must be two integers; got {quoted(size)}")
         expected[f"{layer}.weight"], expected[f"{layer}.bias"] = tuple(size), tuple(size[:1])
+    if settings.get("sigma") in ("learned", "feature"):
+        found = held.get(RAW_SIGMA)
+        expected[RAW_SIGMA] = found.shape[:1] if found is not None else (1,)
     if held.keys() != expected.keys():
         raise ValueError(f"tensors must be {_listed(expected)}; got {_listed(held)}")
     for name, shape in expected.items():
@@ -354,4 +379,7 @@ def _model(settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedMo
         )
         for name in settings["sizes"]
     }
-    return apply_settings(layers, settings)
+    raw_sigma = arrays.get(RAW_SIGMA)
+    if raw_sigma is not None:
+        checks.finite(raw_sigma, f"tensor {RAW_SIGMA}")
+    return apply_settings(layers, settings, raw_sigma)

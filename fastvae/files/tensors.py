@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from fastvae.checks.quoting import quoted
 from fastvae.files.kinds import SAFETENSORS, START, kind_of
-from fastvae.files.reading import parse_json, read_values, size_of
+from fastvae.files.reading import MAX_MARKS, parse_json, read_values, size_of
 
-MAX_HEADER = 100_000_000  # the format's own limit
+MAX_HEADER = 16_000_000  # the format allows six times as much, which costs seconds
+_MAX_MARKS = 5 * MAX_MARKS  # a checkpoint has 100 for each layer
 _DTYPES = {
     "BOOL": "?",
     "U8": "u1",
@@ -62,10 +63,12 @@ def read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, Tensor]]:
         kind = kind_of(start + file.read(START))
         if kind is not None and kind != SAFETENSORS:
             raise ValueError(f"it is {kind}; expected a safetensors file")
+        if MAX_HEADER < length <= size - 8:
+            raise ValueError(f"its header must have at most {MAX_HEADER:,} bytes; got {length:,}")
         raise ValueError(
             f"it is truncated or no safetensors file (header of {length} bytes, file of {size})"
         )
-    header = parse_json(file.read(length))
+    header = parse_json(file.read(length), _MAX_MARKS)
     if not isinstance(header, dict):
         raise ValueError("the header of a safetensors file must be a JSON object")
     metadata = header.pop("__metadata__", None) or {}

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastvae import checks, kernels
+from fastvae import checks
 from fastvae.files.storage import SavedModel
+from fastvae.model.kinds import KINDS
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, Likelihood
+from fastvae.model.likelihood import GAUSSIAN, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
@@ -21,7 +22,7 @@ def from_sizes(
     n_latent: int,
     activation: str,
     output_activation: str | None,
-    likelihood: str,
+    likelihood: Likelihood,
     dtype: DTypeLike,
 ) -> tuple[MLP, Sampler, MLP]:
     """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
@@ -29,14 +30,14 @@ def from_sizes(
         raise ValueError(f"hidden must be a sequence of at least one size; got {hidden!r}")
     sizes = [checks.integer(n_features, "n_features")]
     sizes += [checks.integer(size, "hidden sizes") for size in hidden]
-    checks.choice(likelihood, kernels.LIKELIHOODS, "likelihood")
     if output_activation is None:
-        output_activation = "sigmoid" if likelihood == BERNOULLI else "identity"
+        output_activation = likelihood.output_activation
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
     sampler = Sampler(sizes[-1], n_latent, dtype=dtype)
     mirrored = [sampler.n_latent, *reversed(sizes[1:])]
     decoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(mirrored))
-    decoder.add_layer(Dense(sizes[1], sizes[0], output_activation, dtype=dtype))
+    n_outputs = likelihood.n_outputs(sizes[0])
+    decoder.add_layer(Dense(sizes[1], n_outputs, output_activation, dtype=dtype))
     return encoder, sampler, decoder
 
 
@@ -90,7 +91,7 @@ def join(
     ValueError
         If the parts do not chain, are not free, or do not suit the likelihood.
     """
-    _check(encoder, sampler, decoder, likelihood.name)
+    _check(encoder, sampler, decoder, likelihood)
     shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
     shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
     shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
@@ -100,8 +101,13 @@ def join(
     layers = _layers(encoder, sampler, decoder)
     for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
         first = sampler.n_latent if layer is sampler.log_var else 0
-        layer.initialise_if_unassigned(seed, number)
+        is_new = layer.initialise_if_unassigned(seed, number)
         layer.join(network, row, first)
+    if is_new and layer.n_out > network.n_features:  # the last one
+        # Sigma is at first the same for all rows: it starts where the biases do.
+        weight = layer.weight.copy()
+        weight[network.n_features :] = 0.0
+        layer.weight = weight
     return network
 
 
@@ -109,7 +115,7 @@ def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:
     return [*encoder, sampler.mean, sampler.log_var, *decoder]
 
 
-def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: str) -> None:
+def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood) -> None:
     """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
     if not encoder.layers or not decoder.layers:
         raise ValueError("encoder and decoder must have at least one layer each")
@@ -119,13 +125,18 @@ def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: str) -> Non
     joints = [
         ("sampler inputs", sampler.n_in, "encoder outputs", encoder.layers[-1].n_out),
         ("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent),
-        ("decoder outputs", decoder.layers[-1].n_out, "features", encoder.layers[0].n_in),
     ]
+    n_features = encoder.layers[0].n_in
+    n_outputs, wanted = likelihood.n_outputs(n_features), "features"
+    if n_outputs > n_features:
+        wanted = "features, and Gaussian ones once more for their sigma"
+    joints.append(("decoder outputs", decoder.layers[-1].n_out, wanted, n_outputs))
     for what, given, like, expected in joints:
         if given != expected:
             raise ValueError(f"{what} must be as many as {like}, {expected}; got {given}")
-    output = decoder.layers[-1].activation
-    if likelihood == BERNOULLI and output != "sigmoid":
+    output, needed = decoder.layers[-1].activation, likelihood.output_activation
+    if likelihood.name != GAUSSIAN and output != needed:
+        title = KINDS[likelihood.name].title if likelihood.name in KINDS else likelihood.name
         raise ValueError(
-            f"the Bernoulli likelihood needs sigmoid as the output activation; got {output!r}"
+            f"the {title} likelihood needs {needed} as the output activation; got {output!r}"
         )

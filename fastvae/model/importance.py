@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
+from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import max_threads, team_size
 from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
 from fastvae.training.nats import Nats
 
+DYNAMIC = "dynamic"
 LEAST_ESS = 100
 """Below so many effective samples an estimate, and its error, are not to be trusted."""
 MAX_ELEMENTS = 2**34
@@ -48,6 +50,7 @@ def log_likelihood(
     n_samples: int,
     seed: int,
     nats: Nats,
+    binarize: str | None = None,
     advance: Advance = _ignore,
 ) -> LogLikelihood:
     """Return the estimate for each row, float64 of shape (n,).
@@ -58,14 +61,16 @@ def log_likelihood(
     "A note on importance sampling using standardized weights").
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
-    rows it stands among. Memory does not grow with `n_samples`.
+    rows it stands among. So do dynamic draws that make it binary; fixed ones go by its number.
+    Memory does not grow with `n_samples`.
     """
     sums = engine.new_sums(np.zeros(len(X), np.uint64))
     run = _Run(network, len(X), n_samples, seed, nats.factor)
     with network.gate.reading:
         for first in range(0, len(X), run.chunk_rows):
             rows = slice(first, min(first + run.chunk_rows, len(X)))
-            run.add(X[rows], sums[rows], advance)
+            chunk = _binary(network, X[rows], binarize, seed, first)
+            run.add(chunk, sums[rows], advance)
     return _estimates(sums, n_samples, nats.offset)
 
 
@@ -127,6 +132,18 @@ class _Run:
             program = work.passes.importance(n_rows, n_left, first, *addresses)
             work.set(element=n_whole * self.repeat)
             work.run_blocks(program, parameters, n_rows, 0, 1)
+
+
+def _binary(
+    network: Network, rows: NDArray[Any], binarize: str | None, seed: int, first: int
+) -> NDArray[Any]:
+    """Rows, the first of them number `first`, made binary."""
+    keys = np.arange(first, first + len(rows))
+    if binarize == DYNAMIC:
+        values = np.empty(rows.shape, network.dtype)
+        kernels.gather(values, rows, np.arange(len(rows)))
+        keys = _keys(values).view(np.int64)
+    return binarized(rows, network.dtype, binarize, seed, keys)
 
 
 def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:

@@ -165,10 +165,12 @@ class Dense(Seeded, Value):
         else:
             self._write(self._draw(*drawn_from), np.zeros(self.n_out, self.dtype))
 
-    def initialise_if_unassigned(self, seed: int, number: int) -> None:
-        """Like `initialise`, unless somebody assigned weights or biases."""
-        if self._drawn_from is not None:
-            self.initialise(seed, number)
+    def initialise_if_unassigned(self, seed: int, number: int) -> bool:
+        """Like `initialise`, unless somebody assigned weights or biases; return whether it did."""
+        if self._drawn_from is None:
+            return False
+        self.initialise(seed, number)
+        return True
 
     def join(self, network: Network, layer: int, first: int) -> None:
         """Hand the parameters over to a VAE's network, where they live from now on.

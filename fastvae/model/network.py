@@ -18,10 +18,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastvae import kernels
+from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
-from fastvae.model.likelihood import Likelihood
+from fastvae.model.likelihood import IGNORE, Likelihood
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
@@ -86,13 +87,17 @@ class Network(Value):
         dtype: np.dtype | type,
     ) -> None:
         self.dtype = np.dtype(dtype)
-        self.layers = tuple(layers)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.table = engine.layer_table(layers, dtype)
+        self.n_features = layers[0][0]
+        self.n_raws = likelihood.n_raws(self.n_features)
+        raws = [(0, self.n_raws, "identity")] if self.n_raws else []
+        self.layers = (*layers, *raws)
+        self.table = engine.layer_table(self.layers, dtype)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
-        self.n_features = int(self.table["n_in"][0])
+        self._sigma = np.ones(1)
+        self._for_engine = likelihood.for_engine(self.n_features, layers[-1][2], self._sigma)
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         self._training: engine.Workspace | None = None
@@ -104,7 +109,7 @@ class Network(Value):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "layers": self.layers,
+            "layers": self.layers[:-1] if self.n_raws else self.layers,
             "n_encoder": self.n_encoder,
             "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
@@ -186,6 +191,39 @@ class Network(Value):
             engine.write_dense(self.table, values, layer, weight, bias)
         return values
 
+    @property
+    def raws(self) -> np.ndarray | None:
+        """What sigma is trained as, where it has parameters of its own: a copy, shape (n_raws,)."""
+        return self.read_raws()
+
+    @raws.setter
+    def raws(self, values: np.ndarray) -> None:
+        self.write_dense(len(self.layers) - 1, None, values)
+
+    def read_raws(self, values: np.ndarray | None = None) -> np.ndarray | None:
+        """The raws of sigma in an array laid out like the parameters, in these if it is missing."""
+        if self.n_raws == 0:
+            return None
+        return self.read_dense(len(self.layers) - 1, values=values)[1]
+
+    def take_raws(self, values: np.ndarray | None) -> None:
+        """Set the raws of sigma to those of a file, None where it has none.
+
+        Raises
+        ------
+        ValueError
+            If they are not as many as the network has.
+        """
+        n_given = 0 if values is None else len(values)
+        if n_given != self.n_raws:
+            raise ValueError(f"likelihood.raw_sigma must have {self.n_raws} values; got {n_given}")
+        if values is not None:
+            self.raws = values
+
+    def set_weight(self, reconstruction_weight: float) -> None:
+        """Tell the engine what sigma is, where the reconstruction weight says it."""
+        self._sigma[0] = self.likelihood.given_sigma(reconstruction_weight)
+
     # --- passes over rows, in chunks --------------------------------------------------------
 
     def encode(
@@ -231,16 +269,22 @@ class Network(Value):
         return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
 
     def evaluate(
-        self, X: RowSource, n_samples: int, seed: int, advance: Advance = _ignore
+        self,
+        X: RowSource,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        advance: Advance = _ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
         Both are float64 of shape (n,). The former is averaged over `n_samples` draws of the
-        latent; the noise of a row depends on its number and the seed only.
+        latent; the noise of a row depends on its number and the seed only, as do the draws that
+        make it binary.
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
-        skip_zeros = self._skips(X)
+        skip_zeros = self._skips(X, binarize)
         work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
@@ -251,6 +295,7 @@ class Network(Value):
                 for first in range(0, len(X), _CHUNK_ROWS):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
+                    chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
                     work.take(chunk)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
@@ -264,12 +309,31 @@ class Network(Value):
             self._give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: RowSource) -> np.ndarray:
-        """Return the mean of each feature as the network sees it, float64 of shape (n_features,).
+    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
+        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
+        return self._column_sums(X, binarize, lambda rows: rows) / len(X)
+
+    def column_moments(
+        self, X: RowSource, binarize: str | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean and the variance of each feature, float64 of shape (n_features,).
+
+        They are those of the values that are not missing, and NaN where there is none.
+        """
+        n_known = self._column_sums(X, binarize, lambda rows: ~np.isnan(rows))
+        with np.errstate(invalid="ignore"):
+            means = self._column_sums(X, binarize, _known) / n_known
+            squares = self._column_sums(X, binarize, lambda rows: _known(np.square(rows - means)))
+            return means, squares / n_known
+
+    def _column_sums(
+        self, X: RowSource, binarize: str | None, summed: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """Return the sum over the rows of what a function makes of them.
 
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
         shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
-        shows in the result.
+        shows in the result. The mean of dynamic draws is that of what they are drawn from.
         """
         total = np.zeros(self.n_features)
         half = _CHUNK_ROWS // 2
@@ -277,14 +341,19 @@ class Network(Value):
         work = self._borrow(X[:_CHUNK_ROWS], self.n_features, False)
         try:
             order = np.arange(min(len(X), _CHUNK_ROWS))
-            rows = work.matrix(engine.INPUT, _CHUNK_ROWS, self.n_features)
+            rows = work.matrix(self._data_place, _CHUNK_ROWS, self.n_features)
             for first in range(0, len(X), _CHUNK_ROWS):
                 chunk = X[first : first + _CHUNK_ROWS]
+                if binarize != "dynamic":
+                    keys = first + order[: len(chunk)]
+                    chunk = binarized(chunk, self.dtype, binarize, 0, keys)
                 work.take(chunk)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
                 rows[len(chunk) :] = 0.0
-                np.add(rows[:half], rows[half:], out=sums, dtype=np.float64)
+                values = summed(rows)
+                values[len(chunk) :] = 0.0
+                np.add(values[:half], values[half:], out=sums, dtype=np.float64)
                 n = half // 2
                 while n:
                     sums[:n] += sums[n : 2 * n]
@@ -292,7 +361,12 @@ class Network(Value):
                 total += sums[0]
         finally:
             self._give_back(work)
-        return total / len(X)
+        return total
+
+    @property
+    def _data_place(self) -> int:
+        """The matrix of a workspace that has the data as they are, with what is missing."""
+        return engine.OBSERVED if self.likelihood.missing == IGNORE else engine.INPUT
 
     def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
         """A digest of rows as the network sees them: their values count, not how they are stored.
@@ -309,7 +383,7 @@ class Network(Value):
         digest = hashlib.sha256(str(X.shape).encode())
         work = self._borrow(X, self.n_features, False)
         try:
-            rows = work.matrix(engine.INPUT, work.n_rows, self.n_features)
+            rows = work.matrix(self._data_place, work.n_rows, self.n_features)
             for chunk, first in enumerate(range(0, len(order), work.n_rows)):
                 work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
                 digest.update(np.ascontiguousarray(rows[: len(order) - first]).data)
@@ -333,7 +407,7 @@ class Network(Value):
 
     def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
         return engine.Workspace(
-            self.table, self.n_encoder, self.likelihood.name, n_rows, self.dtype,
+            self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
             training=training, skip_zeros=skip_zeros,
         )  # fmt: skip
 
@@ -411,9 +485,9 @@ class Network(Value):
         )
         return max(1, n_chunks) * _CHUNK_ROWS
 
-    def _skips(self, X: RowSource) -> bool:
+    def _skips(self, X: RowSource, binarize: str | None = None) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
-        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X)
+        return len(X) >= _LEAST_ROWS and self.pays_to_skip(X, binarize)
 
     # --- training ----------------------------------------------------------------------------
 
@@ -512,13 +586,19 @@ class Network(Value):
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
-    def pays_to_skip(self, X: RowSource) -> bool:
-        """Tell whether X has so many exact zeros that leaving them out is faster.
+    def pays_to_skip(self, X: RowSource, binarize: str | None = None) -> bool:
+        """Tell whether X, made binary, has so many exact zeros that leaving them out is faster.
 
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        return bool(np.count_nonzero(X[rows]) < _PAYS_BELOW * rows.size * X.shape[1])
+        sample = binarized(X[rows], self.dtype, binarize, 0, rows)
+        return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Values with 0 for those that are missing."""
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _flop_per_piece() -> float:

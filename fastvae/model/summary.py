@@ -24,16 +24,19 @@ def dense_summary(layer: Dense) -> str:
     )
 
 
-def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP) -> str:
-    """The summary of a whole model."""
+def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP, n_sigmas: int = 0) -> str:
+    """The summary of a whole model, with so many trained sigmas."""
     layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
+    n_parameters = sum(layer.n_parameters for layer in layers) + n_sigmas
+    likelihood = [f"{_headline('LIKELIHOOD')}\n\n---> SIGMA: ({n_sigmas},)"] if n_sigmas else []
     return "\n\n".join(
         [
             "-" * 20 + " VARIATIONAL AUTOENCODER (VAE) " + "-" * 20,
-            f"TOTAL PARAMETERS = {sum(layer.n_parameters for layer in layers)}",
+            f"TOTAL PARAMETERS = {n_parameters}",
             _part("ENCODER", _numbered(encoder)),
             _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
             _part("DECODER", _numbered(decoder)),
+            *likelihood,
             "-" * 70,
         ]
     )
@@ -45,6 +48,10 @@ def _numbered(layers: Iterable[Dense]) -> list[tuple[str, Dense]]:
 
 def _part(name: str, layers: list[tuple[str, Dense]]) -> str:
     """One of the three parts: a headline and its layers' blocks."""
-    headline = f"{'#' * 15}\n#   {name}   #\n{'#' * 15}"
     blocks = [f" *** {title} Layer: ***\n{dense_summary(layer)}" for title, layer in layers]
-    return "\n\n".join([headline, *blocks])
+    return "\n\n".join([_headline(name), *blocks])
+
+
+def _headline(name: str) -> str:
+    rule = "#" * (len(name) + 8)
+    return f"{rule}\n#   {name}   #\n{rule}"

@@ -10,7 +10,6 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,13 +23,14 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastvae import checks
 from fastvae.checks import plain, public, scales
 from fastvae.data.rows import Rows, Use, taken
+from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
-from fastvae.model import assembly, defaults, importance
+from fastvae.model import assembly, defaults, importance, starts
 from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, Likelihood
+from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
@@ -47,9 +47,10 @@ from fastvae.training.settings import Settings
 if TYPE_CHECKING:
     from typing import Self
 
-_BUILDING_SETTINGS = ("likelihood", "sigma", "beta", "reconstruction_weight", "seed")
+_BUILDING_SETTINGS = (
+    "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
+)  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
-_OUTPUT_MEANS = (0.001, 0.999)
 _BUSY = (
     "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
     "or copied by another thread; wait until `fit` has returned, or use another model"
@@ -78,11 +79,22 @@ class VAE(Passes, Trained, Seeded, Value):
     decoder : MLP, optional
         From the latent to the features. Without the three the VAE is empty: `load` fills it.
     likelihood : str
-        "bernoulli": p(x | z) with the decoder's outputs as means; the last activation must be
-        sigmoid, and the loss is computed from the logits. "gaussian": N(x; x_hat, sigma^2 I).
-    sigma : float, optional
-        Standard deviation of the Gaussian likelihood, in the units of the data. If missing, the
-        reconstruction weight C says it: sigma^2 = 1 / (2 C).
+        What the columns are, see docs/likelihoods.md. "bernoulli": 0 or 1, with the decoder's
+        outputs as means; the last activation must be sigmoid, and the loss is computed from the
+        logits. "gaussian": N(x; x_hat, sigma^2 I). "continuous_bernoulli": grey values in [0, 1].
+        "poisson": counts. "categorical": one of the columns of each block is 1, the others are 0.
+        "mixed": blocks of these.
+    sigma : float or str, optional
+        Standard deviation of Gaussian columns, in the units of the data: a number; "learned", one
+        for all, trained; "feature", one for each, trained; "output": the decoder says it, by one
+        more output for each. If missing, the reconstruction weight C says it: sigma^2 = 1 / (2 C).
+    blocks : list, optional
+        In the order of the columns: of "categorical" how many each block has, [3, 5]; of "mixed"
+        kind and number, [("gaussian", 4), ("categorical", 3)].
+    missing : str
+        What NaN in the data is, and what is masked or missing in a table: an "error", or left out
+        of the likelihood, "ignore"; then the encoder takes 0 for it (Nazabal et al. 2020), and
+        `reconstruct` says what it would be.
     beta, reconstruction_weight : float
         Minimised is reconstruction_weight * reconstruction + beta * kl, of which reconstruction is
         -log p(x | z) in nats, constants included. Where a Gaussian has no `sigma`, the weight is
@@ -118,8 +130,11 @@ class VAE(Passes, Trained, Seeded, Value):
     Notes
     -----
     Weights start as `Dense` says and biases at 0, except for layers whose weights were
-    assigned before; the output bias of a Bernoulli decoder is set to the logit of the training
-    mean before the first update.
+    assigned before. Before the first update the output bias is set to what has the training mean,
+    and a trained sigma to the deviation of the training rows; but not the bias of a Gaussian
+    decoder whose sigma is given.
+
+    A trained sigma is 0.001 + exp(raw), so that it stays above 0.001, however small the residuals.
 
     A log-variance counts within [-30, 20]: beyond a bound b the standard deviation stays
     exp(b / 2), and the KL divergence goes on along its tangent, kl(b) + kl'(b) (log_var - b), whose
@@ -155,13 +170,16 @@ class VAE(Passes, Trained, Seeded, Value):
         decoder: MLP | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
-        sigma: float | None = None,
+        sigma: float | str | None = None,
+        blocks: Sequence[Any] | None = None,
+        missing: str = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
     ) -> None:
-        self._observed = Likelihood(likelihood, sigma)
+        self._observed = Likelihood(likelihood, sigma, blocks, missing)
+        self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
@@ -170,7 +188,6 @@ class VAE(Passes, Trained, Seeded, Value):
         self.card = {}
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
-        self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
         if encoder is None and sampler is None and decoder is None:
             return
         if (
@@ -192,6 +209,7 @@ class VAE(Passes, Trained, Seeded, Value):
             dtype=self.dtype,
             seed=self.seed,
         )
+        network.set_weight(self.reconstruction_weight)
         self._parts = encoder, sampler, decoder, network
 
     def __getstate__(self) -> dict[str, Any]:
@@ -203,15 +221,20 @@ class VAE(Passes, Trained, Seeded, Value):
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
         observed = asdict(self._observed)
-        plain_state = {"_prior_draws": taken, "_observed": observed}
+        plain_state: dict[str, Any] = {"_prior_draws": taken, "_observed": observed}
+        if self._parts is not None and self.network.n_raws:
+            plain_state["_raws"] = self.network.raws
         return kept | plain_state | {"_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
-        super().__setstate__(state | guards)
+        raws = state.get("_raws")
+        super().__setstate__({k: v for k, v in (state | guards).items() if k != "_raws"})
         self._observed = Likelihood(**state["_observed"])
         if state["_parts"] is not None:
             self._join(*state["_parts"])
+        if raws is not None:
+            self.network.raws = raws
 
     @classmethod
     def from_sizes(
@@ -223,7 +246,9 @@ class VAE(Passes, Trained, Seeded, Value):
         output_activation: str | None = None,
         *,
         likelihood: str = defaults.LIKELIHOOD,
-        sigma: float | None = None,
+        sigma: float | str | None = None,
+        blocks: Sequence[Any] | None = None,
+        missing: str = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
@@ -242,9 +267,9 @@ class VAE(Passes, Trained, Seeded, Value):
         activation : str
             Activation of all layers but the sampler's and the last.
         output_activation : str, optional
-            Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for the
-            Gaussian unless another is asked for.
-        likelihood, sigma, beta, reconstruction_weight, dtype, seed
+            Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for all
+            others; the Gaussian may have another.
+        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed
             See the class.
 
         Raises
@@ -252,8 +277,9 @@ class VAE(Passes, Trained, Seeded, Value):
         TypeError, ValueError
             If a size, a name or a number is not what it must be.
         """
+        observed = Likelihood(likelihood, sigma, blocks, missing)
         encoder, sampler, decoder = assembly.from_sizes(
-            n_features, hidden, n_latent, activation, output_activation, likelihood, dtype
+            n_features, hidden, n_latent, activation, output_activation, observed, dtype
         )
         return cls(
             encoder,
@@ -261,6 +287,8 @@ class VAE(Passes, Trained, Seeded, Value):
             decoder,
             likelihood=likelihood,
             sigma=sigma,
+            blocks=blocks,
+            missing=missing,
             beta=beta,
             reconstruction_weight=reconstruction_weight,
             dtype=dtype,
@@ -289,13 +317,31 @@ class VAE(Passes, Trained, Seeded, Value):
 
     @property
     def likelihood(self) -> str:
-        """Name of the likelihood: "bernoulli" or "gaussian"."""
+        """Name of the likelihood."""
         return self._observed.name
 
     @property
-    def sigma(self) -> float | None:
-        """The setting of the Gaussian likelihood's standard deviation, as given."""
+    def sigma(self) -> float | str | None:
+        """The setting of Gaussian columns' standard deviation, as given."""
         return self._observed.sigma
+
+    @property
+    def sigma_value(self) -> Any:
+        """What sigma is at present: a number, or one for each Gaussian column, shape (G,).
+
+        None where the decoder says it for each row, and where no column is Gaussian.
+        """
+        return self._observed.present_sigma(self.reconstruction_weight, self.network.raws)
+
+    @property
+    def blocks(self) -> list[Any] | None:
+        """The blocks of columns, as given."""
+        return None if self._observed.blocks is None else list(self._observed.blocks)
+
+    @property
+    def missing(self) -> str:
+        """What NaN in the data is: an "error", or what to "ignore"."""
+        return self._observed.missing
 
     @property
     def nats(self) -> Nats:
@@ -324,6 +370,8 @@ class VAE(Passes, Trained, Seeded, Value):
     @reconstruction_weight.setter
     def reconstruction_weight(self, value: float) -> None:
         self._reconstruction_weight = self._observed.check_weight(value)
+        if self._parts is not None:
+            self.network.set_weight(self._reconstruction_weight)
 
     @property
     def draw_counts(self) -> tuple[int, int]:
@@ -350,8 +398,9 @@ class VAE(Passes, Trained, Seeded, Value):
 
     @property
     def n_parameters(self) -> int:
-        """Number of weights and biases."""
-        return sum(layer.n_parameters for layer in self.named_layers().values())
+        """Number of weights and biases, and of trained sigmas."""
+        n_dense = sum(layer.n_parameters for layer in self.named_layers().values())
+        return n_dense + self.network.n_raws
 
     def named_layers(self) -> dict[str, Dense]:
         """The layers by the names that gradients and model files use: encoder.0, sampler.mean."""
@@ -370,6 +419,7 @@ class VAE(Passes, Trained, Seeded, Value):
         beta: float | schedules.Schedule | None = None,
         validation: Rows | None = None,
         clip_norm: float | None = None,
+        binarize: str | None = None,
         callbacks: Sequence[Any] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
@@ -390,7 +440,8 @@ class VAE(Passes, Trained, Seeded, Value):
             Rows, or a data set whose training rows are taken. uint8 means pixels
             (value / 255), and is refused where its largest value is 1. Memory-mapped, strided
             and read-only arrays are read in place. DataFrames (pandas, polars), CPU tensors and
-            masked arrays are taken too, unless a value is missing or masked.
+            masked arrays are taken too; what is missing or masked is an error, or left out, as
+            `missing` says.
         epochs : int
             Number of passes over the rows; with `resume` those of the whole run.
         batch_size : int
@@ -410,6 +461,12 @@ class VAE(Passes, Trained, Seeded, Value):
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
             networks", algorithm 1).
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], for the Bernoulli likelihood: each is
+            drawn as 1 with its value as the probability, anew at each visit ("dynamic", as in
+            Burda et al. 2016) or once for all ("fixed": the draw goes by the number of the row),
+            or is 1 from 0.5 on ("threshold"). Validation rows are treated alike, with draws that
+            are the same at each epoch.
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
@@ -481,6 +538,7 @@ class VAE(Passes, Trained, Seeded, Value):
             beta=beta,
             optimizer=optimizer,
             clip_norm=clip_norm,
+            binarize=check_binarize(binarize, self.likelihood),
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -497,6 +555,7 @@ class VAE(Passes, Trained, Seeded, Value):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        binarize: str | None = None,
         progress: bool = False,
     ) -> Elbo:
         """Return the evidence lower bound and its parts, in nats.
@@ -516,6 +575,11 @@ class VAE(Passes, Trained, Seeded, Value):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
+            Without, grey pixels are taken as they are: a Bernoulli model's nats are then no
+            probability of the data.
         progress : bool
             Show a progress bar on standard error.
 
@@ -537,7 +601,8 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         n_samples = checks.integer(n_samples, "n_samples")
         seed, rows = checks.seed(seed), self._lazy_rows(X)
-        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed)
+        binarize = check_binarize(binarize, self.likelihood)
+        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self, sums, kl)
@@ -548,7 +613,7 @@ class VAE(Passes, Trained, Seeded, Value):
         n_samples: int = 5000,
         seed: int = 0,
         per_sample: bool = False,
-        *,
+        binarize: str | None = None,
         progress: bool = False,
     ) -> LogLikelihood:
         """Return log p(x) in nats, estimated by importance sampling.
@@ -568,6 +633,9 @@ class VAE(Passes, Trained, Seeded, Value):
             order, and among whatever other rows, it has the same estimate to the bit.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and what the row holds; a fixed one by the number of the row.
         progress : bool
             Show a progress bar on standard error.
 
@@ -597,8 +665,9 @@ class VAE(Passes, Trained, Seeded, Value):
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
         seed, rows = checks.seed(seed), self._lazy_rows(X)
+        binarize = check_binarize(binarize, self.likelihood)
         call = partial(importance.log_likelihood, self.network)
-        found = run_pass(call, progress, rows, n_samples, seed, self.nats)
+        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
         importance.warn_of_few(found.ess, n_samples)
         return found if per_sample else importance.mean(found)
 
@@ -619,7 +688,8 @@ class VAE(Passes, Trained, Seeded, Value):
         losses : Losses
             Named tuple (loss, reconstruction, kl), means over the batch in nats.
         gradients : dict of ndarray
-            Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...
+            Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...;
+            likelihood.raw_sigma where sigma = 0.001 + exp(raw) is "learned" or one per "feature".
 
         Raises
         ------
@@ -635,7 +705,8 @@ class VAE(Passes, Trained, Seeded, Value):
         nats = self.nats
         loss, sums, kl, arena = self.network.gradients(rows, drawn, nats.weight, self.beta)
         losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
-        return losses, storage.named_arrays(self._layers_in(arena))
+        raws = self.network.read_raws(arena)
+        return losses, storage.named_arrays(self._layers_in(arena), raws)
 
     def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
@@ -663,8 +734,12 @@ class VAE(Passes, Trained, Seeded, Value):
             raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
         with self.network.gate.reading:
             settings = {name: getattr(self, name) for name in _SAVED_SETTINGS}
+            settings |= self._observed.settings
             values = self.network.parameters.copy()
-        model = storage.SavedModel(self._layers_in(values), dtype=self.dtype.name, **settings)
+            raws = self.network.read_raws(values)
+        model = storage.SavedModel(
+            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, **settings
+        )
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
@@ -692,6 +767,7 @@ class VAE(Passes, Trained, Seeded, Value):
             with storage.explaining(path):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
+                loaded.network.take_raws(saved.raw_sigma)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
@@ -702,29 +778,35 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood != BERNOULLI and rows.dtype != checks.UINT8:
+        shared = self.likelihood == GAUSSIAN and self.sigma not in (FEATURE, OUTPUT)
+        if use == "training" and shared and rows.dtype != checks.UINT8:
             scales.warn_of_scales(rows, X, name)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any]) -> None:
-        """Before a Bernoulli model's first update, set an output bias of 0 to the mean's logit.
+    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
+        """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
-        The means are clipped to [0.001, 0.999]. A bias that was set by hand or loaded stays.
+        A bias that was set by hand or loaded stays.
 
         Parameters
         ----------
         rows : ndarray, shape (B, I)
             What `check_rows` returned.
+        binarize : str, optional
+            How they are made binary.
         """
         output = self.decoder.layers[-1]
-        if self.likelihood != BERNOULLI or self.updates > 0 or output.bias.any():
+        if self.updates > 0:
             return
-        mean = np.clip(self.network.column_means(rows), *_OUTPUT_MEANS)
-        # NumPy's own log has other bits on processors with AVX-512.
-        output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
+        if self._observed.by_rows:
+            starts.start_rows(output, self.network, rows, binarize)
+        elif self.likelihood == BERNOULLI:
+            starts.start_bernoulli(output, self.network, rows, binarize)
 
     def __str__(self) -> str:
-        return repr(self) if self._parts is None else vae_summary(*self._parts[:3])
+        if self._parts is None:
+            return repr(self)
+        return vae_summary(*self._parts[:3], self.network.n_raws)
 
     def __repr__(self) -> str:
         if self._parts is None:
@@ -739,7 +821,10 @@ class VAE(Passes, Trained, Seeded, Value):
         """Check rows as `check_rows` does; what needs converting is converted where it is read."""
         X, name = taken(X, name, use)
         bernoulli = self.likelihood == BERNOULLI
-        rows = checks.lazy_rows(X, name, self.n_features, self.dtype, unit_interval=bernoulli)
+        rows = checks.lazy_rows(
+            X, name, self.n_features, self.dtype, unit_interval=bernoulli,
+            columns=self._observed.columns(self.n_features) if self._observed.by_rows else None,
+        )  # fmt: skip
         if isinstance(rows, np.ndarray) and rows.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
             look(rows, name)

@@ -301,7 +301,8 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
     ----------
     history : mapping of lists
         What ``VAE.fit`` returns: one number an epoch under ``elbo``, ``reconstruction`` and
-        ``kl``; where ``val_elbo`` and so on are there, they are drawn beside.
+        ``kl``; where ``val_elbo`` and so on are there, they are drawn beside. Its ``variant``
+        of the data, if it has one, is named.
     figure : Figure, optional
         A new one by default; three Axes are added to it.
 
@@ -335,7 +336,10 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
         label_axes(ax, "epoch", "")
         set_title(ax, name)
     first = figure.axes[0]
-    label_axes(first, "epoch", "nats per sample")
+    variant = getattr(history, "variant", None)
+    label_axes(
+        first, "epoch", f"nats per sample, data: {variant}" if variant else "nats per sample"
+    )
     if "val_elbo" in history:
         first.legend(fontsize=FONT_SIZE, frameon=False, labelcolor=INK)
     return figure

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
-from fastvae.training.evaluation import ACTIVE_VARIANCE, mean_elbo
+from fastvae.data.variants import VARIANTS, check_binarize
+from fastvae.training.evaluation import ACTIVE_VARIANCE, binary_chunks, data_variant, mean_elbo
 from fastvae.training.trainable import Trainable
 
 _DRAWN_ROWS = 1000
@@ -39,6 +40,8 @@ class Diagnosis:
         Its standard error, of the latents drawn for it.
     marginal_kl : float
         KL(q(z) || p(z)) of the aggregated posterior; kl = mutual_information + marginal_kl.
+    variant : str
+        Which variant of the data these are figures of: see `History`.
     """
 
     n_rows: int
@@ -51,6 +54,7 @@ class Diagnosis:
     mutual_information: float
     mutual_information_error: float
     marginal_kl: float
+    variant: str
 
     @property
     def active_units(self) -> int:
@@ -62,6 +66,7 @@ class Diagnosis:
         error = self.mutual_information_error
         lines = [
             f"rows                {self.n_rows:,}",
+            f"data                {VARIANTS[self.variant]}",
             f"ELBO                {self.elbo:.3f} nats",
             f"reconstruction      {self.reconstruction:.3f} nats",
             f"KL                  {self.kl:.3f} nats",
@@ -78,7 +83,9 @@ class Diagnosis:
         return "\n".join(lines)
 
 
-def diagnose(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Diagnosis:
+def diagnose(
+    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+) -> Diagnosis:
     """Tell which latent units a model uses on rows, and how much they say of a row.
 
     Parameters
@@ -91,6 +98,8 @@ def diagnose(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> D
         Latents drawn per row for the reconstruction.
     seed : int
         Seed of all draws.
+    binarize : str, optional
+        How the rows are made binary: see `VAE.elbo`.
 
     Returns
     -------
@@ -116,8 +125,12 @@ def diagnose(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> D
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    elbo = mean_elbo(vae, *vae.network.evaluate(rows, n_samples, seed))
-    means, log_vars = (values.astype(np.float64) for values in vae.network.encode(rows))
+    binarize = check_binarize(binarize, vae.likelihood)
+    elbo = mean_elbo(vae, *vae.network.evaluate(rows, n_samples, seed, binarize))
+    posteriors = [vae.network.encode(x) for x in binary_chunks(vae, rows, binarize, seed)]
+    means, log_vars = (
+        np.concatenate(values, dtype=np.float64) for values in zip(*posteriors, strict=True)
+    )
     kl = 0.5 * (np.exp(log_vars) + means**2 - 1.0 - log_vars)
     drawn = np.linspace(0, len(rows) - 1, min(len(rows), _DRAWN_ROWS)).astype(np.int64)
     noise = np.empty((len(drawn), vae.n_latent))
@@ -137,6 +150,7 @@ def diagnose(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> D
         mutual_information=mutual_information,
         mutual_information_error=float(information.std() / math.sqrt(len(drawn))),
         marginal_kl=elbo.kl - mutual_information,
+        variant=data_variant(vae, rows, binarize),
     )
 
 

@@ -1,5 +1,6 @@
 """What is reported of a trained model: ELBO, squared error per pixel, active units."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
+from fastvae.data.variants import binarized, check_binarize, variant_of
 from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
@@ -41,6 +43,8 @@ class Evaluation:
         Latents whose posterior mean has a variance above 0.01 over the rows.
     n_latent : int
         Number of latents.
+    variant : str
+        Which variant of the data these are figures of: see `History`.
     """
 
     n_rows: int
@@ -51,6 +55,7 @@ class Evaluation:
     mean_squared_error: float
     active_units: int
     n_latent: int
+    variant: str
 
 
 def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
@@ -86,7 +91,24 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> Evaluation:
+def data_variant(vae: Trainable, rows: NDArray[Any], binarize: str | None) -> str:
+    """Which variant of the data a model's figures on rows are of: see `History`."""
+    return variant_of(rows, vae.network.likelihood.kinds(rows.shape[1]), binarize)
+
+
+def binary_chunks(
+    vae: Trainable, rows: NDArray[Any], binarize: str | None, seed: int
+) -> Iterator[NDArray[Any]]:
+    """Some thousand rows at a time, made binary as `Network.evaluate` does, if they are."""
+    for start in range(0, len(rows), _CHUNK_ROWS):
+        chunk = rows[start : start + _CHUNK_ROWS]
+        numbers = np.arange(start, start + len(chunk))
+        yield binarized(chunk, vae.dtype, binarize, seed, numbers)
+
+
+def evaluate(
+    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+) -> Evaluation:
     """Evaluate a model on rows.
 
     Parameters
@@ -99,6 +121,8 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
         Latents drawn per row for the reconstruction loss.
     seed : int
         Seed of these draws.
+    binarize : str, optional
+        How the rows are made binary: see `VAE.elbo`.
 
     Returns
     -------
@@ -111,23 +135,27 @@ def evaluate(vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0) -> E
     """
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
-    per_row = vae.network.evaluate(rows, n_samples, seed)
-    squared_error, mean_sum, square_sum = 0.0, np.zeros(vae.n_latent), np.zeros(vae.n_latent)
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows[start : start + _CHUNK_ROWS]
+    binarize = check_binarize(binarize, vae.likelihood)
+    per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
+    squared_error, n_known = 0.0, 0
+    mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
+    for chunk in binary_chunks(vae, rows, binarize, seed):
         mean, _ = vae.network.encode(chunk)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, chunk, np.arange(len(chunk)))
-        squared = np.empty(len(chunk))
-        kernels.gaussian_loss(squared, vae.network.decode(mean), x)
+        squared, x_hat = np.empty(len(chunk)), vae.network.decode(mean)
+        known = ~np.isnan(x)
+        kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())
+        n_known += int(np.count_nonzero(known))
         mean_sum += mean.sum(axis=0, dtype=np.float64)
         square_sum += np.square(mean, dtype=np.float64).sum(axis=0)
     return Evaluation(
         n_rows=len(rows),
         loss=mean_loss(vae, *per_row),
         **mean_elbo(vae, *per_row)._asdict(),
-        mean_squared_error=squared_error / rows.size,
+        mean_squared_error=squared_error / n_known,
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
+        variant=data_variant(vae, rows, binarize),
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastvae.checks import public
+from fastvae.data.variants import VARIANTS
 
 Figures = Mapping[str, float]
 """What one epoch gave, by the keys of the history."""
@@ -24,9 +25,21 @@ class History(dict[str, list[float]]):
     `samples_per_second` and, with validation rows, `val_loss, val_elbo, val_reconstruction,
     val_kl` (after the epoch).
 
+    Attributes
+    ----------
+    variant : str or None
+        Which variant of the data the figures are of, where `fit` measured them: "binary" (all
+        values are 0 or 1), "dynamic", "threshold", "fixed" (made so, as `fit(binarize=...)` says),
+        "grey" (other values under a Bernoulli likelihood, of which these nats are no probability)
+        or "values" (of other likelihoods).
+
+    Notes
+    -----
     It prints as a table. `pandas.DataFrame(history)` has a column for each key, and
     `json.dumps(history)` works.
     """
+
+    variant: str | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -62,6 +75,8 @@ class History(dict[str, list[float]]):
         left_out = [name for name in self if name not in shown]
         if left_out:
             lines += _wrapped(["not shown:", *left_out])
+        if self.variant is not None:
+            lines += _wrapped(["data:", *VARIANTS.get(self.variant, self.variant).split()])
         return "\n".join(lines)
 
     __str__ = __repr__

@@ -19,7 +19,13 @@ from fastvae.data.rows import Rows
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
-from fastvae.training.evaluation import active_units, latent_variance, mean_elbo, mean_loss
+from fastvae.training.evaluation import (
+    active_units,
+    data_variant,
+    latent_variance,
+    mean_elbo,
+    mean_loss,
+)
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
 from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
@@ -46,7 +52,7 @@ class _Run:
         self.batch_size = min(settings.batch_size, len(rows))
         self.steps_per_epoch = -(-len(rows) // self.batch_size)
         self.total = settings.epochs * self.steps_per_epoch
-        self.skip_zeros = self.network.pays_to_skip(rows)
+        self.skip_zeros = self.network.pays_to_skip(rows, settings.binarize)
         self.keeper: Keeper | None = None
         if settings.checkpoint is not None:
             is_kept = settings.resume == settings.checkpoint[0]
@@ -121,7 +127,7 @@ class _Run:
         assert history is not None
         vae.epochs += 1
         figures = _training_figures(vae, self.progress.totals, self.counts.seconds)
-        figures |= _validation_figures(vae, self.held_out)
+        figures |= _validation_figures(vae, self.held_out, self.settings.binarize)
         val_loss = figures.get("val_loss", 0.0)
         if not np.isfinite(val_loss):
             self._fail(f"the validation loss became {val_loss}")
@@ -217,6 +223,7 @@ class _Run:
             draws=vae.update_count,
             reconstruction_weight=vae.nats.weight,
             clip_norm=settings.clip_norm,
+            binarization=settings.binarize,
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
         )
@@ -319,6 +326,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
+        vae.history.variant = data_variant(vae, rows, settings.binarize)
         with ExitStack() as ending:
             ending.callback(run.network.release_training)
             ending.callback(run.note_changes)
@@ -352,7 +360,7 @@ def _begin(
         start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )
-    vae.start_output_bias(rows)
+    vae.start_output_bias(rows, settings.binarize)
     return progress
 
 
@@ -382,11 +390,13 @@ def _training_figures(
     }
 
 
-def _validation_figures(vae: Trainable, held_out: NDArray[Any] | None) -> dict[str, float]:
-    """The figures on the validation rows, none without them."""
+def _validation_figures(
+    vae: Trainable, held_out: NDArray[Any] | None, binarize: str | None
+) -> dict[str, float]:
+    """The figures on the validation rows, none without them; draws are the same at each epoch."""
     if held_out is None:
         return {}
-    per_row = vae.network.evaluate(held_out, 1, vae.seed)
+    per_row = vae.network.evaluate(held_out, 1, vae.seed, binarize)
     elbo = mean_elbo(vae, *per_row)
     figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
     return {"val_loss": mean_loss(vae, *per_row)} | figures

@@ -65,6 +65,7 @@ def identity_of(
         "batch_size": batch_size,
         "optimizer": repr(settings.optimizer),
         "clip_norm": settings.clip_norm or None,
+        "binarize": settings.binarize,
         "arithmetic": _arithmetic(),
         "n_rows": len(rows),
         "thorough": thorough,

@@ -21,7 +21,8 @@ MOST_EPOCHS = 2**31 - 1
 class Settings:
     """Everything that a fit goes by but the model and the rows.
 
-    `VAE.fit` documents what is given, and its errors. A `clip_norm` of 0 stands for none;
+    `VAE.fit` documents what is given, and its errors; it has checked `binarize`, which depends on
+    the likelihood. A `clip_norm` of 0 stands for none;
     `listeners` are the callbacks as objects, the display of progress among them. `checkpoint` is
     where and when checkpoints are written, if they are; `resume` is False, True or a checkpoint.
     """
@@ -32,6 +33,7 @@ class Settings:
     beta: float | schedules.Schedule | None
     optimizer: optimizers.Optimizer
     clip_norm: float
+    binarize: str | None
     listeners: Sequence[Callback]
     checkpoint: tuple[Path, Cadence] | None
     resume: bool | Path
@@ -47,6 +49,7 @@ class Settings:
         beta: float | schedules.Schedule | None,
         optimizer: str | optimizers.Optimizer,
         clip_norm: float | None,
+        binarize: str | None,
         callbacks: Sequence[Any],
         checkpoint: str | os.PathLike[str] | None,
         checkpoint_every: Any,
@@ -63,6 +66,7 @@ class Settings:
             clip_norm=(
                 0.0 if clip_norm is None else checks.number(clip_norm, "clip_norm", positive=True)
             ),
+            binarize=binarize,
             listeners=resolve_callbacks(callbacks, verbose),
             checkpoint=_checkpoint(checkpoint, checkpoint_every),
             resume=_resume(resume),

@@ -13,6 +13,13 @@ from fastvae.training.nats import Nats
 from fastvae.training.progress import Progress
 
 
+class Likelihood(Protocol):
+    """The likelihood; as text it names all its settings."""
+
+    def kinds(self, n_features: int) -> list[tuple[str, int]]:
+        """The kind and the columns of each block of rows."""
+
+
 class Network(Protocol):
     """Parameters in one array, and the passes over rows that were checked."""
 
@@ -20,8 +27,8 @@ class Network(Protocol):
     n_encoder: int
 
     @property
-    def likelihood(self) -> object:
-        """The likelihood; as text it names all its settings."""
+    def likelihood(self) -> Likelihood:
+        """The likelihood."""
 
     @property
     def parameters(self) -> NDArray[Any]:
@@ -52,7 +59,7 @@ class Network(Protocol):
     def steps_per_call(self, batch_size: int) -> int:
         """A number of steps that keeps one call well under a second."""
 
-    def pays_to_skip(self, X: NDArray[Any]) -> bool:
+    def pays_to_skip(self, X: NDArray[Any], binarize: str | None = None) -> bool:
         """Whether leaving zeros out is faster."""
 
     def encode(self, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -62,7 +69,7 @@ class Network(Protocol):
         """Means of the likelihood, shape (n, n_features)."""
 
     def evaluate(
-        self, X: NDArray[Any], n_samples: int, seed: int
+        self, X: NDArray[Any], n_samples: int, seed: int, binarize: str | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
@@ -84,6 +91,10 @@ class Trainable(Protocol):
     @property
     def network(self) -> Network:
         """The parameters and the passes over rows."""
+
+    @property
+    def likelihood(self) -> str:
+        """Name of the likelihood."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -108,5 +119,5 @@ class Trainable(Protocol):
     def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
         """Rows as the network takes them, or an error that says what is wrong with them."""
 
-    def start_output_bias(self, rows: NDArray[Any]) -> None:
+    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""

@@ -20,6 +20,17 @@ def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
         Any strides, read-only or memory-mapped.
     index : ndarray of int64, shape (B,), entries in [0, N)
     """
+    out, index = check_gather(out, data, index)
+    region = new_region(GATHER, n_in=data.shape[1])
+    region["target"]["stride"] = data.shape[1]
+    flat = out.reshape(-1)
+    run([region], [flat] * 4, flat, flat, [data], index)
+
+
+def check_gather(
+    out: np.ndarray, data: np.ndarray, index: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `out` and `index` as plain arrays, all three checked."""
     array_source(data)  # refuses what cannot be read
     out, index = checked("BI B:int64", 1, in_place=False, out=out, index=index)
     n_rows, n_columns = data.shape
@@ -32,7 +43,4 @@ def gather(out: np.ndarray, data: np.ndarray, index: np.ndarray) -> None:
         )
     if np.may_share_memory(out, data):
         raise ValueError("out must not overlap data")
-    region = new_region(GATHER, n_in=n_columns)
-    region["target"]["stride"] = n_columns
-    flat = out.reshape(-1)
-    run([region], [flat] * 4, flat, flat, [data], index)
+    return out, index

@@ -26,7 +26,7 @@ def new_work(sizes: Sequence[tuple[int, int]], dtype: np.dtype) -> tuple[np.ndar
 
 def run(
     program: Sequence[np.ndarray], arenas: Sequence[np.ndarray], work: np.ndarray,
-    out: np.ndarray, data: Sequence[np.ndarray], order: np.ndarray,
+    out: np.ndarray, data: Sequence[np.ndarray], order: np.ndarray, *, seed: int = 0,
 ) -> None:  # fmt: skip
     """Run regions on one batch.
 
@@ -42,10 +42,12 @@ def run(
         The sources, uint8, float32 or float64.
     order : ndarray of int64, shape (B,)
         The rows of the batch; with none, nothing is done.
+    seed : int
+        Of random numbers.
     """
     if len(order):
         steps = new_step(work.dtype)
-        steps["batch_size"] = len(order)
+        steps["batch_size"], steps["seed"] = len(order), seed
         sources = np.array([array_source(array) for array in data], SOURCE)
         _run(program, steps, [*arenas, work, out], _NO_SCHEDULE, order, sources)
 

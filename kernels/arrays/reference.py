@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
-from .reference_random import normal, normal_from, permutation, philox4x32, uniform
+from .reference_likelihoods import row_likelihood_loss, row_likelihood_mean
+from .reference_random import gather_binary, normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
     "activation_backward",
@@ -40,6 +41,7 @@ __all__ = [
     "dense_backward_weight",
     "dense_forward",
     "gather",
+    "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "importance_ratio",
@@ -52,6 +54,8 @@ __all__ = [
     "reparameterise",
     "reparameterise_backward",
     "rmsprop_update",
+    "row_likelihood_loss",
+    "row_likelihood_mean",
     "sgd_update",
     "uniform",
 ]

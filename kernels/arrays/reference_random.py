@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..maths.binary import BINARIZATIONS
+from ..maths.philox import STREAM_BINARY_FIXED, STREAM_BINARY_ROWS
+
 Array = npt.NDArray[Any]
 
 _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -105,6 +108,35 @@ def permutation(out: Array, seed: int, stream: int, step: int) -> None:
         j = partners[i]
         order[i], order[j] = order[j], order[i]
     out[:] = order
+
+
+def gather_binary(
+    out: Array, data: Array, index: Array, keys: Array, binarization: int, seed: int
+) -> None:
+    """Copy the rows ``data[index]``, each value p made 1 or 0.
+
+    By "threshold" it is ``p >= 1/2``, else ``p >= u`` with `uniform` numbers u: element c of
+    (seed, stream, key), in a stream of its own for "dynamic" and, with seed 0, for "fixed".
+
+    Parameters
+    ----------
+    out : (B, I) float32 or float64
+    data : (N, I) uint8, float32 or float64, any strides; uint8 means value / 255
+    index : (B,) int64
+    keys : (N,) int64
+    binarization : int, a code of `BINARIZATIONS`
+    seed : int, not negative
+    """
+    out[...] = data[index]
+    if data.dtype == np.uint8:
+        out /= 255
+    least = np.full(out.shape, 0.5, out.dtype)
+    if binarization != BINARIZATIONS["threshold"]:
+        is_fixed = binarization == BINARIZATIONS["fixed"]
+        stream = STREAM_BINARY_FIXED if is_fixed else STREAM_BINARY_ROWS
+        for row, key in zip(least, keys[index].tolist(), strict=True):
+            uniform(row, 0 if is_fixed else seed, stream, key % 2**64)
+    np.greater_equal(out, least, out=out, where=out == out)  # NaN stays
 
 
 def _words(n: int, seed: int, stream: int, step: int) -> npt.NDArray[np.uint64]:

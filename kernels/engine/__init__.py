@@ -4,8 +4,10 @@ Imports `machine` and `maths`. Slots and records are its own; a network on it is
 stands here.
 """
 
+from ..maths.row_likelihoods import blocks_of
 from .importance_tasks import lists_room, new_sums
-from .layout import INPUT, NOISE, layer_table, new_arena, read_dense, write_dense
+from .layout import INPUT, NOISE, OBSERVED, layer_table, new_arena, read_dense, write_dense
+from .likelihood_tasks import RowLikelihood
 from .loss_tasks import new_totals, read_totals
 from .records import new_schedule
 from .workspace import Training, Workspace
@@ -13,8 +15,11 @@ from .workspace import Training, Workspace
 __all__ = [
     "INPUT",
     "NOISE",
+    "OBSERVED",
+    "RowLikelihood",
     "Training",
     "Workspace",
+    "blocks_of",
     "layer_table",
     "lists_room",
     "new_arena",

@@ -71,31 +71,55 @@ def gather_task(task: Word, region: Record, step: Record, memory: Record) -> Non
 
     Where zeros are skipped, what is not zero in each row is listed.
     """
-    source = memory.sources[region.data_source]
-    n = region.n_in
-    chunk = (task // CHUNK_TILES) * CHUNK_ROWS
-    n_chunk = min(CHUNK_ROWS, step.n_rows - chunk)
-    first = chunk + tile_start(task % CHUNK_TILES, n_chunk)
-    last = chunk + tile_start(task % CHUNK_TILES + 1, n_chunk)
-    if source.kind == ARRAY:
-        for b in range(last, min(last + MR, step.n_rows)):
-            # The next tile's rows lie anywhere in memory: no hardware foresees them.
-            row = get(memory.order, step.first_row + b)
-            ahead = uint8_at(source.address + row * source.row_step)
-            for byte in range(0, n * source.column_step, CACHE_LINE):
-                prefetch(ahead, byte)
+    first, last = tile_rows(task, step)
+    prefetch_next(last, region, step, memory)
     for b in range(first, last):
-        place = advance(memory.work, region.target.offset + b * region.target.stride)
-        _gather_row(place, n, source, get(memory.order, step.first_row + b))
-        if step.skip_zeros != 0 and region.n_listed > 0:
-            listed = advance(memory.by_row, b * list_size(region.n_listed))
-            values = region.values.offset + b * region.values.stride
-            start = advance(place, n - region.n_listed)
-            list_nonzero(listed, advance(memory.work, values), start, region.n_listed)
+        place = gather_row(b, region, step, memory)
+        list_row(place, b, region, step, memory)
 
 
 @device_function
-def _gather_row(out: Pointer, n: Word, source: Record, row: Word) -> None:
+def tile_rows(task: Word, step: Record) -> tuple[Word, Word]:
+    """The first row of a task's tile, and the first behind it."""
+    chunk = (task // CHUNK_TILES) * CHUNK_ROWS
+    n_chunk = min(CHUNK_ROWS, step.n_rows - chunk)
+    first = chunk + tile_start(task % CHUNK_TILES, n_chunk)
+    return first, chunk + tile_start(task % CHUNK_TILES + 1, n_chunk)
+
+
+@device_function
+def prefetch_next(last: Word, region: Record, step: Record, memory: Record) -> None:
+    """Ask for the next tile's rows, which lie anywhere in memory: no hardware foresees them."""
+    source = memory.sources[region.data_source]
+    if source.kind == ARRAY:
+        for b in range(last, min(last + MR, step.n_rows)):
+            row = get(memory.order, step.first_row + b)
+            ahead = uint8_at(source.address + row * source.row_step)
+            for byte in range(0, region.n_in * source.column_step, CACHE_LINE):
+                prefetch(ahead, byte)
+
+
+@device_function
+def gather_row(b: Word, region: Record, step: Record, memory: Record) -> Pointer:
+    """Row b of the matrix, gathered."""
+    place = advance(memory.work, region.target.offset + b * region.target.stride)
+    source = memory.sources[region.data_source]
+    _convert_row(place, region.n_in, source, get(memory.order, step.first_row + b))
+    return place
+
+
+@device_function
+def list_row(place: Pointer, b: Word, region: Record, step: Record, memory: Record) -> None:
+    """List what is not zero in row b, where that is asked for."""
+    if step.skip_zeros != 0 and region.n_listed > 0:
+        listed = advance(memory.by_row, b * list_size(region.n_listed))
+        values = region.values.offset + b * region.values.stride
+        start = advance(place, region.n_in - region.n_listed)
+        list_nonzero(listed, advance(memory.work, values), start, region.n_listed)
+
+
+@device_function
+def _convert_row(out: Pointer, n: Word, source: Record, row: Word) -> None:
     """Convert a row of a source to out[0:n]."""
     if source.kind == ARRAY:
         address = source.address + row * source.row_step

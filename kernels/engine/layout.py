@@ -33,9 +33,11 @@ LAYER = np.dtype(
 
 # The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
 # its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
-# ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`).
+# ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED is the input
+# before 0 takes the place of what is missing.
 (
     INPUT,
+    OBSERVED,
     ROW_VALUES,
     COLUMN_VALUES,
     NOISE,
@@ -45,7 +47,7 @@ LAYER = np.dtype(
     PANEL,
     PACKED,
     ACTIVE,
-) = range(10)
+) = range(11)
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -75,6 +77,11 @@ def layer_table(layers: Sequence[tuple[int, int, str]], dtype: np.dtype | type) 
         table[i] = n_in, n_out, ACTIVATIONS[activation], offset, bias, panels
         offset = _round_up(bias + panels * width, line)
     return table
+
+
+def last_dense(table: np.ndarray) -> int:
+    """Return the number of the last layer with inputs; one without has biases only."""
+    return int(np.flatnonzero(table["n_in"])[-1])
 
 
 def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
@@ -195,7 +202,7 @@ def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
 
 def workspace_places(
     table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type,
-    *, training: bool, skip_zeros: bool,
+    *, training: bool, skip_zeros: bool, missing: bool = False,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
 
@@ -209,6 +216,8 @@ def workspace_places(
         Whether gradients are computed, not only outputs and losses.
     skip_zeros : bool
         Whether zeros of the data are left out: then its values are listed, and not packed.
+    missing : bool
+        Whether values of the data may be missing.
 
     Returns
     -------
@@ -218,7 +227,8 @@ def workspace_places(
     """
     itemsize = np.dtype(dtype).itemsize
     n_layers = len(table)
-    n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][-1])
+    last = last_dense(table)
+    n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][last])
     n_latent = int(table["n_out"][n_encoder]) // 2
     widths = [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
     strides = [0] * (ACTIVE + 2 * n_layers)
@@ -226,8 +236,11 @@ def workspace_places(
     strides[NOISE] = n_latent
     strides[LATENT] = row_stride(n_latent, itemsize)
     strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
-    strides[ACTIVE : ACTIVE + n_layers - 1] = widths[:-1]
-    strides[-1] = widths[-1]
+    strides[ACTIVE : ACTIVE + last] = widths[:last]
+    # The last layer's slopes, and those of a layer without inputs, belong to the loss.
+    strides[ACTIVE + n_layers + last :] = widths[last:]
+    if missing:
+        strides[OBSERVED] = strides[INPUT]
     if skip_zeros:
         strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
     if training:

@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..maths.activations import IDENTITY
+from ..maths.binary import BINARIZATIONS
+from .binary_tasks import run_binary_task
 from .importance_tasks import (
     latents_task,
     n_groups,
@@ -24,13 +27,23 @@ from .layout import (
     LATENT_GRADIENT,
     LOSS,
     NOISE,
+    OBSERVED,
     PACKED,
     PANEL,
     ROW_VALUES,
     arena_size,
+    last_dense,
     n_partial_sums,
 )
+from .likelihood_tasks import (
+    RowLikelihood,
+    bias_task,
+    fill_missing_task,
+    row_likelihood_task,
+    row_means_task,
+)
 from .records import (
+    BACKWARD_BIAS,
     BACKWARD_INPUT,
     BACKWARD_LATENT,
     BACKWARD_WEIGHT,
@@ -100,15 +113,34 @@ class Passes:
         The workspace's matrices.
     dtype : dtype
         Of the arenas.
+    rows : RowLikelihood, optional
+        The likelihood, where it takes whole rows.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype
-    ) -> None:
+        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
+        rows: RowLikelihood | None = None, binarization: str | None = None,
+    ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
         self.n_encoder = n_encoder
         self.places = places
+        self.rows = rows
+        self.last = last_dense(table)
+        self.binarization = binarization
+        self._binarizing: dict[str, Passes] = {}
+
+    def binarizing(self, binarization: str | None) -> "Passes":
+        """The programs that make the data binary, these ones if None."""
+        if binarization is None:
+            return self
+        if binarization not in self._binarizing:
+            self._binarizing[binarization] = Passes(
+                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization
+            )
+        return self._binarizing[binarization]
 
     @_Once
     def gathering(self) -> np.ndarray:
@@ -130,12 +162,12 @@ class Passes:
         """From latents as data to means in the caller's array."""
         n_latent = int(self.table["n_in"][self.n_encoder + 1])
         gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
-        return _to_out(new_program([gather, *self._decoder(LATENT)]))
+        return _to_out(new_program([gather, *self._means(LATENT)]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
-        return _to_out(new_program([self.encoding, *self._decoder(ACTIVE + self.n_encoder)]))
+        return _to_out(new_program([self.encoding, *self._means(ACTIVE + self.n_encoder)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -149,12 +181,13 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
-        last = len(self.table) - 1
+        if self.rows is not None:
+            return new_program([draw, *self._outputs(LATENT), self._row_losses(self.rows)])
         output = new_region(
             OUTPUT,
-            self.table[last],
-            source=places[self._input_of(last)],
-            target=places[self._delta(last)],
+            self.table[self.last],
+            source=places[self._input_of(self.last)],
+            target=places[self._delta(self.last)],
             data=places[INPUT],
             groups=places[LOSS],
         )
@@ -186,28 +219,35 @@ class Passes:
             noise=places[NOISE],
             sums=sums,
         )
-        last = len(self.table) - 1
-        groups = places[LOSS].copy()
-        groups["stride"] = n_groups(int(self.table["n_out"][last]))
-        output = new_region(
-            ROWS,
-            self.table[last],
-            task_address=task_address(self.dtype, output_sums_task),
-            n_tasks=n_output_tasks(n_rows * repeat),
-            reads_data=1,
-            lists=lists,
-            source=places[self._input_of(last)],
-            data=_from_row(places[INPUT], first_row),
-            groups=groups,
-        )
-        row_losses = new_region(ROW_LOSSES, groups=groups)
+        if self.rows is not None:
+            row_losses = self._row_losses(self.rows)
+            row_losses["data"] = _from_row(row_losses["data"][0], first_row)
+            losses = [*self._outputs(LATENT), row_losses]
+        else:
+            losses = [*self._decoder(LATENT)[:-1], *self._fused_losses(n_rows * repeat, lists)]
+            losses[-2]["data"] = _from_row(places[INPUT], first_row)
         weights = new_region(
             ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
         )
-        regions = [draw, *self._decoder(LATENT)[:-1], output, row_losses, weights]
-        program = new_program(regions)
+        program = new_program([draw, *losses, weights])
         program["repeat"] = repeat
         return program
+
+    def _fused_losses(self, n_rows: int, lists: int) -> list[np.ndarray]:
+        """Each row's loss, of outputs that are stored nowhere."""
+        groups = self.places[LOSS].copy()
+        groups["stride"] = n_groups(int(self.table["n_out"][self.last]))
+        output = new_region(
+            ROWS,
+            self.table[self.last],
+            task_address=task_address(self.dtype, output_sums_task),
+            n_tasks=n_output_tasks(n_rows),
+            reads_data=1,
+            lists=lists,
+            source=self.places[self._input_of(self.last)],
+            groups=groups,
+        )
+        return [output, new_region(ROW_LOSSES, groups=groups)]
 
     @_Once
     def training(self) -> np.ndarray:
@@ -247,7 +287,9 @@ class Passes:
         source = self.places[ACTIVE + head]
         totals = new_region(TOTALS, self.table[head], parts=2, source=source)
         regions = [self.encoding, self.losses]
-        for layer in range(len(self.table) - 1, -1, -1):
+        if self.last < len(self.table) - 1:
+            regions.append(self._backward_bias(mode))
+        for layer in range(self.last, -1, -1):
             if layer == head:
                 regions.append(self._backward_latent())
             if layer > 0:
@@ -257,11 +299,27 @@ class Passes:
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
-        return new_region(
+        listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
+        is_filled = self.rows is not None and self.rows.missing
+        region = new_region(
             GATHER,
             n_in=n_features,
-            n_listed=n_features,
+            target=self.places[OBSERVED if is_filled else INPUT],
+            **({} if is_filled else listed),
+        )
+        if self.binarization is not None:
+            region["task_address"] = task_address(self.dtype, run_binary_task)
+            region["mode"] = BINARIZATIONS[self.binarization]
+        return new_program([region, self._fill()]) if is_filled else region
+
+    def _fill(self) -> np.ndarray:
+        """The data, with 0 for what is missing, as the encoder takes it."""
+        return new_region(
+            ROWS,
+            task_address=task_address(self.dtype, fill_missing_task),
+            n_in=self.table["n_in"][0],
             reads_data=1,
+            source=self.places[OBSERVED],
             target=self.places[INPUT],
             values=self.places[ROW_VALUES],
         )
@@ -282,9 +340,55 @@ class Passes:
 
     def _decoder(self, place: int) -> list[np.ndarray]:
         """The decoder's layers; the first reads the matrix at `place`."""
-        regions = self._layers(self.n_encoder + 1, len(self.table))
+        regions = self._layers(self.n_encoder + 1, self.last + 1)
         regions[0]["source"] = self.places[place]
         return regions
+
+    def _outputs(self, place: int) -> list[np.ndarray]:
+        """The decoder's layers, the last without its activation, for a likelihood of whole rows."""
+        regions = self._decoder(place)
+        regions[-1]["activation"] = IDENTITY
+        regions[-1]["target"] = self.places[self._delta(self.last)]
+        return regions
+
+    def _row_losses(self, rows: RowLikelihood) -> np.ndarray:
+        """Each row's loss, and its gradients."""
+        region = new_region(
+            ROWS,
+            task_address=task_address(self.dtype, row_likelihood_task),
+            n_out=self.table["n_in"][0],
+            parts=2 if rows.raws_in_row else 1,
+            source=self.places[self._delta(self.last)],
+            data=self.places[OBSERVED if rows.missing else INPUT],
+            likelihood=rows.record,
+        )
+        if rows.has_raw_layer:
+            region["bias"] = self.table["bias"][-1]
+            region["delta"] = self.places[self._delta(len(self.table) - 1)]
+        return region
+
+    def _means(self, place: int) -> list[np.ndarray]:
+        """From the matrix at `place` to the mean of x given z, which goes to the caller's array."""
+        if self.rows is None:
+            return self._decoder(place)
+        means = new_region(
+            ROWS,
+            task_address=task_address(self.dtype, row_means_task),
+            n_out=self.table["n_in"][0],
+            source=self.places[self._delta(self.last)],
+            likelihood=self.rows.record,
+        )
+        return [*self._outputs(place), means]
+
+    def _backward_bias(self, mode: int) -> np.ndarray:
+        """The gradient of the last layer, where it has no inputs."""
+        return new_region(
+            BACKWARD_BIAS,
+            self.table[-1],
+            task_address=task_address(self.dtype, bias_task),
+            mode=mode,
+            delta=self.places[self._delta(len(self.table) - 1)],
+        )
 
     def _backward_input(self, layer: int) -> np.ndarray:
         """The gradient of a layer's input, through the activation of the layer below."""

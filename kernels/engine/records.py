@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..maths.optimizers import RULE
+from ..maths.row_likelihoods import ROW_LIKELIHOOD
 
 # Kinds of regions.
 (
@@ -52,10 +53,12 @@ REGION = np.dtype(
         ("reads_data", np.int64),
         ("n_listed", np.int64),
         ("data_source", np.int64),
+        ("row_keys", np.int64),
         ("to_out", np.int64),
         ("first_panel", np.int64),
         ("sums", np.int64),
         ("lists", np.int64),
+        ("likelihood", ROW_LIKELIHOOD),
         *[
             (name, MATRIX)
             for name in (
@@ -76,7 +79,8 @@ REGION = np.dtype(
 """One region of a program: work that is split into tasks, all of which may run at the same time.
 
 kind, mode
-    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored.
+    Which tasks; whether gradients are applied (`UPDATE_MODE`) or stored; of a gather that
+    binarises, how (`maths.binary`).
 task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
@@ -95,6 +99,8 @@ n_listed
     Columns whose non-zeros are listed by the last gather into a matrix; 0 for none.
 data_source
     Which of the sources a gather reads.
+row_keys
+    Address of an int64 for each row of the source, which the draws of a gather go by; 0 for none.
 to_out
     Whether the target is the caller's array (with the stride of `target`), not the workspace.
 first_panel
@@ -103,6 +109,8 @@ sums
     Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
 lists
     Address of room for lists of int32, which a thread makes for itself.
+likelihood
+    Of whole rows (`likelihood_tasks`).
 source, target
     What is read, what is written. For a weight gradient the source is the packed input.
 values

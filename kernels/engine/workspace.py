@@ -12,6 +12,7 @@ from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
 from .data_tasks import array_source
 from .layout import ACTIVE, aligned_zeros, n_listed, n_partial_sums, workspace_places
+from .likelihood_tasks import RowLikelihood
 from .passes import Passes
 from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
@@ -60,6 +61,8 @@ class Training:
         The weight of the KL where nothing is updated.
     clip_norm : float
         Largest norm of the whole gradient; 0 for no limit.
+    binarization : str, optional
+        A name of `BINARIZATIONS`: how the data are made binary.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
     """
@@ -76,6 +79,7 @@ class Training:
     reconstruction_weight: float = 1.0
     beta: float = 1.0
     clip_norm: float = 0.0
+    binarization: str | None = None
     weights_finite: bool = False
 
     def step(self, number: int) -> "Training":
@@ -101,26 +105,29 @@ class Workspace:
     """Matrices, programs and step numbers for the passes over up to `n_rows` rows at a time.
 
     It has room for gradients with `training` only, and for lists with `skip_zeros` only: then the
-    zeros of its data are left out.
+    zeros of its data are left out. The likelihood is a name of `LIKELIHOODS`, or one of whole rows.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, likelihood: str, n_rows: int, dtype: np.dtype,
-        *, training: bool, skip_zeros: bool,
+        self, table: np.ndarray, n_encoder: int, likelihood: str | RowLikelihood, n_rows: int,
+        dtype: np.dtype, *, training: bool, skip_zeros: bool,
     ) -> None:  # fmt: skip
         self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
+        rows = None if isinstance(likelihood, str) else likelihood
         self.places, size = workspace_places(
-            table, n_encoder, n_rows, max_threads(), dtype, training=training, skip_zeros=skip_zeros
-        )
+            table, n_encoder, n_rows, max_threads(), dtype, training=training,
+            skip_zeros=skip_zeros, missing=rows is not None and rows.missing,
+        )  # fmt: skip
         self.matrices = aligned_zeros(size, dtype)
         if training:
             _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
         n_lists = n_listed(int(table["n_in"][0]), n_rows, training=training)
         self.lists = np.zeros(n_lists * skip_zeros, np.int32)
         self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
-        self.passes = Passes(table, n_encoder, self.places, dtype)
+        self.passes = Passes(table, n_encoder, self.places, dtype, rows)
         self.steps = new_step(dtype)
-        self.steps["likelihood"] = LIKELIHOODS[likelihood]
+        if isinstance(likelihood, str):
+            self.steps["likelihood"] = LIKELIHOODS[likelihood]
         self.steps["reconstruction_weight"] = self.steps["beta"] = 1.0
         # Fields are written to through views of them, in a tenth of the time.
         self._views: dict[str, Any] = {
@@ -181,7 +188,7 @@ class Workspace:
 
     def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
         """Return the pieces of each step of a run: one if it is short (see `divide`)."""
-        passes = self.passes
+        passes = self.passes.binarizing(run.binarization)
         if run.optimizer == NO_UPDATE:
             return divide(passes.gradient, run.batch_size, flop_per_call)
         if run.clip_norm > 0.0:

@@ -231,10 +231,11 @@ def open_folder(key: str, *, create: bool = False) -> Iterator[_Folder]:
     """
     try:
         place = _place()
-    except RuntimeError as error:  # no home folder
+        path = _followed(place, create=create)
+    except (RuntimeError, ValueError) as error:  # no home folder; a name that no file can have
         raise OSError(str(error)) from error
     with (
-        _opened(_followed(place, create=create), None, place, create=create) as base,
+        _opened(path, None, place, create=create) as base,
         _opened(f"kernels-{key}", base, place, create=create) as folder,
     ):
         yield folder

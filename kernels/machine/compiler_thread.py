@@ -93,22 +93,11 @@ def _before_fork() -> None:
             taken = lock._is_owned()
 
 
-def _release() -> None:
-    for lock in _fork_locks():
-        lock.release()
-
-
 def _after_fork() -> None:
-    _release()
     if _was_interrupted.is_set():
         _was_interrupted.clear()
         # Not here: exceptions of functions that are called around a fork are dropped.
         threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT]).start()
-
-
-def _after_fork_in_child() -> None:
-    _release()
-    _was_interrupted.clear()
 
 
 @atexit.register
@@ -126,6 +115,7 @@ def _leave_compiling() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child
-    )
+    os.register_at_fork(before=_before_fork)
+    for _lock in _fork_locks():  # by no function in Python: Ctrl-C could end that before it begins
+        os.register_at_fork(after_in_parent=_lock.release, after_in_child=_lock.release)
+    os.register_at_fork(after_in_parent=_after_fork, after_in_child=_was_interrupted.clear)

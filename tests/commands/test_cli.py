@@ -22,7 +22,7 @@ import fastvae
 from fastvae import VAE, kernels
 from fastvae.commands import arguments, inputs, parser, train_options
 from fastvae.commands.cli import main
-from fastvae.commands.interrupt import Terminated, interruptible
+from fastvae.commands.interrupt import HungUp, Terminated, interruptible
 from fastvae.data import NAMES, DataUnavailable
 from fastvae.training import optimizers
 
@@ -544,8 +544,9 @@ def test_help_states_every_option_with_its_default(command, capsys):
 
 def test_names_in_the_help_are_those_that_exist():
     assert set(train_options.ACTIVATIONS) == set(kernels.ACTIVATIONS)
-    assert set(train_options.LIKELIHOODS) == set(kernels.LIKELIHOODS)
+    assert set(train_options.LIKELIHOODS) == set(kernels.BLOCK_KINDS) - {"categorical"}
     assert set(train_options.OPTIMIZERS) == set(kernels.OPTIMIZERS)
+    assert set(train_options.BINARIZATIONS) == set(kernels.BINARIZATIONS)
     assert set(arguments.DATASETS) == set(NAMES)
     for name in train_options.OPTIMIZERS:
         assert optimizers.resolve(name).name == name
@@ -619,9 +620,11 @@ with interruptible(lambda: "last words"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_a_signal_that_python_drops_ends_the_process_all_the_same(name, code):
-    program = DEAF.replace("SIGINT", name)
+    # Whoever starts the suite may ignore it, as nohup does.
+    program = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n{DEAF}"
+    program = program.replace("os.getpid(), signal.SIGINT", f"os.getpid(), signal.{name}")
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=50
     )
@@ -630,30 +633,37 @@ def test_a_signal_that_python_drops_ends_the_process_all_the_same(name, code):
 
 
 def trace() -> tuple[object, ...]:
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    handlers = map(signal.getsignal, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     return *handlers, signal.set_wakeup_fd(-1), sys.unraisablehook, threading.active_count()
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+    ("number", "kind"),
+    [
+        (signal.SIGINT, KeyboardInterrupt),
+        (signal.SIGTERM, Terminated),
+        (signal.SIGHUP, HungUp),
+    ],
 )
 def test_interruptible_leaves_no_trace(number, kind):
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
     before = trace()
     with pytest.raises(kind), interruptible(lambda: "unused"):
         signal.raise_signal(number)
     assert trace() == before
 
 
-def test_a_process_that_ignores_sigterm_goes_on_doing_so():
-    previous = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_process_that_ignores_a_signal_goes_on_doing_so(number):
+    previous = signal.signal(number, signal.SIG_IGN)
     try:
         with interruptible(lambda: "unused"):
-            signal.raise_signal(signal.SIGTERM)
-    except Terminated:  # pytest would take it for Ctrl-C
+            signal.raise_signal(number)
+    except (Terminated, HungUp):  # pytest would take it for Ctrl-C
         pytest.fail("the signal was not ignored")
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        signal.signal(number, previous)
 
 
 def test_interrupt_before_the_first_epoch_leaves_nothing(images, monkeypatch, capsys):

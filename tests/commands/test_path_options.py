@@ -181,6 +181,20 @@ def test_logs_are_files_of_their_own(capsys, options, message):
     assert message in refused(capsys, 1, "train", *SMALL, *options)
 
 
+@pytest.mark.usefixtures("no_work")
+def test_a_log_takes_the_place_of_no_other_file(capsys):
+    options = [*SMALL, "--csv", "model.safetensors"]
+    message = "--csv must not take the place of model.safetensors: it is a safetensors file"
+    assert message in refused(capsys, 1, "train", *options)
+
+
+def test_a_log_takes_the_place_of_a_log():
+    for content in ("epoch,loss\n1,2\n", '{"epoch": 1}\n', ""):
+        Path("log").write_text(content)
+        assert main(["train", *SMALL, "--no-pictures", "--csv", "log"]) == 0
+        assert Path("log").read_text().startswith("epoch,loss,elbo")
+
+
 def test_names_act_on_no_terminal(monkeypatch, capsys):
     """Whatever is printed: names of folders, data, models and pictures, and what to type next."""
     name = "a\x1b[31m\u202e\nb"

@@ -72,7 +72,7 @@ def beginning(folder):
     """What a process leaves that is killed before it has trained."""
     args = build_parser().parse_args(["train", "--epochs", "3"])
     run = Run(folder, is_begun_here=True)
-    run.write_settings(settings.recorded(args, "images.npz"))
+    run.write_settings(settings.recorded(args, "images.npz", "grey"))
     run.close()
     (folder / ".0123abcd-0123456789abcdef.tmp").touch()
     (folder / "samples").mkdir()

@@ -23,7 +23,7 @@ VALUES: list[Any] = [
 @pytest.fixture
 def recorded() -> dict[str, Any]:
     args = build_parser().parse_args(["train", "--dataset", "mnist", "--epochs", "3"])
-    return settings.recorded(args, "mnist")
+    return settings.recorded(args, "mnist", "grey")
 
 
 def write(folder: Path, text: str) -> None:
@@ -35,7 +35,9 @@ def test_what_is_recorded_is_read(tmp_path: Path, recorded: dict[str, Any]) -> N
     assert settings.read(tmp_path) == recorded
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "hidden", "seed", "save_best"])
+@pytest.mark.parametrize(
+    "name", ["epochs", "batch_size", "hidden", "seed", "save_best", "binarize", "variant"]
+)
 def test_values_that_cannot_be_are_refused(
     tmp_path: Path, recorded: dict[str, Any], name: str
 ) -> None:

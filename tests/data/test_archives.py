@@ -167,6 +167,22 @@ def test_members_that_nobody_asked_for_are_not_decompressed(tmp_path: Path) -> N
     assert most_memory(lambda: Dataset(path)) < 2 << 20
 
 
+def test_a_directory_of_very_many_members_is_not_read(tmp_path: Path) -> None:
+    """350,000 members that nobody asked for took 6 s; they share one entry of the directory."""
+    path = tmp_path / "rows.npz"
+    place = ONE.rindex(b"PK\x01\x02")
+    end = ONE.rindex(b"PK\x05\x06")
+    directory = ONE[place:end] * 350_000
+    path.write_bytes(
+        ONE[:place] + directory + ONE[end : end + 12] + struct.pack("<I", len(directory)) + ONE[-6:]
+    )
+    with pytest.raises(ValueError, match="directory must have at most 4,194,304 bytes; got 19,"):
+        Dataset(path)
+    arrays = {f"array_{i}": ROWS[0] for i in range(3000)}
+    np.savez(path, train=ROWS, **arrays)
+    np.testing.assert_array_equal(Dataset(path).train, ROWS)
+
+
 def test_headers_are_compared_before_values_are_decompressed(tmp_path: Path) -> None:
     """30 MB of zeros in 30 kB, whose shapes do not fit what else is there."""
     path = tmp_path / "rows.npz"

@@ -51,6 +51,11 @@ class Bench:
         places, size = place_matrices(strides, sizes, itemsize)
         self.places = dict(zip(matrices, places, strict=True))
         self.work = aligned_zeros(size, dtype)
+        # Each matrix by itself: there may be walls between them.
+        self.matrices = {
+            name: self.work[place["offset"] :][:n]
+            for (name, place), n in zip(self.places.items(), sizes, strict=True)
+        }
         self.table = engine.layer_table(layers or [(1, 1, "identity")], dtype)
         self.arenas = [engine.new_arena(self.table, dtype) for _ in range(4)]
         self.reconstruction, self.kl = np.zeros(B * K), np.zeros(B * K)
@@ -74,10 +79,11 @@ class Bench:
         order = np.arange(B)[::-1].copy()
         parameters, moment1, moment2, gradient = self.arenas
         by_row, by_column = self.lists
-        before = [array.copy() for array in (self.work, *self.arenas)]
+        arrays = [*self.matrices.values(), *self.arenas]
+        before = [array.copy() for array in arrays]
         results = []
         for n_threads in THREADS:
-            for array, value in zip((self.work, *self.arenas), before, strict=True):
+            for array, value in zip(arrays, before, strict=True):
                 array[:] = value
             self.step["n_members"], self.step["batch_size"] = n_threads, B
             memory = records.Memory(
@@ -86,9 +92,9 @@ class Bench:
                 np.zeros(1, np.int64), order, sources,
             )  # fmt: skip
             run_program(member_address(self.dtype), np.concatenate(program), self.step, memory)
-            if "panel" in self.places:  # each thread's own, and the last matrix
-                self.work[self.places["panel"]["offset"] :] = 0
-            results.append([array.copy() for array in (self.work, *self.arenas)])
+            if "panel" in self.matrices:  # each thread's own
+                self.matrices["panel"][:] = 0
+            results.append([array.copy() for array in arrays])
         for other in results[1:]:
             for one, two in zip(results[0], other, strict=True):
                 np.testing.assert_array_equal(one, two)

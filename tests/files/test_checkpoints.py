@@ -44,6 +44,15 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["run.ckpt"]
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_thousands_of_layers_is_read(tmp_path: Path) -> None:
+    vae = fastvae.VAE.from_sizes(3, (2,) * 2500, 1, activation="tanh")
+    path = tmp_path / "run.ckpt"
+    X = np.random.default_rng(0).random((4, 3), np.float32)
+    vae.fit(X, epochs=1, checkpoint=path, verbose=False)
+    assert checkpoints.read(path).facts["counts"]["n_epochs"] == 1
+
+
 def test_the_one_before_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "run.ckpt"
     for i in range(3):

@@ -24,7 +24,7 @@ from numba import types
 
 from fastvae import kernels
 from fastvae.commands.cli import main
-from fastvae.kernels.engine import warmup
+from fastvae.kernels.arrays import warmup
 from fastvae.kernels.machine import cache, compilation
 from fastvae.kernels.machine.cached_code import _MARK, _checksum
 
@@ -605,6 +605,14 @@ def test_places_that_cannot_be_stop_nothing(
         assert compilation.cache_folder() is None
 
 
+def test_a_name_that_no_file_can_have_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the environment there is none; Numba's own file of settings may hold one."""
+    monkeypatch.delenv("FASTVAE_CACHE", raising=False)
+    monkeypatch.setattr(cache.config, "CACHE_DIR", "/tmp/a\0b")
+    with pytest.warns(RuntimeWarning, match="machine code is not cached .embedded null"):
+        assert not run()
+
+
 def test_a_working_folder_that_is_gone_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -863,6 +871,7 @@ assert main([*train.split(), *options.split(), "--animation"]) == 0
 for likelihood in ("gaussian", "bernoulli"):
     options = f"--likelihood {likelihood} --batch-size 7 --optimizer sgd --output {likelihood}"
     assert main([*train.split(), *options.split()]) == 0
+assert main([*train.split(), "--binarize", "dynamic", "--output", "drawn"]) == 0
 models = ["out"]
 if sys.argv[1:]:
     vae = VAE.from_sizes(784, (9,), 2, dtype=np.float64)
@@ -870,7 +879,8 @@ if sys.argv[1:]:
     vae.save("float64.safetensors")
     models.append("float64.safetensors")
 commands = ["evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info"]
-commands += ["sample --output sample.gif", "interpolate --output interpolation.gif"]
+commands += ["evaluate --binarize fixed", "sample --output sample.gif"]
+commands += ["interpolate --output interpolation.gif"]
 for model in models:
     for command in commands:
         assert main([*command.split(), model]) == 0
@@ -885,6 +895,18 @@ def test_what_training_needs_is_listed() -> None:
         "run_member run_steps run_task shuffle",
         "run_member run_steps run_task",
     ]
+
+
+@pytest.mark.slow
+def test_after_warmup_in_python_nothing_is_loaded_to_make_and_train_a_model() -> None:
+    warmed = """
+for dtype in (np.float32, np.float64):
+    kernels.warmup((dtype,))
+    asked.clear()
+    VAE.from_sizes(9, (5,), 2, dtype=dtype).fit(np.eye(9), epochs=1, verbose=False)
+    assert not asked, asked
+"""
+    program(ASKED + warmed, os.environ)
 
 
 FORKED = """

@@ -101,6 +101,36 @@ def test_an_interrupt_while_a_fork_waits_comes_after_it():
     assert compile_aside(int, "3") == 3
 
 
+INTERRUPTED_AFTER_FORK = """
+import ctypes, os, threading
+import numba
+for hook in ("after_in_parent", "after_in_child"):  # called before those of the engine
+    os.register_at_fork(**{hook: ctypes.pythonapi.PyErr_SetInterrupt})
+from fastvae.kernels.machine.compiler_thread import compile_aside
+
+child = -1
+try:
+    child = os.fork()
+except KeyboardInterrupt:
+    pass
+thread = threading.Thread(target=compile_aside, args=(int, "3"), daemon=True)
+thread.start()
+thread.join(10)
+if child == 0:
+    os._exit(thread.is_alive())
+assert not thread.is_alive()
+assert os.wait()[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_an_interrupt_as_a_fork_ends_leaves_no_lock_held():
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AFTER_FORK], cwd=ROOT, timeout=30, check=False
+    )
+    assert done.returncode == 0
+
+
 FORKED = """
 import os, threading, time
 from fastvae.kernels import threading_layer
@@ -228,7 +258,7 @@ def first_fit(then: str, delay: float, cache: Path) -> subprocess.CompletedProce
     return subprocess.run(
         [sys.executable, "-c", FIRST_FIT + then, str(delay)],
         cwd=ROOT,
-        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        env={**os.environ, "FASTVAE_CACHE": str(cache)},
         capture_output=True,
         text=True,
         check=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ TOUCHED = {
     "end, strided": ("walled((2, 3), 'f4', (4, 8))", "p[5] = 0.0", "p[6]"),
     "start, backwards": ("walled((3,), 'f4', (-4,), at_end=False)", "p[-2] = 0.0", "p[-3]"),
 }
-COUNTS = {"kernels": 2000, "gather": 600, "models": 20}
+COUNTS = {"kernels": 2000, "gather": 600, "sources": 200, "models": 20}
 
 
 @pytest.mark.parametrize("case", TOUCHED)
@@ -35,6 +36,17 @@ def test_walls_end_a_process(case: str) -> None:
     )
     assert done.stdout == b"within\n"
     assert done.returncode == -signal.SIGSEGV
+
+
+@pytest.mark.slow
+def test_programs_of_all_regions_keep_within_their_matrices() -> None:
+    """Those, too, that no model uses so far."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "engine_walls"]
+    done = subprocess.run(
+        [*command, "engine/test_programs.py"], cwd=TESTS, capture_output=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(TESTS)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-5000:]
 
 
 @pytest.mark.slow

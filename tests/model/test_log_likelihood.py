@@ -69,7 +69,7 @@ def weights_of(vae: VAE, x: Array, n_samples: int, seed: int) -> Array:
     if vae.likelihood == "bernoulli":
         log_p = (x * y - np.logaddexp(0, y)).sum(axis=1)
     else:
-        sigma = vae.sigma or math.sqrt(0.5 / vae.reconstruction_weight)
+        sigma = float(vae.sigma or math.sqrt(0.5 / vae.reconstruction_weight))
         off = (x - activated(last.activation, y)) / sigma
         log_p = (-0.5 * off**2 - math.log(sigma) - 0.5 * math.log(2 * math.pi)).sum(axis=1)
     return log_p + 0.5 * (noise.astype(float) ** 2 + log_var - z**2).sum(axis=1)

@@ -35,8 +35,8 @@ from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
 TITLE = "The same bits"
 TEXT = """
-Five trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
-batches of 1 to 128 rows; sparse and dense rows), the encodings, reconstructions, samples,
+Six trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
+batches of 1 to 128 rows; sparse, dense and drawn rows), the encodings, reconstructions, samples,
 likelihoods and gradients of what they trained, and every public kernel, in processes of 1 to 8
 threads on each threading layer and each instruction set that the machine has. A result is equal if
 all its bytes are those of the first process: one for the instruction sets with fused multiply-add,
@@ -64,6 +64,7 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"activation": "sigmoid", "output_activation": "identity", "likelihood": "gaussian"},
         {"batch_size": 33, "learning_rate": lambda update, epoch: 1e-3 / (1 + update)},
     ),
+    ({}, {"binarize": "dynamic", "batch_size": 50}),
 ]
 
 

@@ -26,7 +26,7 @@ from model_checks import parameters, pixel_rows
 from numba.core import event
 
 from fastvae import VAE, kernels
-from fastvae.kernels.engine import warmup
+from fastvae.kernels.arrays import warmup
 from fastvae.kernels.machine.compilation import would_load
 
 TITLE = "Machine code that is damaged"

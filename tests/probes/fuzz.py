@@ -174,7 +174,7 @@ class Inputs:
         from fastvae.commands.parser import build_parser
 
         args = build_parser().parse_args(["train", "--dataset", "mnist", "--epochs", "3"])
-        return json.dumps(settings.recorded(args, "mnist"), indent=2).encode()
+        return json.dumps(settings.recorded(args, "mnist", "grey"), indent=2).encode()
 
     def _array(self, chance: random.Random) -> np.ndarray:
         dtype = chance.choice(["<f4", ">f8", "|u1", "<i8", "<f2", "|b1"])

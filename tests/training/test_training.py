@@ -422,7 +422,7 @@ def test_moments_that_overflow_are_a_divergence():
 @pytest.mark.parametrize("skips", [False, True])
 def test_nan_weights_show_in_the_loss(likelihood, skips, monkeypatch):
     vae = small_vae(likelihood=likelihood)
-    monkeypatch.setattr(vae.network, "pays_to_skip", lambda _: skips)
+    monkeypatch.setattr(vae.network, "pays_to_skip", lambda *_: skips)
     weight, bias = vae.network.read_dense(0)
     weight[3, 4] = np.nan
     vae.network.write_dense(0, weight, bias)
@@ -543,6 +543,7 @@ def test_settings_check_themselves_and_stay():
         "optimizer": "sgd",
         "beta": None,
         "clip_norm": None,
+        "binarize": None,
         "callbacks": (),
         "checkpoint": None,
         "checkpoint_every": "epoch",

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ..engine.layout import layer_table, new_arena
+from ..engine.loss_tasks import new_totals
+from ..engine.pieces import Piece
+from ..engine.records import new_schedule
+from ..engine.regions import run_task, task_types
+from ..engine.steps import member_types, run_member, run_steps, steps_types
+from ..engine.workspace import Training, Workspace
 from ..machine.compilation import would_load
 from ..machine.launching import launched
 from ..maths.optimizers import OPTIMIZERS
-from ..maths.philox import STREAM_ORDER, shuffle
-from .layout import layer_table, new_arena
-from .loss_tasks import new_totals
-from .pieces import Piece
-from .records import new_schedule
-from .regions import run_task, task_types
-from .steps import member_types, run_member, run_steps, steps_types
-from .workspace import Training, Workspace
+from ..maths.philox import STREAM_ORDER, STREAM_WEIGHTS, shuffle
+from .random import normal
 
 _in_memory: set[tuple[np.dtype, Any]] = set()
 """Dtypes whose code was seen there, where it stays; to look takes a tenth of a millisecond."""
@@ -58,7 +59,7 @@ def is_compiled(
 
 
 def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
-    """Compile, or load from the cache, what training in these dtypes needs.
+    """Compile, or load from the cache, what training in these dtypes needs, first weights included.
 
     One step of the smallest network goes through everything, since all networks run through
     the same machine code.
@@ -75,6 +76,7 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
         schedule=new_schedule(1, 0.0),
     )
     for dtype in dtypes:
+        normal(np.empty(1, dtype), 0, STREAM_WEIGHTS, 0)
         table = layer_table(layers, dtype)
         arenas = tuple(new_arena(table, dtype) for _ in range(4))
         work = Workspace(
