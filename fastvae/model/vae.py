@@ -529,7 +529,8 @@ class VAE(Passes, Trained, Seeded, Value):
 
         Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
         `log_likelihood`, `sample`, `feedforward`, `gradients`, `save`): each call sees the weights
-        as they are between two runs of updates, which wait for it. To `fit`, `load`, copy or pickle it there is a RuntimeError.
+        as they are between two runs of updates, which wait for it. To `fit`, `load`, copy or pickle
+        it there is a RuntimeError.
         """
         settings = Settings(
             epochs=epochs,
