@@ -280,7 +280,7 @@ def _check_model(rng: np.random.Generator) -> None:
         warnings.simplefilter("ignore", UserWarning)  # of few effective samples
         n = size()
         log_p = [each.log_likelihood(few, n, per_sample=True) for each in (vae, twin)]
-    np.testing.assert_array_equal(*log_p)
+    np.testing.assert_array_equal(log_p[0], log_p[1])
     noise = laid_out((len(few), n_latent), dtype, one_of(*LAYOUTS), at_end)
     noise[...] = rng.standard_normal(noise.shape)
     losses, gradients = vae.gradients(few, freeze(noise))
