@@ -99,7 +99,7 @@ FIXED = (
     ),
     Row("encode", "encoding 10,000 rows", "encode", ALL, n_rows=10_000),
     Row("decode", "decoding 10,000 latents", "decode", ALL, n_rows=10_000),
-    Row("log-p", "log p(x) of 40 rows, 5,000 samples each", "log-p", ALL, n_rows=40),
+    Row("log-p", "log p(x) of 20 rows, 5,000 samples each", "log-p", ALL, n_rows=20),
     Row("start-cold", "a first training process, nothing compiled", "cold", (COLD, WARM)),
     Row("start-warm", "process start to first batch", "first-batch", ("fastvae", "torch", "jax")),
     Row("job", "the whole job as a process", "job", ("fastvae", "torch", "jax")),
