@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench.results import Results, RowResult
-from bench.rows import COLD, EPOCH, WARM
+from bench.rows import COLD, EPOCH, LIKELIHOOD, TEST_ROWS, WARM
 
 Measure = Callable[[RowResult], list[float]]
 """The figure of each round, of all runs; none where it was not measured."""
@@ -105,6 +105,12 @@ def _seconds(result: RowResult) -> list[float]:
     return result.measured["fastvae"].seconds if "fastvae" in result.measured else []
 
 
+def _seconds_of_test_set(result: RowResult) -> list[float]:
+    """Extrapolated: each row takes the same work."""
+    rates = result.measured["fastvae"].rates if "fastvae" in result.measured else []
+    return [TEST_ROWS / rate for rate in rates]
+
+
 def _compile_seconds(result: RowResult) -> list[float]:
     """A first process, less the same process once everything is compiled, round by round."""
     return [cold - warm for cold, warm in result.pairs(COLD, WARM)]
@@ -158,6 +164,16 @@ CLAIMS = (
     ),
     Claim(f"encoding 10,000 rows, {_PEER}", "encode", _against_peers, 1.5, None, " x"),
     Claim(f"decoding 10,000 latents, {_PEER}", "decode", _against_peers, 1.5, None, " x"),
+    Claim(f"log p(x), 5,000 samples, {_PEER}", LIKELIHOOD, _against_peers, 1.5, None, " x"),
+    Claim(
+        f"log p(x) of {TEST_ROWS:,} test rows, 5,000 samples, extrapolated from 200",
+        LIKELIHOOD,
+        _seconds_of_test_set,
+        150,
+        75,
+        " s",
+        at_most=True,
+    ),
     Claim(
         f"784-1024-1024-64 mirrored, batch 256, {_PEER}",
         "train-deep",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from bench.workload import Array, Sizes
+from bench.workload import Array, Estimate, Sizes
 
 Parameters = dict[str, Array]
 
@@ -25,7 +25,7 @@ class Contestant(Protocol):
     """Settings of equal meaning, each keyword arguments of the class; the fastest is measured."""
     pass_variants: ClassVar[list[dict[str, Any]]]
     """The same for encode, decode and sample."""
-    sampling_variants: ClassVar[list[dict[str, Any]]]
+    likelihood_variants: ClassVar[list[dict[str, Any]]]
     """The same for log_likelihood."""
 
     def set_parameters(self, named: Parameters) -> None:
@@ -61,8 +61,11 @@ class Contestant(Protocol):
     def evaluate(self, data: Any) -> tuple[float, float]:
         """Return mean reconstruction and mean KL with one draw per row."""
 
-    def log_likelihood(self, data: Any, n_samples: int) -> float:
-        """Return the mean of log p(x) by importance sampling, `n_samples` latents for each row."""
+    def log_likelihood(self, data: Any, n_samples: int) -> Estimate:
+        """Return log p(x) of each row, estimated by importance sampling from the posterior.
+
+        Of its own noise, anew in each call; see `bench.workload.importance_estimate`.
+        """
 
     def save(self, path: Path) -> None:
         """Write the parameters as safetensors."""

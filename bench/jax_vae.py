@@ -7,7 +7,7 @@ into two scalars per step. Dispatch and order aside, no Python runs within an ep
 
 from __future__ import annotations
 
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,7 +23,9 @@ from bench.workload import (
     EPS,
     LEARNING_RATE,
     Array,
+    Estimate,
     Sizes,
+    importance_estimate,
     join_heads,
     split_heads,
 )
@@ -43,8 +45,10 @@ class JaxVAE:
     sizes : Sizes
     storage : "float32" or "uint8", the type that the rows have on the device
     unroll : steps per iteration of the compiled loop
-    chunk : rows per pass of `encode` and `decode`, or latents of `log_likelihood`, which it must
-        divide; 0: all at once
+    chunk : rows per pass of `encode` and `decode`, which must divide the rows; 0: all at once
+    block : samples per iteration of the compiled loop of `log_likelihood`
+    factors : of how many 1 + exp(-|logit|) one logarithm is taken there, where they divide
+    rng : "threefry2x32" or "rbg", how keys give random numbers
     """
 
     training_variants: ClassVar[list[dict[str, Any]]] = [
@@ -58,21 +62,36 @@ class JaxVAE:
         {"storage": "float32", "chunk": 1000},
         {"storage": "uint8", "chunk": 1000},
     ]
-    sampling_variants: ClassVar[list[dict[str, Any]]] = [
-        {"chunk": chunk} for chunk in (250, 500, 1000, 5000)
+    likelihood_variants: ClassVar[list[dict[str, Any]]] = [
+        {"block": 500, "factors": 1, "rng": "rbg"},
+        {"block": 250, "factors": 1, "rng": "rbg"},
+        {"block": 1000, "factors": 1, "rng": "rbg"},
+        {"block": 2500, "factors": 1, "rng": "rbg"},
+        {"block": 500, "factors": 1, "rng": "threefry2x32"},
+        {"block": 500, "factors": 8, "rng": "rbg"},
     ]
 
     def __init__(
-        self, sizes: Sizes, *, storage: str = "float32", unroll: int = 1, chunk: int = 0
+        self,
+        sizes: Sizes,
+        *,
+        storage: str = "float32",
+        unroll: int = 1,
+        chunk: int = 0,
+        block: int = 500,
+        factors: int = 1,
+        rng: str = "threefry2x32",
     ) -> None:
         self.sizes = sizes
         self._float = storage == "float32"
         self._unroll = unroll
         self._chunk = chunk
+        self._block = block
+        self._factors = factors
         self._layers = [
             (jnp.zeros((n_in, n_out)), jnp.zeros(n_out)) for n_in, n_out in sizes.dense_shapes
         ]
-        self._key = jax.random.key(0)
+        self._key = jax.random.key(0, impl=rng)
         self._generator = np.random.Generator(np.random.Philox(0))
 
     def set_parameters(self, named: dict[str, Array]) -> None:
@@ -143,13 +162,18 @@ class JaxVAE:
         reconstruction, kl = (float(part) / len(data) for part in sums)
         return reconstruction, kl
 
-    def log_likelihood(self, data: JaxArray, n_samples: int) -> float:
-        chunk = self._chunk if self._chunk and n_samples % self._chunk == 0 else n_samples
-        return float(
-            _log_likelihood(
-                self._layers, data, self._next_key(), self.sizes.n_encoder, n_samples, chunk
-            )
+    def log_likelihood(self, data: JaxArray, n_samples: int) -> Estimate:
+        sums = _log_likelihood(
+            self._layers,
+            data,
+            self._next_key(),
+            n_encoder=self.sizes.n_encoder,
+            n_samples=n_samples,
+            block=self._block,
+            factors=self._factors,
         )
+        largest, total, squares = (np.asarray(part) for part in sums)
+        return importance_estimate(largest, total, squares, n_samples)
 
     def _next_key(self) -> JaxArray:
         self._key, key = jax.random.split(self._key)
@@ -181,10 +205,14 @@ def _heads(layers: Layers, x: JaxArray, n_encoder: int) -> tuple[JaxArray, JaxAr
     return mean, log_var
 
 
-def _logits(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
+def _last_hidden(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
     for layer in layers[n_encoder + 1 : -1]:
         z = jax.nn.relu(_dense(z, layer))
-    return _dense(z, layers[-1])
+    return z
+
+
+def _logits(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
+    return _dense(_last_hidden(layers, z, n_encoder), layers[-1])
 
 
 def _losses(
@@ -296,29 +324,81 @@ def _evaluate(
     return _losses(layers, rows, jax.random.normal(key, (len(rows), n_latent)), n_encoder)
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5))
+@partial(jax.jit, static_argnames=("n_encoder", "n_samples", "block", "factors"))
 def _log_likelihood(
-    layers: Layers, rows: JaxArray, key: JaxArray, n_encoder: int, n_samples: int, chunk: int
-) -> JaxArray:
-    """The mean of log p(x), `chunk` latents at a time (Burda et al. 2016, eq. 8)."""
+    layers: Layers,
+    rows: JaxArray,
+    key: JaxArray,
+    *,
+    n_encoder: int,
+    n_samples: int,
+    block: int,
+    factors: int,
+) -> tuple[JaxArray, ...]:
+    """Each row's largest log weight, and the sums of weights and of their squares over it.
+
+    A loop over rows, and in it one over blocks of samples, whose log-sum-exp is a running one.
+    """
+    n_steps, n_left = divmod(n_samples, block)
+    keys = jax.random.split(key, len(rows))
     x = _pixels(rows)
-    mean, log_var = _heads(layers, x, n_encoder)
 
-    def estimate(row: tuple[JaxArray, ...]) -> JaxArray:
-        pixels, center, log_variance, row_key = row
+    def row(of_row: tuple[JaxArray, ...]) -> tuple[JaxArray, ...]:
+        x, mean, log_var, key = of_row
+        weight, bias = layers[-1]
+        slope, constant = weight @ x, bias @ x + 0.5 * jnp.sum(log_var)
+        std = jnp.exp(0.5 * log_var)
+        given = slope, constant, mean, std
+        weights = partial(_log_weights, layers, given, n_encoder, factors)
+        sums = tuple(map(jnp.float32, (-jnp.inf, 0, 0)))
+        sums, _ = jax.lax.scan(
+            lambda sums, key: (_with(sums, weights(key, block)), None),
+            sums,
+            jax.random.split(key, n_steps),
+        )
+        return _with(sums, weights(jax.random.fold_in(key, n_steps), n_left)) if n_left else sums
 
-        def log_weights(step_key: JaxArray) -> JaxArray:
-            noise = jax.random.normal(step_key, (chunk, center.size))
-            z = center + jnp.exp(0.5 * log_variance) * noise
-            logits = _logits(layers, z, n_encoder)
-            softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-            log_p = jnp.sum(logits * pixels - softplus, axis=1)
-            ratio = jnp.square(noise).sum(1) + log_variance.sum() - jnp.square(z).sum(1)
-            return log_p + 0.5 * ratio
+    return jax.lax.map(row, (x, *_heads(layers, x, n_encoder), keys))
 
-        keys = jax.random.split(row_key, n_samples // chunk)
-        return jax.nn.logsumexp(jax.lax.map(log_weights, keys))
 
-    keys = jax.random.split(key, len(x))
-    estimates = jax.lax.map(estimate, (x, mean, log_var, keys))
-    return jnp.mean(estimates) - jnp.log(n_samples)
+def _log_weights(
+    layers: Layers,
+    given: tuple[JaxArray, ...],
+    n_encoder: int,
+    factors: int,
+    key: JaxArray,
+    n: int,
+) -> JaxArray:
+    """log p(x | z) + log p(z) - log q(z | x) of n draws z for one row.
+
+    x . logits = h . (W^T x) + b . x with the last hidden layer h: the logits are read once.
+    """
+    slope, constant, mean, std = given
+    noise = jax.random.normal(key, (n, len(mean)))
+    z = mean + std * noise
+    hidden = _last_hidden(layers, z, n_encoder)
+    softplus = _softplus_sums(_dense(hidden, layers[-1]), factors)
+    densities = 0.5 * (jnp.sum(jnp.square(noise), 1) - jnp.sum(jnp.square(z), 1))
+    return hidden @ slope - softplus + densities + constant
+
+
+def _softplus_sums(logits: JaxArray, factors: int) -> JaxArray:
+    """Sums over each row of log(1 + exp(l)) = max(l, 0) + log(1 + exp(-|l|))."""
+    if factors == 1 or logits.shape[1] % factors:
+        terms = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+        return jnp.sum(terms, 1)
+    parts = jnp.split(logits, factors, axis=1)
+    products = reduce(jnp.multiply, [1 + jnp.exp(-jnp.abs(part)) for part in parts])
+    return jnp.sum(sum(jnp.maximum(part, 0) for part in parts) + jnp.log(products), 1)
+
+
+def _with(sums: tuple[JaxArray, ...], log_weights: JaxArray) -> tuple[JaxArray, ...]:
+    """The running sums with a block's weights."""
+    before, total, squares = sums
+    largest = jnp.maximum(before, jnp.max(log_weights))
+    weights, scale = jnp.exp(log_weights - largest), jnp.exp(before - largest)
+    return (
+        largest,
+        total * scale + jnp.sum(weights),
+        squares * jnp.square(scale) + jnp.sum(jnp.square(weights)),
+    )

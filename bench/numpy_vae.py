@@ -22,8 +22,10 @@ from bench.workload import (
     LOG_VAR_MAX,
     LOG_VAR_MIN,
     Array,
+    Estimate,
     Layer,
     Sizes,
+    importance_estimate,
     join_heads,
     split_heads,
 )
@@ -31,6 +33,8 @@ from bench.workload import (
 Float32 = np.float32
 ROWS_AT_ONCE = 1000
 """Rows per pass where nothing is trained."""
+LATENTS_AT_ONCE = 250
+"""Samples per pass of log p(x): their logits stay in the second-level cache."""
 
 
 class Workspace:
@@ -55,7 +59,7 @@ class NumpyVAE:
 
     training_variants: ClassVar[list[dict[str, Any]]] = [{}]
     pass_variants: ClassVar[list[dict[str, Any]]] = [{}]
-    sampling_variants: ClassVar[list[dict[str, Any]]] = [{}]
+    likelihood_variants: ClassVar[list[dict[str, Any]]] = [{}]
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
@@ -143,38 +147,42 @@ class NumpyVAE:
             kl += sums[1]
         return reconstruction / len(data), kl / len(data)
 
-    def log_likelihood(self, data: NDArray[np.uint8], n_samples: int) -> float:
+    def log_likelihood(self, data: NDArray[np.uint8], n_samples: int) -> Estimate:
+        x = data * Float32(1 / 255)
         means, log_vars = self.encode(data)
-        total = 0.0
-        for row, mean, log_var in zip(data, means, log_vars, strict=True):
-            x = row * Float32(1 / 255)
-            weights = [
-                self._log_weights(x, mean, log_var, min(ROWS_AT_ONCE, n_samples - first))
-                for first in range(0, n_samples, ROWS_AT_ONCE)
-            ]
-            total += float(np.logaddexp.reduce(np.concatenate(weights)))
-        return total / len(data) - float(np.log(n_samples))
+        weights = np.empty((len(data), n_samples), np.float32)
+        for row, mean, log_var, out in zip(x, means, log_vars, weights, strict=True):
+            self._log_weights(row, mean, log_var, out)
+        largest = weights.max(axis=1)
+        weights -= largest[:, None]
+        np.exp(weights, out=weights)
+        total = weights.sum(axis=1, dtype=np.float64)
+        np.square(weights, out=weights)
+        return importance_estimate(largest, total, weights.sum(axis=1, dtype=np.float64), n_samples)
 
-    def _log_weights(self, x: Array, mean: Array, log_var: Array, n: int) -> Array:
-        """log p(x | z) p(z) / q(z | x) of n latents (Burda et al. 2016, eq. 8), float64."""
-        space = self._workspace(n)
-        self._generator.standard_normal(out=space.noise, dtype=np.float32)
-        np.multiply(space.noise, np.exp(log_var * Float32(0.5)), out=space.z)
-        space.z += mean
-        logits = self._decode(space, space.z)
-        weights = (logits @ x).astype(np.float64)
-        # softplus(l) = max(l, 0) + log(1 + exp(-|l|)), as `_bernoulli` has it.
-        np.abs(logits, out=space.terms)
-        np.negative(space.terms, out=space.terms)
-        np.exp(space.terms, out=space.terms)
-        space.terms += Float32(1)
-        np.log(space.terms, out=space.terms)
-        np.maximum(logits, 0, out=logits)
-        space.terms += logits
-        weights -= space.terms.sum(axis=1)
-        squares = np.square(space.noise).sum(axis=1) - np.square(space.z).sum(axis=1)
-        weights += 0.5 * (squares + log_var.sum())
-        return weights
+    def _log_weights(self, x: Array, mean: Array, log_var: Array, out: Array) -> None:
+        """Write log p(x | z) + log p(z) - log q(z | x) of draws z for one row.
+
+        x . logits = h . (W^T x) + b . x with the last hidden layer h: the logits are read once.
+        """
+        weight, bias = self._layers[-1]
+        slope = weight.T @ x
+        constant = bias @ x + Float32(0.5) * log_var.sum()
+        std = np.exp(Float32(0.5) * log_var)
+        for first in range(0, len(out), LATENTS_AT_ONCE):
+            part = out[first : first + LATENTS_AT_ONCE]
+            space = self._workspace(len(part))
+            self._generator.standard_normal(out=space.noise, dtype=np.float32)
+            np.multiply(space.noise, std, out=space.z)
+            space.z += mean
+            logits = self._decode(space, space.z)
+            np.matmul(space.outputs[-2], slope, out=part)
+            part += constant
+            part -= _softplus_sums(logits, space.terms)
+            np.square(space.noise, out=space.noise)
+            np.square(space.z, out=space.z)
+            space.noise -= space.z
+            part += Float32(0.5) * space.noise.sum(axis=1)
 
     def _workspace(self, n_rows: int) -> Workspace:
         if n_rows not in self._workspaces:
@@ -320,6 +328,27 @@ def _sigmoid(out: Array, logits: Array) -> None:
     np.tanh(out, out=out)
     out += Float32(1)
     out *= Float32(0.5)
+
+
+def _softplus_sums(logits: Array, terms: Array) -> Array:
+    """Sums over each row of log(1 + exp(l)) = max(l, 0) + log(1 + exp(-|l|)); logits are lost.
+
+    The logarithm is taken of products of up to 16 factors 1 + exp(-|l|), each in (1, 2].
+    """
+    np.abs(logits, out=terms)
+    np.negative(terms, out=terms)
+    np.exp(terms, out=terms)
+    terms += Float32(1)
+    for _ in range(4):
+        half, odd = divmod(terms.shape[1], 2)
+        if odd:
+            break
+        terms[:, :half] *= terms[:, half:]
+        terms = terms[:, :half]
+    np.maximum(logits, 0, out=logits)
+    np.log(terms, out=terms)
+    sums: Array = logits.sum(axis=1) + terms.sum(axis=1)
+    return sums
 
 
 def _bernoulli(gradient: Array, logits: Array, x: Array, terms: Array) -> float:

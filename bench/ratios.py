@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -22,13 +23,13 @@ import numpy as np
 from bench import contestants, environment, machine
 from bench.measure import keeping_compiled_code, measure_process
 from bench.results import Measured, Results, RowResult, Run, read, write
-from bench.rows import COLD, PEAK, WARM, Row, all_rows, title_of
+from bench.rows import COLD, LIKELIHOOD, PEAK, TEST_ROWS, WARM, Row, all_rows, title_of
 from bench.worker import Worker, WorkerError, restrict, thread_variables
-from bench.workload import Array, dense_rows, training_rows
+from bench.workload import Array, binarised, dense_rows, training_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ratios.json"
 QUICK_RESULTS = Path(__file__).resolve().parent / "quick" / "ratios.json"
-IN_PROCESS = ("fit", "steps", "encode", "decode", "log-p")
+IN_PROCESS = ("fit", "steps", "encode", "decode", LIKELIHOOD)
 SETTLE_SECONDS = 0.3
 """Rest between two runs, in which idle pools stop spinning."""
 EPOCHS = 10
@@ -37,6 +38,10 @@ COLD_ROWS, COLD_TEST_ROWS = 1_000, 200
 
 class Refused(ValueError):
     """What is asked for cannot be measured here; the message says why."""
+
+
+class Disagreement(RuntimeError):
+    """Contestants found different results; the message says which."""
 
 
 class Measurement:
@@ -91,6 +96,13 @@ class Measurement:
                         reason = str(error).strip().splitlines()[-1]
                 if reason is not None:
                     skipped[name] = reason
+            check_agreement(
+                {
+                    name: worker.facts.pop("values")
+                    for name, worker in workers.items()
+                    if "values" in worker.facts
+                }
+            )
             seconds: dict[str, list[float]] = {name: [] for name in workers}
             busy = []
             for number in range(self.rounds):
@@ -111,6 +123,8 @@ class Measurement:
         rows: Array
         if row.dense:
             rows = dense_rows(row.n_rows, row.sizes.n_features)
+        elif row.work == LIKELIHOOD:
+            rows = binarised(self.test[: row.n_rows])
         else:
             rows = self.train[: row.n_rows]
         np.save(path, rows)
@@ -236,6 +250,33 @@ def contestants_machine() -> dict[str, Any]:
     return facts
 
 
+def check_agreement(values: dict[str, list[float]]) -> None:
+    """Raise where estimates of log p(x) of the same rows differ by more than chance.
+
+    Two estimates of a row have the same expectation, so that the mean of the rows' differences is
+    0 but for its standard error: five of those are allowed, and 1e-5 of the mean for float32. That
+    error is taken from the differences: the estimates' own are too small where few samples count.
+
+    Parameters
+    ----------
+    values : the rows' log p(x) of each contestant; others are compared with the first
+
+    Raises
+    ------
+    Disagreement
+        If one differs so much from the first.
+    """
+    (first, expected), *others = list(values.items()) or [("", [])]
+    for other, found in others:
+        differences = np.subtract(found, expected)
+        mean, error = differences.mean(), differences.std(ddof=1) / math.sqrt(len(differences))
+        if not abs(mean) <= 5 * error + 1e-5 * abs(np.mean(expected)):
+            raise Disagreement(
+                f"log p(x) of {title_of(other)} differs from that of {title_of(first)} by "
+                f"{mean:.4f} ± {error:.4f} nats, the mean over the same {len(expected)} rows"
+            )
+
+
 def _rotated(names: list[str], number: int) -> list[str]:
     first = number % len(names)
     return names[first:] + names[:first]
@@ -254,8 +295,22 @@ def print_row(result: RowResult) -> None:
         variant = f"  {figures.variant}" if figures.variant else ""
         rate = f"{figures.rate:14,.0f} /s" if figures.amount > 1 else ""
         print(f"  {title_of(name):18} {figures.time:9.3f} s {rate}{variant}")
+        if figures.estimate:
+            found = "log p(x) {value:.4f} ± {standard_error:.4f}, ess {ess:.0f}"
+            seconds = TEST_ROWS / figures.rate
+            print(
+                f"  {'':18} {found.format(**figures.estimate)}; "
+                f"{TEST_ROWS:,} rows, extrapolated: {seconds:.1f} s"
+            )
     for name, reason in run.skipped.items():
         print(f"  {title_of(name):18} skipped: {reason}", flush=True)
+    ratios = RowResult(result.row, [run]).ratios_to_fastest_peer()
+    if ratios:
+        print(
+            f"  fastvae is {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+            f"{max(ratios):.2f}) times as fast as the fastest peer",
+            flush=True,
+        )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -179,6 +179,16 @@ def runs_text(result: RowResult) -> str:
     return "\n".join(lines)
 
 
+def estimates_text(result: RowResult) -> str:
+    """Return what the contestants found for log p(x) in the last run, or nothing."""
+    found = [
+        f"{title_of(name)} {{value:.3f}} ± {{standard_error:.3f}}".format(**figures.estimate)
+        for name, figures in result.runs[-1].measured.items()
+        if figures.estimate
+    ]
+    return f"Mean log p(x) in nats: {', '.join(found)}." if found else ""
+
+
 def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
     """Return the whole of RESULTS.md."""
     parts = [
@@ -195,7 +205,8 @@ def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
     parts += ["## Every row", "The work of a row is the same for all contestants."]
     for result in results.rows.values():
         parts += [f"### {result.row.title}", runs_text(result), seconds_table(result)]
-    return "\n\n".join([*parts, suite] if suite else parts) + "\n"
+        parts += [estimates_text(result)]
+    return "\n\n".join(filter(None, [*parts, suite])) + "\n"
 
 
 def readme_text(results: Results) -> str:

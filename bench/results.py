@@ -31,6 +31,8 @@ class Measured:
     tried: list[dict[str, Any]] = field(default_factory=list)
     """All variants, each with the seconds by which the fastest was chosen."""
     memory_mb: list[float] = field(default_factory=list)
+    estimate: dict[str, float] = field(default_factory=dict)
+    """Of log p(x): its mean over the rows, the error of that and the mean effective samples."""
 
     @property
     def time(self) -> float:

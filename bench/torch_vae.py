@@ -7,8 +7,9 @@ the tensor side, and nothing is read back before the epoch is over.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +26,9 @@ from bench.workload import (
     EPS,
     LEARNING_RATE,
     Array,
+    Estimate,
     Sizes,
+    importance_estimate,
     join_heads,
     split_heads,
 )
@@ -35,6 +38,17 @@ Losses = tuple[Tensor, Tensor, Tensor]
 """Sums over the rows of a batch: loss (with its graph), reconstruction and KL."""
 
 
+def _likelihood_variants() -> list[dict[str, Any]]:
+    """Block sizes, what threads share, and whose product, for `log_likelihood`."""
+    products = ["MKL", "oneDNN"] if torch.backends.mkldnn.is_available() else ["MKL"]
+    return [
+        {"block": block, "split": split, "product": product}
+        for product in products
+        for split, blocks in (("operation", (500, 1000)), ("rows", (125, 250, 500)))
+        for block in blocks
+    ]
+
+
 class TorchVAE:
     """Eager PyTorch; see `bench.contestants.Contestant`.
 
@@ -42,7 +56,10 @@ class TorchVAE:
     ----------
     sizes : Sizes
     storage : "float32" or "uint8", the type that the rows have in memory
-    chunk : rows per pass of `encode` and `decode`, and latents of `log_likelihood`; 0: all at once
+    chunk : rows per pass of `encode` and `decode`; 0: all at once
+    block : samples per pass of `log_likelihood`
+    split : what threads share there, the work of each "operation" or the "rows"
+    product : of the last layer there: "MKL", or "oneDNN" with weights that it has packed
     """
 
     training_variants: ClassVar[list[dict[str, Any]]] = [
@@ -54,14 +71,24 @@ class TorchVAE:
         {"storage": "float32", "chunk": 1000},
         {"storage": "uint8", "chunk": 1000},
     ]
-    sampling_variants: ClassVar[list[dict[str, Any]]] = [
-        {"chunk": chunk} for chunk in (250, 500, 1000, 5000)
-    ]
+    likelihood_variants: ClassVar[list[dict[str, Any]]] = _likelihood_variants()
 
-    def __init__(self, sizes: Sizes, *, storage: str = "float32", chunk: int = 0) -> None:
+    def __init__(
+        self,
+        sizes: Sizes,
+        *,
+        storage: str = "float32",
+        chunk: int = 0,
+        block: int = 500,
+        split: str = "operation",
+        product: str = "MKL",
+    ) -> None:
         self.sizes = sizes
         self._float = storage == "float32"
         self._chunk = chunk
+        self._block = block
+        self._split = split
+        self._product = product
         self._layers = torch.nn.ModuleList(
             torch.nn.Linear(n_in, n_out) for n_in, n_out in sizes.dense_shapes
         )
@@ -69,7 +96,8 @@ class TorchVAE:
         self._losses: Callable[..., Losses] = self._batch_losses
         self._encode: Callable[[Tensor], Tensor] = self._encode_rows
         self._decode: Callable[[Tensor], Tensor] = self._decode_latents
-        self._weights: Callable[..., Tensor] = self._log_weights
+        self._draw: Callable[..., tuple[Tensor, Tensor]] = self._draw_latents
+        self._weigh: Callable[..., Tensor] = self._weigh_latents
 
     def set_parameters(self, named: dict[str, Array]) -> None:
         with torch.no_grad():
@@ -140,25 +168,69 @@ class TorchVAE:
         return reconstruction.item() / len(data), kl.item() / len(data)
 
     @torch.inference_mode()
-    def log_likelihood(self, data: Tensor, n_samples: int) -> float:
-        x = self._pixels(data)
-        mean, log_var = self._heads(x).split(self.sizes.n_latent, 1)
-        chunk = min(self._chunk or n_samples, n_samples)
-        total = torch.zeros((), dtype=torch.float64)
-        for row in zip(x, mean, log_var, strict=True):
-            weights = [
-                self._weights(*row, torch.randn(min(chunk, n_samples - first), len(row[1])))
-                for first in range(0, n_samples, chunk)
-            ]
-            total += torch.logsumexp(torch.cat(weights).double(), 0)
-        return total.item() / len(x) - math.log(n_samples)
+    def log_likelihood(self, data: Tensor, n_samples: int) -> Estimate:
+        with _flushing_subnormals():
+            x = self._pixels(data)
+            mean, log_var = self._encode_rows(data).split(self.sizes.n_latent, 1)
+            weights = self._log_weights(x, mean, log_var, n_samples)
+            largest = weights.amax(1)
+            weights.sub_(largest[:, None]).exp_()
+            total, squares = weights.sum(1), weights.square_().sum(1)
+        return importance_estimate(largest.numpy(), total.numpy(), squares.numpy(), n_samples)
 
-    def _log_weights(self, x: Tensor, mean: Tensor, log_var: Tensor, noise: Tensor) -> Tensor:
-        """log p(x | z) p(z) / q(z | x) of some latents of a row (Burda et al. 2016, eq. 8)."""
-        z = torch.addcmul(mean, torch.exp(0.5 * log_var), noise)
-        logits = self._logits(z)
-        log_p = logits @ x - F.softplus(logits).sum(1)
-        return log_p + 0.5 * (noise.square().sum(1) + log_var.sum() - z.square().sum(1))
+    def _log_weights(self, x: Tensor, mean: Tensor, log_var: Tensor, n_samples: int) -> Tensor:
+        """log p(x | z) + log p(z) - log q(z | x) of draws z for each row, (rows, samples).
+
+        x . logits = h . (W^T x) + b . x with the last hidden layer h: the logits are read once.
+        """
+        last = self._layers[-1]
+        given = x @ last.weight, mean, (0.5 * log_var).exp()
+        weights = ((x @ last.bias) + 0.5 * log_var.sum(1))[:, None].repeat(1, n_samples)
+        if self._split == "operation":
+            self._add_log_weights(weights, *given)
+            return weights
+        n_threads = torch.get_num_threads()
+        parts = (tensor.tensor_split(n_threads) for tensor in (weights, *given))
+        try:
+            with ThreadPoolExecutor(n_threads, initializer=_alone) as pool:
+                list(pool.map(self._add_log_weights, *parts))
+        finally:
+            torch.set_num_threads(n_threads)
+        return weights
+
+    @torch.inference_mode()
+    def _add_log_weights(self, weights: Tensor, slopes: Tensor, mean: Tensor, std: Tensor) -> None:
+        """Add what is not the same for all draws to the rows' log weights."""
+        product = self._last_product()
+        noises = torch.empty(self._block, self.sizes.n_latent)
+        for out, slope, m, s in zip(weights, slopes, mean, std, strict=True):
+            for part in out.split(self._block):
+                noise = noises[: len(part)].normal_()
+                z, hidden = self._draw(noise, m, s)
+                part += self._weigh(product(hidden), hidden, slope, noise, z)
+
+    def _last_product(self) -> Callable[[Tensor], Tensor]:
+        """The last layer: from its inputs to logits that may be overwritten."""
+        last = self._layers[-1]
+        if self._product == "MKL":
+            return last
+        # What `torch.compile` calls for packed weights: oneDNN's product, which has no public name.
+        packed = torch.ops.mkldnn._reorder_linear_weight(last.weight, self._block)
+        linear = torch.ops.mkldnn._linear_pointwise
+        return lambda hidden: linear(hidden, packed, last.bias, "none", [], "")
+
+    def _draw_latents(self, noise: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents, and the last hidden layer."""
+        h = z = torch.addcmul(mean, noise, std)
+        for layer in self._layers[self.sizes.n_encoder + 1 : -1]:
+            h = F.relu(layer(h))
+        return z, h
+
+    def _weigh_latents(
+        self, logits: Tensor, hidden: Tensor, slope: Tensor, noise: Tensor, z: Tensor
+    ) -> Tensor:
+        softplus = F.softplus(logits, 1, 20, out=logits).sum(1)
+        return (hidden @ slope).sub_(softplus).add_(_log_densities(noise, z))
 
     def _new_optimizer(self) -> Any:
         return torch.optim.Adam(
@@ -218,9 +290,10 @@ class CompiledTorchVAE(TorchVAE):
 
     Parameters
     ----------
-    sizes, storage, chunk
+    sizes, storage, chunk, block, split, product
         See `TorchVAE`.
     mode : a mode of `torch.compile`
+    factors : in `log_likelihood`, of how many 1 + exp(-|logit|) one logarithm is taken
     """
 
     training_variants: ClassVar[list[dict[str, Any]]] = [
@@ -233,19 +306,82 @@ class CompiledTorchVAE(TorchVAE):
         {"storage": "float32", "mode": "default", "chunk": 1000},
         {"storage": "uint8", "mode": "default", "chunk": 1000},
     ]
-    sampling_variants: ClassVar[list[dict[str, Any]]] = [
-        {"mode": "default", "chunk": chunk} for chunk in (250, 500, 1000, 5000)
+    likelihood_variants: ClassVar[list[dict[str, Any]]] = [
+        variant | {"factors": factors}
+        for variant in _likelihood_variants()
+        for factors in (1, 8)
+        if factors > 1 or variant["block"] == 500
     ]
 
     def __init__(
-        self, sizes: Sizes, *, storage: str = "float32", mode: str = "default", chunk: int = 0
+        self,
+        sizes: Sizes,
+        *,
+        storage: str = "float32",
+        mode: str = "default",
+        chunk: int = 0,
+        block: int = 500,
+        split: str = "operation",
+        product: str = "MKL",
+        factors: int = 1,
     ) -> None:
-        super().__init__(sizes, storage=storage, chunk=chunk)
+        super().__init__(
+            sizes, storage=storage, chunk=chunk, block=block, split=split, product=product
+        )
         # One graph per batch size: the last, smaller batch must not make the others dynamic.
         self._losses = torch.compile(self._batch_losses, dynamic=False, mode=mode)
         self._encode = torch.compile(self._encode_rows, dynamic=False, mode=mode)
         self._decode = torch.compile(self._decode_latents, dynamic=False, mode=mode)
-        self._weights = torch.compile(self._log_weights, dynamic=False, mode=mode)
+        self._factors = factors
+        self._compiles_weights = True
+
+    def _log_weights(self, x: Tensor, mean: Tensor, log_var: Tensor, n_samples: int) -> Tensor:
+        if self._compiles_weights:
+            # Programs count towards a limit of their code; those of other variants are done with.
+            torch.compiler.reset()
+            options: dict[str, Any] = {"cpp.threads": 1 if self._split == "rows" else -1}
+            self._draw = torch.compile(self._draw_latents, dynamic=False, options=options)
+            self._weigh = torch.compile(self._weigh_latents, dynamic=False, options=options)
+            self._compiles_weights = False
+        return super()._log_weights(x, mean, log_var, n_samples)
+
+    def _weigh_latents(
+        self, logits: Tensor, hidden: Tensor, slope: Tensor, noise: Tensor, z: Tensor
+    ) -> Tensor:
+        softplus = _softplus_sums(logits, self._factors)
+        return (hidden * slope).sum(1) - softplus + _log_densities(noise, z)
+
+
+def _log_densities(noise: Tensor, z: Tensor) -> Tensor:
+    """log p(z) - log q(z | x), without what is the same for all draws."""
+    return 0.5 * (noise.square().sum(1) - z.square().sum(1))
+
+
+def _softplus_sums(logits: Tensor, factors: int) -> Tensor:
+    """Sums over each row of log(1 + exp(l)) = max(l, 0) + log(1 + exp(-|l|))."""
+    if factors == 1 or logits.shape[1] % factors:
+        return F.softplus(logits).sum(1)
+    total: Tensor = 0
+    product: Tensor = 1
+    for part in logits.chunk(factors, 1):
+        total = total + part.clamp_min(0)
+        product = product * (1 + torch.exp(-part.abs()))
+    return (total + torch.log(product)).sum(1)
+
+
+def _alone() -> None:
+    """Set a thread that shares nothing with others."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+
+
+@contextmanager
+def _flushing_subnormals() -> Iterator[None]:
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @cache

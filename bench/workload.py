@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,6 @@ Layer = tuple[Array, Array]
 
 LEARNING_RATE, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8
 LOG_VAR_MIN, LOG_VAR_MAX = -30.0, 20.0
-LOG_P_SAMPLES = 5000
-"""Latents of each row where log p(x) is estimated."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,49 @@ def mnist_like_rows(n_rows: int, n_features: int = 784, seed: int = 0) -> NDArra
     rows = generator.integers(1, 256, (n_rows, n_features), np.uint8)
     rows[generator.random((n_rows, n_features), np.float32) < np.float32(0.81)] = 0
     return rows
+
+
+def binarised(rows: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
+    """Return rows of 0 and 255 only: each pixel drawn once with its grey value's probability."""
+    generator = np.random.Generator(np.random.Philox(seed))
+    ones = generator.random(rows.shape, np.float32) < rows / np.float32(255)
+    return np.where(ones, np.uint8(255), np.uint8(0))
+
+
+class Estimate(NamedTuple):
+    """log p(x) of each row in nats, its standard error and the effective sample size: (n,)."""
+
+    value: Array
+    standard_error: Array
+    ess: Array
+
+    def means(self) -> dict[str, float]:
+        """Return the means over the rows; the error is that of this mean, the rows given."""
+        error = np.sqrt(np.square(self.standard_error).sum()) / len(self.value)
+        return {
+            "value": float(self.value.mean()),
+            "standard_error": float(error),
+            "ess": float(self.ess.mean()),
+        }
+
+
+def importance_estimate(largest: Array, total: Array, squares: Array, n_samples: int) -> Estimate:
+    """Return the estimates of log p(x) from the sums of each row's weights w.
+
+    log p(x) is estimated by log(sum of w / k), w = p(x | z) p(z) / q(z | x) of k latents z drawn
+    from q(z | x) (Burda, Grosse & Salakhutdinov 2016, "Importance Weighted Autoencoders", eq. 8);
+    its standard error is that of the delta method.
+
+    Parameters
+    ----------
+    largest : (n,), the largest log w of each row
+    total, squares : (n,), sums over the samples of w and of its square, w over exp(largest)
+    n_samples : k
+    """
+    largest, total, squares = (np.asarray(sums, np.float64) for sums in (largest, total, squares))
+    ess = total * total / squares
+    error = np.sqrt(np.maximum(n_samples / ess - 1, 0) / (n_samples - 1))
+    return Estimate(largest + np.log(total / n_samples), error, ess)
 
 
 def training_rows(data_dir: Path | None) -> tuple[str, NDArray[np.uint8], NDArray[np.uint8]]:

@@ -197,23 +197,6 @@ def test_passes_without_training(
     )
 
 
-@pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("name", NAMES)
-def test_log_likelihoods_agree(
-    name: str, rows: Array, parameters: contestants.Parameters, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each estimates from its own latents."""
-    monkeypatch.setattr("bench.numpy_vae.ROWS_AT_ONCE", 400)
-    wanted = exact(parameters).log_likelihood(rows, 5000)
-    built(name)
-    for variant in contestants.load(name).sampling_variants:
-        chunk = {"chunk": 400} if variant.get("chunk") else {}
-        model = built(name, **variant | chunk)
-        model.set_parameters(parameters)
-        found = model.log_likelihood(model.prepare(rows), 2000)
-        assert found == pytest.approx(wanted.value, abs=8 * wanted.standard_error)
-
-
 def test_why_not_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = contestants.ENTRIES["jax"]._replace(requires="no_such_package")
     monkeypatch.setitem(contestants.ENTRIES, "jax", entry)
