@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -275,6 +276,11 @@ def _check_model(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(vae.decode(Z[-1]), twin.decode(np.array(Z[-1])))
     assert vae.elbo(X, n_samples=2) == twin.elbo(np.array(X), n_samples=2)
     few = X[: size()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of few effective samples
+        n = size()
+        log_p = [each.log_likelihood(few, n, per_sample=True) for each in (vae, twin)]
+    np.testing.assert_array_equal(log_p[0], log_p[1])
     noise = laid_out((len(few), n_latent), dtype, one_of(*LAYOUTS), at_end)
     noise[...] = rng.standard_normal(noise.shape)
     losses, gradients = vae.gradients(few, freeze(noise))

@@ -3,6 +3,7 @@
 import json
 import platform
 import time
+import warnings
 from argparse import Namespace
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +81,15 @@ def warmup(args: Namespace) -> None:
         for dtype in dtypes:
             vae = VAE.from_sizes(rows.shape[1], (2,), 1, dtype=dtype)
             evaluate(vae, rows, binarize="dynamic")
-            vae.sample(1)
+            by_rows = VAE.from_sizes(
+                rows.shape[1], (2,), 1, likelihood="gaussian", sigma="learned", dtype=dtype
+            )
+            by_rows.fit(rows, epochs=1, verbose=False)
+            for model in (vae, by_rows):
+                model.sample(1)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of few samples
+                    model.log_likelihood(rows, n_samples=2)
     is_kept = kernels.is_compiled(dtypes, on_disk=True)
     place = (
         f"in {printable(str(kernels.cache_folder()))}"

@@ -528,8 +528,9 @@ class VAE(Passes, Trained, Seeded, Value):
         parts cannot be replaced.
 
         Other threads may meanwhile read the model (`encode`, `decode`, `reconstruct`, `elbo`,
-        `sample`, `feedforward`, `gradients`, `save`): each call sees the weights as they are
-        between two runs of updates. To `fit`, `load`, copy or pickle it there is a RuntimeError.
+        `log_likelihood`, `sample`, `feedforward`, `gradients`, `save`): each call sees the weights
+        as they are between two runs of updates, which wait for it. To `fit`, `load`, copy or pickle
+        it there is a RuntimeError.
         """
         settings = Settings(
             epochs=epochs,

@@ -858,8 +858,11 @@ for dtype in (np.float32, np.float64):
 """
 COMMANDS = """
 import sys
+import warnings
 import matplotlib
 from fastvae.commands.cli import main
+
+warnings.filterwarnings("ignore", ".*effective sample size")
 
 matplotlib.use("Agg")
 assert main(["warmup", *sys.argv[1:]]) == 0
@@ -872,14 +875,19 @@ for likelihood in ("gaussian", "bernoulli"):
     options = f"--likelihood {likelihood} --batch-size 7 --optimizer sgd --output {likelihood}"
     assert main([*train.split(), *options.split()]) == 0
 assert main([*train.split(), "--binarize", "dynamic", "--output", "drawn"]) == 0
-models = ["out"]
+learned = "gaussian --sigma learned --output learned"
+for likelihood in ("continuous_bernoulli --output grey", learned):
+    options = f"--latent 2 --clip-norm 1 --likelihood {likelihood}"
+    assert main([*train.split(), *options.split()]) == 0
+models = ["out", "grey", "learned"]
 if sys.argv[1:]:
     vae = VAE.from_sizes(784, (9,), 2, dtype=np.float64)
     vae.card["dataset"] = "synthetic_digits"
     vae.save("float64.safetensors")
     models.append("float64.safetensors")
 commands = ["evaluate", "sample", "reconstruct", "interpolate", "manifold", "latent", "info"]
-commands += ["evaluate --binarize fixed", "sample --output sample.gif"]
+commands += ["evaluate --nll 200 --test-size 5", "sample --output sample.gif"]
+assert main(["evaluate", "--binarize", "fixed", "out"]) == 0
 commands += ["interpolate --output interpolation.gif"]
 for model in models:
     for command in commands:

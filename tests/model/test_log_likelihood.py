@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,22 @@ def test_threads_order_and_company_of_rows_change_nothing(name: str, dtype: str)
     np.testing.assert_array_equal(whole[:, :9], whole[:, 9:18])  # the same rows
     other = vae.log_likelihood(rows, N_SAMPLES, 5, per_sample=True)
     assert not (other.value == whole[0]).any()
+
+
+@FEW
+def test_calls_at_the_same_time_and_a_training_do_not_disturb_each_other() -> None:
+    vae = build()
+    before = vae.log_likelihood(SMALL_ROWS, 3000)
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(vae.log_likelihood, SMALL_ROWS, 3000) for _ in range(6)]
+        assert all(call.result() == before for call in calls)
+        training = pool.submit(vae.fit, SMALL_ROWS, epochs=20, batch_size=4, verbose=False)
+        found = [vae.log_likelihood(SMALL_ROWS, 300).value for _ in range(5)]
+        training.result()
+    assert np.isfinite(found).all()
+    trained = build()
+    trained.fit(SMALL_ROWS, epochs=20, batch_size=4, verbose=False)
+    assert trained.log_likelihood(SMALL_ROWS, 300) == vae.log_likelihood(SMALL_ROWS, 300)
 
 
 @FEW

@@ -29,7 +29,7 @@ from model_checks import figures_of, parameters, pixel_rows
 from numpy.typing import NDArray
 
 from bench.kernel_cases import CASES as KERNEL_CASES
-from bench.kernel_cases import Operand, normal
+from bench.kernel_cases import Operand, kinds_of_columns, normal
 from fastvae import VAE, kernels
 from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
@@ -115,7 +115,7 @@ def _drawn(
     operand: Operand, sizes: Mapping[str, int], dtype: str, rng: np.random.Generator
 ) -> NDArray[Any]:
     """An argument, made without functions that NumPy rounds as the processor likes it."""
-    if operand.draw is None:
+    if operand.draw in (None, kinds_of_columns):  # which are not random
         return operand.array(sizes, dtype, 0)
     shape = tuple(int(axis) if axis.isdigit() else sizes[axis] for axis in operand.axes)
     if operand.dtype is not None:
