@@ -147,8 +147,12 @@ def _binary(
 
 
 def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """A number for each row by what it holds, the same for float32 and float64, for 0 and -0."""
+    """A number for each row by what it holds, the same for float32 and float64.
+
+    It is the same for 0 and -0, and for each of the many bit patterns that are NaN.
+    """
     plain = rows.astype("<f4") + np.float32(0.0)
+    plain[np.isnan(plain)] = np.nan
     digests = [hashlib.blake2b(row.data, digest_size=8).digest() for row in plain]
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
