@@ -95,8 +95,7 @@ class _Run:
         self.work = network._new_workspace(
             max(n_latents, self.repeat), training=False, skip_zeros=False
         )
-        n_lists = engine.lists_room(decoder[-1][0], max_threads())
-        self.lists = np.zeros(n_lists, np.int32)
+        self.lists = engine.new_lists(decoder[-1][0], max_threads())
         self.chunk_rows = self.work.n_rows // self.n_rows * self.n_rows
         self.work.set(
             draws_noise=True, seed=seed, stream=kernels.STREAM_IMPORTANCE,
