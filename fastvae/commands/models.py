@@ -54,7 +54,7 @@ def evaluate(args: Namespace) -> None:
         "seed": args.seed,
         "test_draws": args.test_draws,
         "elbo": _bound(draws, args.samples),
-        "mean_squared_error": draws[0].mean_squared_error,
+        "mean_squared_error": _mean([draw.mean_squared_error for draw in draws]),
         "active_units": draws[0].active_units,
         "n_latent": draws[0].n_latent,
     }

@@ -12,6 +12,7 @@ import pytest
 import fastvae
 from fastvae import VAE
 from fastvae.commands.cli import main
+from fastvae.evaluation import evaluate
 
 DATA = ["--dataset", "images.npz"]
 few_samples = pytest.mark.filterwarnings("ignore:.*effective sample size:UserWarning")
@@ -86,6 +87,10 @@ def test_draws_of_the_rows_are_those_of_seeds_one_after_the_other(model: VAE, ca
         assert found[name]["standard_error_over_draws"] == pytest.approx(
             np.std(expected, ddof=1) / np.sqrt(3), rel=1e-9
         )
+    draws = [evaluate(model, held_out(), seed=seed, binarize="dynamic") for seed in range(3)]
+    errors = [draw.mean_squared_error for draw in draws]
+    assert found["mean_squared_error"] == pytest.approx(np.mean(errors), rel=1e-14)
+    assert found["active_units"] == draws[0].active_units
     assert (found["variant"], found["test_draws"]) == ("dynamic", 3)
     assert "3 draws of the rows" in capsys.readouterr().out
 
