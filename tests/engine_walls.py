@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from walls import NOTHING, PAGE, Array, protect, walled, walled_bytes, walled_copy
 
-from fastvae.kernels.engine import layout, steps, workspace
+from fastvae.kernels.engine import blocks_of, layout, new_lists, new_sums, steps, workspace
 from fastvae.kernels.engine.records import MATRIX, Memory
 from fastvae.kernels.machine.isa import CACHE_LINE
 
@@ -75,6 +75,11 @@ def run_program(address: int, program: Array, numbers: Array, memory: Memory) ->
             array[...] = copy
 
 
+def _at_wall(make: Callable[..., Array]) -> Callable[..., Array]:
+    """A function whose arrays, which regions hold by their addresses, end at walls."""
+    return lambda *arguments: walled_copy(make(*arguments))
+
+
 def _touch_nothing(values: Array) -> None:
     """There are walls between matrices."""
 
@@ -87,6 +92,7 @@ def install() -> None:
         steps.run_program: run_program,
         workspace._touch: _touch_nothing,
     }
+    changed |= {make: _at_wall(make) for make in (blocks_of, new_lists, new_sums)}
     for name, module in list(sys.modules.items()):
         if name.startswith("fastvae"):
             for attribute, value in list(vars(module).items()):

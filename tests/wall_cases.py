@@ -221,11 +221,19 @@ def _check_model(rng: np.random.Generator) -> None:
         return int(rng.choice(SIZES))
 
     n_features, n_latent, dtype = size(), size(), one_of("float32", "float64")
+    likelihood = one_of("bernoulli", "gaussian", "continuous_bernoulli", "mixed")
+    parts = [n for n in (n_features // 3, n_features // 4) if n]
+    kinds = [(one_of("gaussian", "bernoulli", "continuous_bernoulli"), n) for n in parts]
+    blocks = [("gaussian", n_features - sum(parts)), *kinds]
+    has_sigma = likelihood in ("gaussian", "mixed")
     vae = VAE.from_sizes(
         n_features, [size() for _ in range(rng.integers(1, 3))], n_latent,
-        activation=one_of(*kernels.ACTIVATIONS), likelihood=one_of("bernoulli", "gaussian"),
+        activation=one_of(*kernels.ACTIVATIONS), likelihood=likelihood,
+        sigma=one_of(None, 0.5, "learned", "feature", "output") if has_sigma else None,
+        blocks=blocks if likelihood == "mixed" else None, missing=one_of("error", "ignore"),
         dtype=dtype, seed=int(rng.integers(100)),
     )  # fmt: skip
+    binarize = one_of(None, "dynamic", "fixed", "threshold") if likelihood == "bernoulli" else None
     # Short calls divide steps into pieces, and few elements divide passes into blocks.
     network._FLOP_PER_CALL, network._BLOCK_ELEMENTS = one_of(1.5e10, 1e7), one_of(1 << 21, 1)
     at_end = bool(one_of(True, False))
@@ -239,7 +247,7 @@ def _check_model(rng: np.random.Generator) -> None:
     settings: dict[str, Any] = {
         "epochs": 1, "batch_size": max(size(), len(X) // 4), "clip_norm": one_of(None, 0.5),
         "optimizer": one_of(*kernels.OPTIMIZERS), "n_threads": one_of(1, 2, 3), "verbose": False,
-        "learning_rate": 1e-4,
+        "learning_rate": 1e-4, "binarize": binarize,
     }  # fmt: skip
     vae.fit(X, validation=held_out, **settings)
     twin.fit(np.array(X), validation=None if held_out is None else np.array(held_out), **settings)
@@ -274,7 +282,10 @@ def _check_model(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(np.stack([mean, log_var]), np.stack(twin.encode(np.array(X))))
     np.testing.assert_array_equal(vae.encode(X[-1])[0], twin.encode(np.array(X[-1]))[0])
     np.testing.assert_array_equal(vae.decode(Z[-1]), twin.decode(np.array(Z[-1])))
-    assert vae.elbo(X, n_samples=2) == twin.elbo(np.array(X), n_samples=2)
+    assert vae.elbo(X, 2, binarize=binarize) == twin.elbo(np.array(X), 2, binarize=binarize)
+    n_samples = int(rng.integers(2, 70))
+    found = vae.log_likelihood(X, n_samples, binarize=binarize)
+    assert found == twin.log_likelihood(np.array(X), n_samples, binarize=binarize)
     few = X[: size()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of few effective samples

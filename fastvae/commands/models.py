@@ -54,7 +54,7 @@ def evaluate(args: Namespace) -> None:
         "seed": args.seed,
         "test_draws": args.test_draws,
         "elbo": _bound(draws, args.samples),
-        "mean_squared_error": draws[0].mean_squared_error,
+        "mean_squared_error": _mean([draw.mean_squared_error for draw in draws]),
         "active_units": draws[0].active_units,
         "n_latent": draws[0].n_latent,
     }
@@ -63,7 +63,7 @@ def evaluate(args: Namespace) -> None:
     _print(results)
     if path is not None:
         results |= {"fastvae": fastvae.__version__, "python": platform.python_version()}
-        write_file(path, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+        write_file(path, (json.dumps(_finite(results), indent=2) + "\n").encode())
         print(f"written to {printable(path)}")
 
 
@@ -121,6 +121,15 @@ def _error(values: list[float]) -> float | None:
     return math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
 
 
+def _finite(value: Any) -> Any:
+    """Figures as JSON takes them: null where one is infinite or NaN."""
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _print(results: dict[str, Any]) -> None:
     """The figures as a table."""
     bound, n_draws = results["elbo"], results["test_draws"]
@@ -141,10 +150,10 @@ def _print(results: dict[str, Any]) -> None:
     found = results["log_likelihood"]
     error = found["standard_error"]
     estimated = "" if error is None else f", standard error {error:.3f}"
+    samples = "1 sample" if found["samples"] == 1 else f"{found['samples']:,} samples"
     print(
         f"log p(x)            {found['value']:10.3f} nats{estimated}{_of_draws(found)}\n"
-        f"                    by {_IMPORTANCE}, {found['samples']:,} samples, seed "
-        f"{results['seed']}\n"
+        f"                    by {_IMPORTANCE}, {samples}, seed {results['seed']}\n"
         f"effective samples   {found['ess']:10.1f} in the mean, at least {found['least_ess']:.1f}"
     )
 

@@ -60,7 +60,8 @@ _EVALUATE = Command(
             type=count,
             default=1,
             help="how often the rows are drawn, with --binarize dynamic; figures are means over "
-            "the draws, of the seeds from --seed on (default: %(default)s)",
+            "the draws, of the seeds from --seed on; active units are those of the first "
+            "(default: %(default)s)",
         ),
         option(
             "--output",

@@ -95,8 +95,7 @@ class _Run:
         self.work = network._new_workspace(
             max(n_latents, self.repeat), training=False, skip_zeros=False
         )
-        n_lists = engine.lists_room(decoder[-1][0], max_threads())
-        self.lists = np.zeros(n_lists, np.int32)
+        self.lists = engine.new_lists(decoder[-1][0], max_threads())
         self.chunk_rows = self.work.n_rows // self.n_rows * self.n_rows
         self.work.set(
             draws_noise=True, seed=seed, stream=kernels.STREAM_IMPORTANCE,
@@ -147,8 +146,12 @@ def _binary(
 
 
 def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
-    """A number for each row by what it holds, the same for float32 and float64, for 0 and -0."""
+    """A number for each row by what it holds, the same for float32 and float64.
+
+    It is the same for 0 and -0, and for each of the many bit patterns that are NaN.
+    """
     plain = rows.astype("<f4") + np.float32(0.0)
+    plain[np.isnan(plain)] = np.nan
     digests = [hashlib.blake2b(row.data, digest_size=8).digest() for row in plain]
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 

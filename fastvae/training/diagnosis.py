@@ -29,7 +29,8 @@ class Diagnosis:
     elbo, reconstruction, kl : float
         As `VAE.elbo` returns them, nats per row.
     kl_per_unit : ndarray, shape (Z,)
-        Mean over rows of KL(q(z_i | x) || p(z_i)), nats.
+        Mean over rows of KL(q(z_i | x) || p(z_i)), nats. Their sum is kl, unless log-variances are
+        out of bounds: kl goes on there (see `VAE`), these do not.
     variance : ndarray, shape (Z,)
         Variance over rows of each unit's posterior mean.
     active : ndarray of bool, shape (Z,)
@@ -39,7 +40,8 @@ class Diagnosis:
     mutual_information_error : float
         Its standard error, of the latents drawn for it.
     marginal_kl : float
-        KL(q(z) || p(z)) of the aggregated posterior; kl = mutual_information + marginal_kl.
+        KL(q(z) || p(z)) of the aggregated posterior, what mutual_information leaves of the sum of
+        kl_per_unit.
     variant : str
         Which variant of the data these are figures of: see `History`.
     """
@@ -140,16 +142,16 @@ def diagnose(
     # log q(z | x) - log q(z), whose mean is the mutual information.
     information = own - _log_aggregate(z, means, log_vars)
     mutual_information = float(information.mean())
-    variance = means.var(axis=0)
+    variance, kl_per_unit = means.var(axis=0), kl.mean(axis=0)
     return Diagnosis(
         n_rows=len(rows),
         **elbo._asdict(),
-        kl_per_unit=kl.mean(axis=0),
+        kl_per_unit=kl_per_unit,
         variance=variance,
         active=variance > ACTIVE_VARIANCE,
         mutual_information=mutual_information,
         mutual_information_error=float(information.std() / math.sqrt(len(drawn))),
-        marginal_kl=elbo.kl - mutual_information,
+        marginal_kl=float(kl_per_unit.sum()) - mutual_information,
         variant=data_variant(vae, rows, binarize),
     )
 

@@ -5,7 +5,7 @@ stands here.
 """
 
 from ..maths.row_likelihoods import blocks_of
-from .importance_tasks import lists_room, new_sums
+from .importance_tasks import new_lists, new_sums
 from .layout import INPUT, NOISE, OBSERVED, layer_table, new_arena, read_dense, write_dense
 from .likelihood_tasks import RowLikelihood
 from .loss_tasks import new_totals, read_totals
@@ -21,8 +21,8 @@ __all__ = [
     "Workspace",
     "blocks_of",
     "layer_table",
-    "lists_room",
     "new_arena",
+    "new_lists",
     "new_schedule",
     "new_sums",
     "new_totals",

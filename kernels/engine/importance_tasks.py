@@ -86,9 +86,9 @@ def list_room(n_in: int) -> int:
     return n_in + 1 + LINE_FLOATS
 
 
-def lists_room(n_in: int, n_threads: int) -> int:
-    """Entries of int32 that the last layer needs for lists of a thread's rows, for each thread."""
-    return list_room(n_in) * _TILES * n_threads
+def new_lists(n_in: int, n_threads: int) -> np.ndarray:
+    """Room for what the last layer lists of a thread's rows, for each thread."""
+    return np.zeros(list_room(n_in) * _TILES * n_threads, np.int32)
 
 
 @kernel

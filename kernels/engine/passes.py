@@ -206,7 +206,7 @@ class Passes:
         sums : int
             Address of an array of `importance_tasks.SUMS`, one for each row.
         lists : int
-            Address of an array of int32 of `importance_tasks.lists_room` entries.
+            Address of what `importance_tasks.new_lists` returned.
         """
         head, places = self.n_encoder, self.places
         draw = new_region(

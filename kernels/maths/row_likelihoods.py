@@ -229,8 +229,10 @@ def poisson_loss(log_rate: Real, x: Real) -> Real:
 
     From b = LOG_RATE_MAX on exp(l) is exp(b) (1 + l - b), whose slope is that of the last rate.
     """
-    beyond = log_rate - LOG_RATE_MAX if log_rate > LOG_RATE_MAX else 0.0
-    rate = math.exp(log_rate - beyond) * (1.0 + beyond)
+    if log_rate > LOG_RATE_MAX:
+        rate = math.exp(LOG_RATE_MAX) * (1.0 + (log_rate - LOG_RATE_MAX))
+    else:
+        rate = math.exp(log_rate)
     # 0! = 1! = 1, which most counts are
     return rate - log_rate * x + (math.lgamma(x + 1.0) if x > 1.0 else 0.0)
 

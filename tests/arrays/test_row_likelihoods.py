@@ -162,17 +162,20 @@ def test_continuous_bernoulli_near_one_half_and_far_from_it(
 @each_implementation
 @each_dtype
 def test_a_rate_beyond_its_bound_goes_along_the_tangent(module: ModuleType, dtype: DType) -> None:
-    bound, beyond = LOG_RATE_MAX, LOG_RATE_MAX + 60
+    bound = LOG_RATE_MAX
     table, none = blocks([("poisson", 1)]), None
     for count in (0.0, 7.0):
         x = np.full((1, 1), count, dtype)
         at, slope, _ = loss_of(module, np.full((1, 1), bound, dtype), none, x, table)
-        far, slope_far, _ = loss_of(module, np.full((1, 1), beyond, dtype), none, x, table)
-        np.testing.assert_array_equal(slope, slope_far)
-        np.testing.assert_allclose(far - at, 60 * slope[:, 0], rtol=4 * eps(dtype))
+        for beyond in (bound + 60, 1e17, 1e24):
+            output = np.full((1, 1), beyond, dtype)
+            far, slope_far, _ = loss_of(module, output, none, x, table)
+            np.testing.assert_array_equal(slope, slope_far)
+            distance = output[0].astype(float) - bound
+            np.testing.assert_allclose(far - at, distance * slope[:, 0], rtol=4 * eps(dtype))
     (mean,) = call(
-        module, "row_likelihood_mean", [poisoned((1, 1), dtype)], np.full((1, 1), beyond, dtype),
-        table,
+        module, "row_likelihood_mean", [poisoned((1, 1), dtype)],
+        np.full((1, 1), bound + 60, dtype), table,
     )  # fmt: skip
     np.testing.assert_allclose(mean, np.exp(bound), rtol=16 * eps(dtype))
 

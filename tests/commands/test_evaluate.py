@@ -12,6 +12,7 @@ import pytest
 import fastvae
 from fastvae import VAE
 from fastvae.commands.cli import main
+from fastvae.evaluation import evaluate
 
 DATA = ["--dataset", "images.npz"]
 few_samples = pytest.mark.filterwarnings("ignore:.*effective sample size:UserWarning")
@@ -86,6 +87,10 @@ def test_draws_of_the_rows_are_those_of_seeds_one_after_the_other(model: VAE, ca
         assert found[name]["standard_error_over_draws"] == pytest.approx(
             np.std(expected, ddof=1) / np.sqrt(3), rel=1e-9
         )
+    draws = [evaluate(model, held_out(), seed=seed, binarize="dynamic") for seed in range(3)]
+    errors = [draw.mean_squared_error for draw in draws]
+    assert found["mean_squared_error"] == pytest.approx(np.mean(errors), rel=1e-14)
+    assert found["active_units"] == draws[0].active_units
     assert (found["variant"], found["test_draws"]) == ("dynamic", 3)
     assert "3 draws of the rows" in capsys.readouterr().out
 
@@ -103,7 +108,22 @@ def test_without_nll_nothing_is_written_but_where_a_file_is_named(model: VAE) ->
 def test_one_sample_has_no_standard_error(capsys: Any) -> None:
     assert main(["evaluate", "model", *DATA, "--nll", "1"]) == 0
     assert read()["log_likelihood"]["standard_error"] is None
-    assert "standard error" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "standard error" not in said
+    assert "1 sample, seed 0" in said
+
+
+@few_samples
+def test_figures_that_are_infinite_are_null_in_the_file(capsys: Any) -> None:
+    vae = VAE.from_sizes(16, (8,), 2, likelihood="gaussian", sigma=0.3)
+    vae.decoder.layers[-1].bias = np.full(16, 1e30)
+    vae.save("far")
+    assert main(["evaluate", "far", *DATA, "--nll", "5"]) == 0
+    found = read()
+    assert found["elbo"]["elbo"] is found["log_likelihood"]["value"] is None
+    assert found["log_likelihood"]["of_draws"] == [None]
+    assert found["n_rows"] == found["log_likelihood"]["rows_below_100_ess"] == 30
+    assert "log p(x)                  -inf nats" in capsys.readouterr().out
 
 
 @few_samples

@@ -170,6 +170,18 @@ def test_what_rows_are_stored_as_changes_nothing() -> None:
 
 
 @FEW
+@pytest.mark.parametrize("binarize", [None, "dynamic"])
+def test_all_that_is_nan_is_the_same(binarize: str | None) -> None:
+    vae = build(missing="ignore")
+    rows = (SMALL_ROWS / np.float32(255)).astype(np.float32)
+    rows[:, ::3] = np.nan
+    others = rows.copy()
+    others.view(np.uint32)[:, ::3] = 0xFFC12345
+    found, again = (vae.log_likelihood(x, N_SAMPLES, binarize=binarize) for x in (rows, others))
+    assert found == again
+
+
+@FEW
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     vae = build(hidden=(23, 11))
     rows = np.concatenate([SMALL_ROWS, SMALL_ROWS[:4] // 2])

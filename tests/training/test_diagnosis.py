@@ -42,6 +42,17 @@ def test_kl_by_unit_adds_up_to_the_kl_of_the_elbo():
     assert found.kl_per_unit[2] == pytest.approx(0.0, abs=1e-15)
 
 
+@pytest.mark.parametrize("log_var", [-40.0, 25.0])
+def test_out_of_bounds_the_marginal_kl_is_that_of_the_bounded_posterior(log_var):
+    """The KL of the ELBO goes on there along its tangent."""
+    found = diagnose(build(log_var), X)
+    bounded = diagnose(build(min(max(log_var, -30.0), 20.0)), X)
+    assert found.kl > bounded.kl * 1.1
+    for name in ("marginal_kl", "mutual_information"):
+        assert getattr(found, name) == getattr(bounded, name)
+    np.testing.assert_array_equal(found.kl_per_unit, bounded.kl_per_unit)
+
+
 def test_units_that_vary_are_active():
     found = diagnose(build(), X)
     np.testing.assert_allclose(found.variance[:2], X[:, :2].var(axis=0), rtol=1e-12)
