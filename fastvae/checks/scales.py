@@ -56,7 +56,7 @@ def warn_if_binary(rows: NDArray[np.uint8], name: str) -> None:
         _warn(_binary_message(name))
 
 
-def warn_of_scales(rows: NDArray[Any], values: Any, name: str) -> None:
+def warn_of_scales(rows: NDArray[Any], values: Any, name: str, reason: str) -> None:
     """Warn of float rows for the Gaussian likelihood with columns of huge or unlike scales.
 
     A column's scale is its root mean square over at most 4096 evenly spaced rows. The largest is
@@ -70,6 +70,8 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str) -> None:
         What the user gave, for the names of its columns.
     name : str
         What to call the rows.
+    reason : str
+        Why that is bad.
     """
     scales, in_unit_interval = _column_scales(rows)
     present = np.sort(scales[scales > 0])
@@ -82,9 +84,8 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str) -> None:
         listed = ", ".join(f"{foreign.column_name(values, j)}: {scales[j]:.3g}" for j in worst)
         _warn(
             f"the columns of {name} have large or very different scales (root mean squares of "
-            f"the worst: {listed}; median of all: {median:.3g}), and the Gaussian likelihood adds "
-            "up their squared errors: standardise the columns, for example with scikit-learn's "
-            "StandardScaler"
+            f"the worst: {listed}; median of all: {median:.3g}), and {reason}: standardise the "
+            "columns, for example with scikit-learn's StandardScaler"
         )
 
 

@@ -778,9 +778,13 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        shared = self.likelihood == GAUSSIAN and self.sigma not in (FEATURE, OUTPUT)
-        if use == "training" and shared and rows.dtype != checks.UINT8:
-            scales.warn_of_scales(rows, X, name)
+        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
+            reason = "the Gaussian likelihood adds up their squared errors"
+            if self.sigma in (FEATURE, OUTPUT):
+                reason = (
+                    "the encoder, whose weights start for numbers near 1, takes them as they are"
+                )
+            scales.warn_of_scales(rows, X, name, reason)
         return rows
 
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:

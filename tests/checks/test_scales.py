@@ -207,6 +207,23 @@ def test_only_the_gaussian_likelihood_looks_at_scales():
     train(np.where(np.arange(12) == 5, 1.0, 1e-6) * np.abs(normal()).clip(max=1), "bernoulli")
 
 
+@pytest.mark.parametrize(
+    ("sigma", "reason"),
+    [
+        (0.5, "adds up their squared errors"),
+        ("learned", "adds up their squared errors"),
+        ("feature", "the encoder, .*, takes them as they are"),
+        ("output", "the encoder, .*, takes them as they are"),
+    ],
+)
+def test_scales_matter_whatever_sigma_is(sigma, reason):
+    """With a sigma of its own for each column such training diverges, too."""
+    data = np.random.default_rng(0).normal(size=(50, 4)) * [1, 10, 100, 1e4]
+    vae = VAE.from_sizes(4, (8,), 2, likelihood="gaussian", sigma=sigma)
+    with pytest.warns(UserWarning, match=f"different scales .*{reason}"):
+        vae.fit(data, epochs=1, learning_rate=0.0, verbose=False)
+
+
 def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(scales, "_CHUNK_ELEMENTS", 64)
     mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=(9000, 3))
@@ -214,7 +231,7 @@ def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatc
     mapped[1::3] = mapped[2::3] = 1e9  # every third row is looked at, the first among them
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scales.warn_of_scales(mapped, mapped, "data")
+        scales.warn_of_scales(mapped, mapped, "data", "that is bad")
     found, _ = scales._column_scales(np.asarray(mapped))
     # Sums of 3,000 squares in float64, in another order.
     np.testing.assert_allclose(
