@@ -99,7 +99,8 @@ class VAE(Passes, Trained, Seeded, Value):
         Minimised is reconstruction_weight * reconstruction + beta * kl, of which reconstruction is
         -log p(x | z) in nats, constants included. Where a Gaussian has no `sigma`, the weight is
         none, but says what sigma is: minimised is C ||x - x_hat||^2 + beta * kl, which is
-        reconstruction + beta * kl without the constant D / 2 log(2 pi sigma^2).
+        reconstruction + beta * kl without the constant D / 2 log(2 pi sigma^2); of mixed rows,
+        and where values may be missing, `loss` has the constant, too.
     dtype : dtype
         float32, the working type, or float64, in which gradients are verified.
     seed : int
@@ -131,8 +132,8 @@ class VAE(Passes, Trained, Seeded, Value):
     -----
     Weights start as `Dense` says and biases at 0, except for layers whose weights were
     assigned before. Before the first update the output bias is set to what has the training mean,
-    and a trained sigma to the deviation of the training rows; but not the bias of a Gaussian
-    decoder whose sigma is given.
+    and a trained sigma to the deviation of the training rows; but not the bias of a purely Gaussian
+    decoder whose sigma is given, unless values may be missing.
 
     A trained sigma is 0.001 + exp(raw), so that it stays above 0.001, however small the residuals.
 
