@@ -67,8 +67,11 @@ def objection(likelihood: str, sigma: Any, activation: str) -> str | None:
     activation : str
         Of the first layer.
     """
-    if likelihood == "poisson" and activation not in ("tanh", "sigmoid"):
-        return 'the encoder takes them as they are: build the model with activation="tanh"'
+    if likelihood in ("poisson", "mixed") and activation not in ("tanh", "sigmoid"):
+        numbers = "" if likelihood == "poisson" else " for counts, and standardise other numbers"
+        return (
+            f'the encoder takes them as they are: build the model with activation="tanh"{numbers}'
+        )
     if likelihood != "gaussian":
         return None
     reason = "the Gaussian likelihood adds up their squared errors"
@@ -77,12 +80,15 @@ def objection(likelihood: str, sigma: Any, activation: str) -> str | None:
     return f"{reason}: standardise the columns, for example with scikit-learn's StandardScaler"
 
 
-def warn_of_scales(rows: NDArray[Any], values: Any, name: str, objection: str) -> None:
+def warn_of_scales(
+    rows: NDArray[Any], values: Any, name: str, objection: str, ratio: float = LARGE_RATIO
+) -> None:
     """Warn of float rows with columns of huge or unlike scales.
 
     A column's scale is its root mean square over at most 4096 evenly spaced rows. The largest is
-    too large above 30, or above 100 times the (lower) median of those that are not 0. Rows whose
-    values all lie in [0, 1] are images or shares, whose rare columns may be as small as they are.
+    too large above 30, or above `ratio` times the (lower) median of those that are not 0. Rows
+    whose values all lie in [0, 1] are images or shares, whose rare columns may be as small as they
+    are.
 
     Parameters
     ----------
@@ -93,13 +99,15 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str, objection: str) -
         What to call the rows.
     objection : str
         What `objection` returned.
+    ratio : float
+        Infinite where scales may differ, as those of rare and of frequent counts.
     """
     scales, in_unit_interval = _column_scales(rows)
     present = np.sort(scales[scales > 0])
     if in_unit_interval or len(present) == 0:
         return
     median = present[(len(present) - 1) // 2]
-    limit = min(LARGE_SCALE, LARGE_RATIO * median)
+    limit = min(LARGE_SCALE, ratio * median)
     worst = [int(j) for j in np.argsort(-scales, kind="stable")[:3] if scales[j] > limit]
     if worst:
         listed = ", ".join(f"{foreign.column_name(values, j)}: {scales[j]:.3g}" for j in worst)

@@ -233,7 +233,13 @@ def test_large_counts_are_warned_of_where_the_encoder_is_not_bounded():
     vae = VAE.from_sizes(6, (8,), 2, "tanh", likelihood="poisson")
     history = vae.fit(counts, epochs=20, batch_size=20, learning_rate=1e-2, verbose=False)
     assert history["elbo"][-1] > -100
-    VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(counts // 50, epochs=1, verbose=False)
+    few = rng.poisson([[4, 4e-4, 4e-4, 4e-4, 4e-3, 4e-3]] * 5000)  # of words, frequent and rare
+    VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(few, epochs=1, verbose=False)
+    blocks = [("poisson", 4), ("gaussian", 2)]
+    with pytest.warns(UserWarning, match="activation=.tanh. for counts"):
+        VAE.from_sizes(6, (8,), 2, likelihood="mixed", blocks=blocks).fit(
+            counts, epochs=1, learning_rate=0.0, verbose=False
+        )
 
 
 def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatch):

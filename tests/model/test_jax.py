@@ -13,7 +13,7 @@ import pytest
 
 from fastvae import VAE
 
-jax = pytest.importorskip("jax")
+jax = pytest.importorskip("jax", minversion="0.8")
 from jax import numpy as jnp  # noqa: E402
 
 MIXED = [
