@@ -35,6 +35,7 @@ def info(args: Namespace) -> None:
     _print_table(
         {
             "likelihood": str(vae.network.likelihood),
+            **_sigma(vae),
             "beta": f"{vae.beta:g}",
             "reconstruction weight": f"{vae.reconstruction_weight:g}",
             "dtype": vae.dtype.name,
@@ -101,6 +102,14 @@ def warmup(args: Namespace) -> None:
         print(f"{time_taken}, {'kept ' * is_kept}{place}")
     else:
         print(f"already compiled, {place}")
+
+
+def _sigma(vae: VAE) -> dict[str, str]:
+    """What sigma is at present, the least and the largest of several; nothing where it is none."""
+    if vae.sigma_value is None:
+        return {}
+    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
+    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
 
 
 def _installation() -> dict[str, str]:

@@ -21,8 +21,8 @@ from fastvae.training.nats import Nats
 BERNOULLI, GAUSSIAN = "bernoulli", "gaussian"
 LEARNED, FEATURE, OUTPUT = "learned", "feature", "output"
 ERROR, IGNORE = "error", "ignore"
-LEAST_SIGMA = 1e-6
-"""Its density in some hundred dimensions is still far from float32's largest number."""
+LEAST_SIGMA, SIGMA_BELOW = 1e-6, 1e18
+"""Densities in some hundred dimensions, and squares, are still far from the largest float32."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ class Likelihood:
         if isinstance(self.sigma, str):
             checks.choice(self.sigma, (LEARNED, FEATURE, OUTPUT), "sigma")
         else:
-            object.__setattr__(self, "sigma", checks.number(self.sigma, "sigma", LEAST_SIGMA))
+            sigma = checks.number(self.sigma, "sigma", LEAST_SIGMA, SIGMA_BELOW)
+            object.__setattr__(self, "sigma", sigma)
 
     def __str__(self) -> str:
         """The name, and all settings that are not what they are by default."""

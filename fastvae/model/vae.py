@@ -30,7 +30,7 @@ from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
+from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
@@ -99,7 +99,8 @@ class VAE(Passes, Trained, Seeded, Value):
         Minimised is reconstruction_weight * reconstruction + beta * kl, of which reconstruction is
         -log p(x | z) in nats, constants included. Where a Gaussian has no `sigma`, the weight is
         none, but says what sigma is: minimised is C ||x - x_hat||^2 + beta * kl, which is
-        reconstruction + beta * kl without the constant D / 2 log(2 pi sigma^2).
+        reconstruction + beta * kl without the constant D / 2 log(2 pi sigma^2); of mixed rows,
+        and where values may be missing, `loss` has the constant, too.
     dtype : dtype
         float32, the working type, or float64, in which gradients are verified.
     seed : int
@@ -131,8 +132,8 @@ class VAE(Passes, Trained, Seeded, Value):
     -----
     Weights start as `Dense` says and biases at 0, except for layers whose weights were
     assigned before. Before the first update the output bias is set to what has the training mean,
-    and a trained sigma to the deviation of the training rows; but not the bias of a Gaussian
-    decoder whose sigma is given.
+    and a trained sigma to the deviation of the training rows; but not the bias of a purely Gaussian
+    decoder whose sigma is given, unless values may be missing.
 
     A trained sigma is 0.001 + exp(raw), so that it stays above 0.001, however small the residuals.
 
@@ -515,8 +516,9 @@ class VAE(Passes, Trained, Seeded, Value):
         Warns
         -----
         UserWarning
-            If uint8 rows are dark (no value above 63), or the columns of rows for the Gaussian
-            likelihood have huge or very different scales.
+            If uint8 rows are dark (no value above 63), the columns of rows for the Gaussian
+            likelihood have huge or very different scales, or counts are large and the encoder's
+            first activation is not bounded.
 
         Notes
         -----
@@ -779,9 +781,11 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        shared = self.likelihood == GAUSSIAN and self.sigma not in (FEATURE, OUTPUT)
-        if use == "training" and shared and rows.dtype != checks.UINT8:
-            scales.warn_of_scales(rows, X, name)
+        activation = self.encoder.layers[0].activation
+        objection = scales.objection(self.likelihood, self.sigma, activation)
+        if use == "training" and objection is not None and rows.dtype != checks.UINT8:
+            ratio = scales.LARGE_RATIO if self.likelihood == GAUSSIAN else np.inf
+            scales.warn_of_scales(rows, X, name, objection, ratio)
         return rows
 
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:

@@ -36,7 +36,8 @@ class Callback:
       `on_train_begin`, nothing is trained.
     - `vae.learning_rate_factor`: every rate of the schedule is multiplied by it.
     - `vae.beta` (where `fit` was given no schedule of it), `vae.reconstruction_weight`, `vae.seed`,
-      `vae.updates`, `vae.card`.
+      `vae.updates`, `vae.card`. Where the weight says what sigma is, change it between epochs: the
+      nats of an epoch would be those of several sigmas.
     - Weights and biases, by assigning those of a layer (`vae.named_layers()`).
 
     In `on_train_end` weights may be set, too: they are those that the model is left with.

@@ -38,7 +38,8 @@ class Evaluation:
     elbo, reconstruction, kl : float
         elbo = -(reconstruction + kl), nats per sample.
     mean_squared_error : float
-        Mean over rows and features of (x - x_hat)^2, x_hat decoded from the posterior mean.
+        Mean over the values that are there of (x - x_hat)^2, x_hat decoded from the posterior
+        mean; 0 where all are missing.
     active_units : int
         Latents whose posterior mean has a variance above 0.01 over the rows.
     n_latent : int
@@ -154,7 +155,7 @@ def evaluate(
         n_rows=len(rows),
         loss=mean_loss(vae, *per_row),
         **mean_elbo(vae, *per_row)._asdict(),
-        mean_squared_error=squared_error / n_known,
+        mean_squared_error=squared_error / max(1, n_known),
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,
         variant=data_variant(vae, rows, binarize),

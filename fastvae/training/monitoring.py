@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks
 from fastvae.checks.quoting import quoted
+from fastvae.files.storage import RAW_SIGMA, named_arrays
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
 from fastvae.training.patience import Course
@@ -218,7 +219,7 @@ class EarlyStopping(MonitoringCallback):
             _set_weights(vae, self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """What the monitor knows, and the best weights: (O, I) and (O,) by the layers' names."""
+        """What the monitor knows, and the best weights, by their names in model files."""
         weights = {f"{_WEIGHTS}{name}": array for name, array in self._weights.items()}
         return super().state_dict() | weights
 
@@ -291,11 +292,8 @@ def _base(name: str) -> str:
 
 
 def _weights_of(vae: Any) -> dict[str, NDArray[Any]]:
-    """All weights and biases by the layers' names: copies, whatever the instruction set packs."""
-    weights = {}
-    for name, layer in vae.named_layers().items():
-        weights[f"{name}.weight"], weights[f"{name}.bias"] = layer.weight, layer.bias
-    return weights
+    """All that is trained, by its names in model files: copies, whatever the instruction set."""
+    return named_arrays(vae.named_layers(), vae.network.raws)
 
 
 def _shapes(weights: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
@@ -303,7 +301,8 @@ def _shapes(weights: Mapping[str, NDArray[Any]]) -> dict[str, tuple[int, ...]]:
 
 
 def _set_weights(vae: Any, weights: Mapping[str, NDArray[Any]]) -> None:
-    """Give the layers the weights and biases that are kept for them."""
+    """Give the layers and sigma what is kept for them."""
     for name, layer in vae.named_layers().items():
         layer.weight = weights[f"{name}.weight"]
         layer.bias = weights[f"{name}.bias"]
+    vae.network.take_raws(weights.get(RAW_SIGMA))

@@ -50,6 +50,8 @@ def row_likelihood_loss(
 def row_likelihood_mean(mean: Array, output: Array, kinds: Array) -> None:
     """The mean of x of each column; see the kernel.
 
+    It is the slope for x = 0 of all but the Gaussian: l is their natural parameter.
+
     Parameters
     ----------
     mean : (B, I)

@@ -207,6 +207,41 @@ def test_only_the_gaussian_likelihood_looks_at_scales():
     train(np.where(np.arange(12) == 5, 1.0, 1e-6) * np.abs(normal()).clip(max=1), "bernoulli")
 
 
+@pytest.mark.parametrize(
+    ("sigma", "reason"),
+    [
+        (0.5, "adds up their squared errors"),
+        ("learned", "adds up their squared errors"),
+        ("feature", "the encoder, .*, takes them as they are"),
+        ("output", "the encoder, .*, takes them as they are"),
+    ],
+)
+def test_scales_matter_whatever_sigma_is(sigma, reason):
+    """With a sigma of its own for each column such training diverges, too."""
+    data = np.random.default_rng(0).normal(size=(50, 4)) * [1, 10, 100, 1e4]
+    vae = VAE.from_sizes(4, (8,), 2, likelihood="gaussian", sigma=sigma)
+    with pytest.warns(UserWarning, match=f"different scales .*{reason}"):
+        vae.fit(data, epochs=1, learning_rate=0.0, verbose=False)
+
+
+def test_large_counts_are_warned_of_where_the_encoder_is_not_bounded():
+    """By ReLU the first rates are exp of some thousands; by tanh such a model is trained."""
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(300 * np.exp(0.2 * rng.normal(size=(500, 1)) * np.ones(6)))
+    with pytest.warns(UserWarning, match="different scales .* with activation=.tanh"):
+        VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(counts, epochs=1, verbose=False)
+    vae = VAE.from_sizes(6, (8,), 2, "tanh", likelihood="poisson")
+    history = vae.fit(counts, epochs=20, batch_size=20, learning_rate=1e-2, verbose=False)
+    assert history["elbo"][-1] > -100
+    few = rng.poisson([[4, 4e-4, 4e-4, 4e-4, 4e-3, 4e-3]] * 5000)  # of words, frequent and rare
+    VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(few, epochs=1, verbose=False)
+    blocks = [("poisson", 4), ("gaussian", 2)]
+    with pytest.warns(UserWarning, match="activation=.tanh. for counts"):
+        VAE.from_sizes(6, (8,), 2, likelihood="mixed", blocks=blocks).fit(
+            counts, epochs=1, learning_rate=0.0, verbose=False
+        )
+
+
 def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(scales, "_CHUNK_ELEMENTS", 64)
     mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=(9000, 3))
@@ -214,7 +249,7 @@ def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatc
     mapped[1::3] = mapped[2::3] = 1e9  # every third row is looked at, the first among them
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scales.warn_of_scales(mapped, mapped, "data")
+        scales.warn_of_scales(mapped, mapped, "data", "that is bad")
     found, _ = scales._column_scales(np.asarray(mapped))
     # Sums of 3,000 squares in float64, in another order.
     np.testing.assert_allclose(

@@ -21,6 +21,7 @@ OPTIONS = {
     "feature": {"likelihood": "gaussian", "sigma": "feature"},
     "output": {"likelihood": "gaussian", "sigma": "output"},
     "number": {"likelihood": "gaussian", "sigma": 0.25},
+    "weight": {"likelihood": "gaussian"},
 }
 
 
@@ -51,7 +52,11 @@ def test_a_run_is_what_fit_makes_of_it(settings: dict[str, Any], capsys: Any) ->
     recorded = json.loads(Path("run/settings.json").read_text(encoding="utf-8"))
     assert recorded["sigma"] == settings.get("sigma")
     assert main(["info", "run"]) == 0
-    assert str(vae.network.likelihood) in capsys.readouterr().out
+    out, sigma = capsys.readouterr().out, loaded.sigma_value
+    assert str(vae.network.likelihood) in out
+    shown = [words[1:] for line in out.splitlines() if (words := line.split())[:1] == ["sigma"]]
+    ends = [] if sigma is None else [np.min(sigma), *[np.max(sigma)] * np.ndim(sigma)]
+    assert shown == ([" to ".join(f"{end:g}" for end in ends).split()] if ends else [])
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x", "learn", ""])

@@ -116,6 +116,7 @@ def test_a_bernoulli_model_has_no_constant():
         ({"sigma": 0.0}, ValueError, "sigma must be a finite number of at least"),
         ({"sigma": -1}, ValueError, "sigma must be a finite number of at least"),
         ({"sigma": float("nan")}, ValueError, "sigma must be"),
+        ({"sigma": 1e300}, ValueError, "sigma must be .* below 1e"),
         ({"sigma": [1.0]}, TypeError, "sigma must be"),
         ({"reconstruction_weight": 0.0}, ValueError, "reconstruction_weight must be .* above 0"),
         (

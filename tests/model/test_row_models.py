@@ -482,6 +482,14 @@ def test_evaluation_counts_what_is_there() -> None:
     assert result.mean_squared_error == pytest.approx(squared, rel=1e-5)
 
 
+def test_rows_of_which_nothing_is_there_have_figures() -> None:
+    X = np.full((20, 9), np.nan, np.float32)
+    vae = model(MISSING["gaussian-missing"])
+    vae.fit(X, epochs=1, verbose=False)
+    figures = fastvae.evaluation.evaluate(vae, X)
+    assert (figures.reconstruction, figures.mean_squared_error) == (0.0, 0.0)
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from model_checks import assert_same_parameters, parameters, pixel_rows, small_vae
 
-from fastvae import History
+from fastvae import VAE, History
 from fastvae.callbacks import Callback, EarlyStopping, ReduceOnPlateau
 
 ROWS = pixel_rows(23, 37)
@@ -103,6 +103,23 @@ def test_the_best_weights_are_restored_at_every_normal_end(values):
     kept = Scripted(EarlyStopping("elbo", patience=9, restore_best=False), n_epochs=len(values))
     kept.run("elbo", values).end()
     assert weights_are(kept.vae, len(values))
+
+
+@pytest.mark.parametrize("sigma", ["learned", "feature", "output"])
+def test_the_sigma_of_the_best_epoch_is_restored(sigma, tmp_path):
+    """Also where the run is gone on with after its best epoch, the first."""
+    rows, path = np.random.default_rng(3).normal(size=(60, 5)), tmp_path / "run.ckpt"
+
+    def trained(n_epochs: int, *callbacks: Callback, **options: Any) -> np.ndarray:
+        vae = VAE.from_sizes(5, (4,), 2, likelihood="gaussian", sigma=sigma, seed=1)
+        vae.fit(rows, epochs=n_epochs, batch_size=20, callbacks=callbacks, verbose=False, **options)
+        return vae.network.parameters.copy()
+
+    best = trained(1)
+    assert (trained(3) != best).any()
+    np.testing.assert_array_equal(trained(3, EarlyStopping("active_units")), best)
+    trained(2, EarlyStopping("active_units"), checkpoint=path)
+    np.testing.assert_array_equal(trained(3, EarlyStopping("active_units"), resume=path), best)
 
 
 @pytest.mark.parametrize("is_last", [True, False])
