@@ -152,10 +152,10 @@ def rows_of_kinds(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array
     rows = pixels(rng, shape, sizes)
     first = 0
     columns = kinds_of_columns(rng, shape, sizes)[:, 1].tolist()
-    for (_, domain, _), n in zip(KINDS.values(), columns, strict=True):
-        if domain == "counts":
+    for kind, n in zip(KINDS.values(), columns, strict=True):
+        if kind.domain == "counts":
             rows[:, first : first + n] = rng.poisson(2.0, (len(rows), n))
-        elif domain == "one-hot" and n > 0:
+        elif kind.domain == "one-hot" and n > 0:
             rows[:, first : first + n] = np.eye(n)[rng.integers(0, n, len(rows))]
         first += n
     return rows

@@ -56,39 +56,12 @@ def warn_if_binary(rows: NDArray[np.uint8], name: str) -> None:
         _warn(_binary_message(name))
 
 
-def objection(likelihood: str, sigma: Any, activation: str) -> str | None:
-    """Why columns of huge or unlike scales are bad, and what helps; None where they may be.
-
-    Parameters
-    ----------
-    likelihood : str
-    sigma : object
-        The setting of the likelihood.
-    activation : str
-        Of the first layer.
-    """
-    if likelihood in ("poisson", "mixed") and activation not in ("tanh", "sigmoid"):
-        numbers = "" if likelihood == "poisson" else " for counts, and standardise other numbers"
-        return (
-            f'the encoder takes them as they are: build the model with activation="tanh"{numbers}'
-        )
-    if likelihood != "gaussian":
-        return None
-    reason = "the Gaussian likelihood adds up their squared errors"
-    if sigma in ("feature", "output"):
-        reason = "the encoder, whose weights start for numbers near 1, takes them as they are"
-    return f"{reason}: standardise the columns, for example with scikit-learn's StandardScaler"
-
-
-def warn_of_scales(
-    rows: NDArray[Any], values: Any, name: str, objection: str, ratio: float = LARGE_RATIO
-) -> None:
-    """Warn of float rows with columns of huge or unlike scales.
+def warn_of_scales(rows: NDArray[Any], values: Any, name: str, reason: str) -> None:
+    """Warn of float rows for the Gaussian likelihood with columns of huge or unlike scales.
 
     A column's scale is its root mean square over at most 4096 evenly spaced rows. The largest is
-    too large above 30, or above `ratio` times the (lower) median of those that are not 0. Rows
-    whose values all lie in [0, 1] are images or shares, whose rare columns may be as small as they
-    are.
+    too large above 30, or above 100 times the (lower) median of those that are not 0. Rows whose
+    values all lie in [0, 1] are images or shares, whose rare columns may be as small as they are.
 
     Parameters
     ----------
@@ -97,23 +70,22 @@ def warn_of_scales(
         What the user gave, for the names of its columns.
     name : str
         What to call the rows.
-    objection : str
-        What `objection` returned.
-    ratio : float
-        Infinite where scales may differ, as those of rare and of frequent counts.
+    reason : str
+        Why that is bad.
     """
     scales, in_unit_interval = _column_scales(rows)
     present = np.sort(scales[scales > 0])
     if in_unit_interval or len(present) == 0:
         return
     median = present[(len(present) - 1) // 2]
-    limit = min(LARGE_SCALE, ratio * median)
+    limit = min(LARGE_SCALE, LARGE_RATIO * median)
     worst = [int(j) for j in np.argsort(-scales, kind="stable")[:3] if scales[j] > limit]
     if worst:
         listed = ", ".join(f"{foreign.column_name(values, j)}: {scales[j]:.3g}" for j in worst)
         _warn(
             f"the columns of {name} have large or very different scales (root mean squares of "
-            f"the worst: {listed}; median of all: {median:.3g}), and {objection}"
+            f"the worst: {listed}; median of all: {median:.3g}), and {reason}: standardise the "
+            "columns, for example with scikit-learn's StandardScaler"
         )
 
 

@@ -103,10 +103,10 @@ def join(
         first = sampler.n_latent if layer is sampler.log_var else 0
         is_new = layer.initialise_if_unassigned(seed, number)
         layer.join(network, row, first)
-    if is_new and layer.n_out > network.n_features:  # the last one
-        # Sigma is at first the same for all rows: it starts where the biases do.
+    even = likelihood.even_outputs(network.n_features)
+    if is_new and even.any():  # the last layer
         weight = layer.weight.copy()
-        weight[network.n_features :] = 0.0
+        weight[even] = 0.0
         layer.weight = weight
     return network
 

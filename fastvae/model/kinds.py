@@ -22,11 +22,15 @@ class Kind(NamedTuple):
         "counts", or "one-hot".
     start : function
         The output whose distribution has a given mean.
+    starts_even : bool
+        Whether outputs start the same for all rows, their weights at 0: where the mean is exp of
+        them, random ones would be wrong by orders of magnitude.
     """
 
     title: str
     domain: str
     start: Callable[[float], float]
+    starts_even: bool = False
 
 
 def _logit(mean: float) -> float:
@@ -54,7 +58,7 @@ KINDS = {
     "bernoulli": Kind("Bernoulli", "unit", _logit),
     "gaussian": Kind("Gaussian", "real", float),
     "continuous_bernoulli": Kind("continuous Bernoulli", "unit", _continuous_bernoulli_logit),
-    "poisson": Kind("Poisson", "counts", _log),
+    "poisson": Kind("Poisson", "counts", _log, starts_even=True),
     "categorical": Kind("categorical", "one-hot", _log),
 }
 CATEGORICAL, MIXED = "categorical", "mixed"

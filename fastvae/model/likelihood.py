@@ -149,6 +149,14 @@ class Likelihood:
         """How many outputs the decoder has: I, and G more where they say what sigma is."""
         return n_features + (self.n_gaussian(n_features) if self.sigma == OUTPUT else 0)
 
+    def even_outputs(self, n_features: int) -> np.ndarray:
+        """Which outputs start the same for all rows: rates, and what says sigma."""
+        even = np.ones(self.n_outputs(n_features), np.bool_)
+        even[:n_features] = [
+            KINDS[kind].starts_even for kind, n in self.kinds(n_features) for _ in range(n)
+        ]
+        return even
+
     def n_raws(self, n_features: int) -> int:
         """How many raws of sigma are parameters of their own; sigma = SIGMA_MIN + exp(raw)."""
         return {LEARNED: 1, FEATURE: self.n_gaussian(n_features)}.get(str(self.sigma), 0)

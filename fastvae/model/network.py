@@ -22,7 +22,7 @@ from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
-from fastvae.model.likelihood import IGNORE, Likelihood
+from fastvae.model.likelihood import Likelihood
 from fastvae.model.value import Value
 
 _CHUNK_ROWS = 512
@@ -365,8 +365,10 @@ class Network(Value):
 
     @property
     def _data_place(self) -> int:
-        """The matrix of a workspace that has the data as they are, with what is missing."""
-        return engine.OBSERVED if self.likelihood.missing == IGNORE else engine.INPUT
+        """The matrix of a workspace that has the data, not what the encoder takes for them."""
+        rows = self._for_engine
+        observes = isinstance(rows, engine.RowLikelihood) and rows.observes
+        return engine.OBSERVED if observes else engine.INPUT
 
     def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
         """A digest of rows as the network sees them: their values count, not how they are stored.

@@ -30,7 +30,7 @@ from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
+from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
@@ -516,9 +516,8 @@ class VAE(Passes, Trained, Seeded, Value):
         Warns
         -----
         UserWarning
-            If uint8 rows are dark (no value above 63), the columns of rows for the Gaussian
-            likelihood have huge or very different scales, or counts are large and the encoder's
-            first activation is not bounded.
+            If uint8 rows are dark (no value above 63), or the columns of rows for the Gaussian
+            likelihood have huge or very different scales.
 
         Notes
         -----
@@ -781,11 +780,13 @@ class VAE(Passes, Trained, Seeded, Value):
         """
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
-        activation = self.encoder.layers[0].activation
-        objection = scales.objection(self.likelihood, self.sigma, activation)
-        if use == "training" and objection is not None and rows.dtype != checks.UINT8:
-            ratio = scales.LARGE_RATIO if self.likelihood == GAUSSIAN else np.inf
-            scales.warn_of_scales(rows, X, name, objection, ratio)
+        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
+            reason = "the Gaussian likelihood adds up their squared errors"
+            if self.sigma in (FEATURE, OUTPUT):
+                reason = (
+                    "the encoder, whose weights start for numbers near 1, takes them as they are"
+                )
+            scales.warn_of_scales(rows, X, name, reason)
         return rows
 
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:

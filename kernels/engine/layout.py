@@ -33,8 +33,8 @@ LAYER = np.dtype(
 
 # The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
 # its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
-# ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED is the input
-# before 0 takes the place of what is missing.
+# ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED has the
+# data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`).
 (
     INPUT,
     OBSERVED,
@@ -202,7 +202,7 @@ def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
 
 def workspace_places(
     table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type,
-    *, training: bool, skip_zeros: bool, missing: bool = False,
+    *, training: bool, skip_zeros: bool, observes: bool = False,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
 
@@ -216,8 +216,8 @@ def workspace_places(
         Whether gradients are computed, not only outputs and losses.
     skip_zeros : bool
         Whether zeros of the data are left out: then its values are listed, and not packed.
-    missing : bool
-        Whether values of the data may be missing.
+    observes : bool
+        Whether the encoder takes other numbers than the data have.
 
     Returns
     -------
@@ -239,7 +239,7 @@ def workspace_places(
     strides[ACTIVE : ACTIVE + last] = widths[:last]
     # The last layer's slopes, and those of a layer without inputs, belong to the loss.
     strides[ACTIVE + n_layers + last :] = widths[last:]
-    if missing:
+    if observes:
         strides[OBSERVED] = strides[INPUT]
     if skip_zeros:
         strides[ROW_VALUES] = row_stride(n_inputs, itemsize)

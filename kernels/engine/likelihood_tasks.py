@@ -10,11 +10,17 @@ import numpy as np
 
 from ..machine.compilation import kernel
 from ..machine.kinds import Record, Word
-from ..machine.memory import advance, lane_count, load_some, put, store_some
-from ..machine.vectors import constant, select
+from ..machine.memory import advance, put
 from ..maths.activations import IDENTITY
 from ..maths.lists import list_nonzero, list_size
-from ..maths.row_likelihoods import Numbers, new_row_likelihood, row_likelihood, row_means
+from ..maths.row_likelihoods import (
+    POISSON,
+    Numbers,
+    new_row_likelihood,
+    row_inputs,
+    row_likelihood,
+    row_means,
+)
 from .dense_tasks import backward_bias, batch_row, panel_columns, target_of
 from .latent_tasks import TASK_ROWS
 
@@ -47,6 +53,11 @@ class RowLikelihood:
     raws_in_row: bool = False
     missing: bool = False
     activation: int = IDENTITY
+
+    @property
+    def observes(self) -> bool:
+        """Whether the encoder takes other numbers than the likelihood: see `row_inputs`."""
+        return self.missing or bool((self.blocks[:, 0] == POISSON).any())
 
     @property
     def has_raw_layer(self) -> bool:
@@ -96,24 +107,19 @@ def row_means_task(task: Word, region: Record, step: Record, memory: Record, thr
 
 
 @kernel
-def fill_missing_task(
-    task: Word, region: Record, step: Record, memory: Record, thread: Word
-) -> None:
-    """Rows of the data with 0 for NaN (Nazabal et al. 2020, "Handling incomplete heterogeneous data
-    using VAEs", section 3.2); where zeros are skipped, what is not zero is listed."""
+def row_inputs_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
+    """Rows of the data as the encoder takes them; where zeros are skipped, what is not zero is
+    listed."""
     work = memory.work
     first = task * TASK_ROWS
     for b in range(first, min(first + TASK_ROWS, step.n_rows)):
         x = advance(work, region.source.offset + b * region.source.stride)
-        filled = advance(work, region.target.offset + b * region.target.stride)
-        for c in range(0, region.n_in, lane_count(x)):
-            value = load_some(x, c, region.n_in - c)
-            known = select(value == value, value, constant(value, 0.0))
-            store_some(filled, c, known, region.n_in - c)
+        inputs = advance(work, region.target.offset + b * region.target.stride)
+        row_inputs(inputs, x, region.likelihood)
         if step.skip_zeros != 0:
             listed = advance(memory.by_row, b * list_size(region.n_in))
             values = advance(work, region.values.offset + b * region.values.stride)
-            list_nonzero(listed, values, filled, region.n_in)
+            list_nonzero(listed, values, inputs, region.n_in)
 
 
 @kernel

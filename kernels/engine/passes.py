@@ -38,7 +38,7 @@ from .layout import (
 from .likelihood_tasks import (
     RowLikelihood,
     bias_task,
-    fill_missing_task,
+    row_inputs_task,
     row_likelihood_task,
     row_means_task,
 )
@@ -300,28 +300,29 @@ class Passes:
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
         listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
-        is_filled = self.rows is not None and self.rows.missing
+        rows = self.rows if self.rows is not None and self.rows.observes else None
         region = new_region(
             GATHER,
             n_in=n_features,
-            target=self.places[OBSERVED if is_filled else INPUT],
-            **({} if is_filled else listed),
+            target=self.places[INPUT if rows is None else OBSERVED],
+            **(listed if rows is None else {}),
         )
         if self.binarization is not None:
             region["task_address"] = task_address(self.dtype, run_binary_task)
             region["mode"] = BINARIZATIONS[self.binarization]
-        return new_program([region, self._fill()]) if is_filled else region
+        return region if rows is None else new_program([region, self._row_inputs(rows)])
 
-    def _fill(self) -> np.ndarray:
-        """The data, with 0 for what is missing, as the encoder takes it."""
+    def _row_inputs(self, rows: RowLikelihood) -> np.ndarray:
+        """The data as the encoder takes them."""
         return new_region(
             ROWS,
-            task_address=task_address(self.dtype, fill_missing_task),
+            task_address=task_address(self.dtype, row_inputs_task),
             n_in=self.table["n_in"][0],
             reads_data=1,
             source=self.places[OBSERVED],
             target=self.places[INPUT],
             values=self.places[ROW_VALUES],
+            likelihood=rows.record,
         )
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
@@ -359,7 +360,7 @@ class Passes:
             n_out=self.table["n_in"][0],
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
-            data=self.places[OBSERVED if rows.missing else INPUT],
+            data=self.places[OBSERVED if rows.observes else INPUT],
             likelihood=rows.record,
         )
         if rows.has_raw_layer:

@@ -116,7 +116,7 @@ class Workspace:
         rows = None if isinstance(likelihood, str) else likelihood
         self.places, size = workspace_places(
             table, n_encoder, n_rows, max_threads(), dtype, training=training,
-            skip_zeros=skip_zeros, missing=rows is not None and rows.missing,
+            skip_zeros=skip_zeros, observes=rows is not None and rows.observes,
         )  # fmt: skip
         self.matrices = aligned_zeros(size, dtype)
         if training:

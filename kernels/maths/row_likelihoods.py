@@ -419,6 +419,30 @@ def row_likelihood(slopes: Record, outputs: Record, x: Pointer, model: Record, s
 
 
 @device_function
+def row_inputs(inputs: Pointer, x: Pointer, model: Record) -> None:
+    """What the encoder takes for one row of the data: 0 for NaN, log(1 + x) for a count x.
+
+    The former: Nazabal et al. (2020), section 3.2. The latter, since counts of thousands beside
+    ones of 0 would make the first layer's outputs as unlike: Lopez, Regier, Cole, Jordan & Yosef
+    (2018), "Deep generative modeling for single-cell transcriptomics", Methods.
+
+    Parameters
+    ----------
+    inputs, x : pointer
+    model : ROW_LIKELIHOOD
+    """
+    for k in range(model.n_blocks):
+        block = advance(int64_at(model.blocks), k * BLOCK_FIELDS)
+        kind, first, n = get(block, 0), get(block, 1), get(block, 2)
+        for c in range(0, n, lane_count(x)):
+            value = load_some(x, first + c, n - c)
+            value = select(value == value, value, constant(value, 0.0))
+            if kind == POISSON:
+                value = functions.log(value + constant(value, 1.0))
+            store_some(inputs, first + c, value, n - c)
+
+
+@device_function
 def row_means(out: Pointer, output: Pointer, model: Record) -> None:
     """out = the mean of x given z of one row; it may be written over the outputs.
 

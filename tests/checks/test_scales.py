@@ -224,24 +224,6 @@ def test_scales_matter_whatever_sigma_is(sigma, reason):
         vae.fit(data, epochs=1, learning_rate=0.0, verbose=False)
 
 
-def test_large_counts_are_warned_of_where_the_encoder_is_not_bounded():
-    """By ReLU the first rates are exp of some thousands; by tanh such a model is trained."""
-    rng = np.random.default_rng(0)
-    counts = rng.poisson(300 * np.exp(0.2 * rng.normal(size=(500, 1)) * np.ones(6)))
-    with pytest.warns(UserWarning, match="different scales .* with activation=.tanh"):
-        VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(counts, epochs=1, verbose=False)
-    vae = VAE.from_sizes(6, (8,), 2, "tanh", likelihood="poisson")
-    history = vae.fit(counts, epochs=20, batch_size=20, learning_rate=1e-2, verbose=False)
-    assert history["elbo"][-1] > -100
-    few = rng.poisson([[4, 4e-4, 4e-4, 4e-4, 4e-3, 4e-3]] * 5000)  # of words, frequent and rare
-    VAE.from_sizes(6, (8,), 2, likelihood="poisson").fit(few, epochs=1, verbose=False)
-    blocks = [("poisson", 4), ("gaussian", 2)]
-    with pytest.warns(UserWarning, match="activation=.tanh. for counts"):
-        VAE.from_sizes(6, (8,), 2, likelihood="mixed", blocks=blocks).fit(
-            counts, epochs=1, learning_rate=0.0, verbose=False
-        )
-
-
 def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatch):
     monkeypatch.setattr(scales, "_CHUNK_ELEMENTS", 64)
     mapped = np.memmap(tmp_path / "rows", np.float32, "w+", shape=(9000, 3))

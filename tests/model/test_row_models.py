@@ -89,7 +89,11 @@ def model(settings: Settings, dtype: DType = np.float32, seed: int = 1, **more: 
 
 
 def started(settings: Settings, dtype: DType = np.float32, **more: Any) -> VAE:
+    """A model with its outputs at the data's mean; no weight is 0, so that gradients are not."""
     vae = model(settings, dtype, **more)
+    last = vae.decoder.layers[-1]
+    drawn = 0.3 * np.random.default_rng(6).standard_normal(last.weight.shape)
+    last.weight = np.where(last.weight == 0, drawn, last.weight)
     vae.start_output_bias(vae.check_rows(data(settings)))
     return vae
 
@@ -372,6 +376,36 @@ def test_sigma_of_constant_columns_does_not_start_at_0() -> None:
     np.testing.assert_allclose(vae.sigma_value, 1 + SIGMA_MIN)
 
 
+@pytest.mark.parametrize("name", ["poisson", "mixed", "poisson-missing"])
+def test_the_encoder_takes_the_log_of_1_and_a_count(name: str) -> None:
+    """As a model of any numbers encodes them, with 0 for what is missing."""
+    settings = ALL[name]
+    X = data(settings).astype(np.float64)
+    counts = np.array([kind == "poisson" for kind, n in kinds_of(settings) for _ in range(n)])
+    X[:, counts] *= 1000
+    vae = model(settings, np.float64)
+    plain = VAE.from_sizes(X.shape[1], (7,), 2, "tanh", likelihood="gaussian", dtype="float64")
+    for layer, own in zip(plain.named_layers().values(), vae.named_layers().values(), strict=True):
+        layer.weight, layer.bias = own.weight, own.bias
+    inputs = X.copy()
+    inputs[:, counts] = np.log1p(X[:, counts])
+    found = vae.encode(X)
+    np.testing.assert_allclose(found, plain.encode(np.nan_to_num(inputs)), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_rates_start_at_the_means_of_the_counts(activation: str, scale: int) -> None:
+    """Random weights made of large counts rates that are wrong by any power of 10."""
+    X = scale * np.random.default_rng(1).poisson(20.0, (200, 6))
+    vae = VAE.from_sizes(6, (16,), 2, activation, likelihood="poisson", dtype="float64")
+    vae.start_output_bias(vae.check_rows(X))
+    np.testing.assert_allclose(vae.reconstruct(X), np.tile(X.mean(axis=0), (200, 1)), rtol=1e-12)
+    untrained = vae.elbo(X).elbo
+    vae.fit(X, epochs=20, batch_size=50, verbose=False)
+    assert vae.elbo(X).elbo > untrained
+
+
 def test_what_was_assigned_or_trained_does_not_start_anew() -> None:
     X = data({"likelihood": "gaussian"})
     vae = model({"likelihood": "gaussian", "sigma": "feature"})
@@ -585,7 +619,7 @@ def test_nothing_is_compiled_until_a_likelihood_is_used() -> None:
 
     kernels_of = [
         likelihood_tasks.row_likelihood_task, likelihood_tasks.row_means_task,
-        likelihood_tasks.bias_task, likelihood_tasks.fill_missing_task,
+        likelihood_tasks.bias_task, likelihood_tasks.row_inputs_task,
     ]  # fmt: skip
     before = [len(kernel.overloads) for kernel in kernels_of]
     vae = model({"likelihood": "gaussian", "sigma": 0.5})
