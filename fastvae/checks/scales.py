@@ -56,7 +56,7 @@ def warn_if_binary(rows: NDArray[np.uint8], name: str) -> None:
         _warn(_binary_message(name))
 
 
-def warn_of_scales(rows: NDArray[Any], values: Any, name: str, reason: str) -> None:
+def warn_of_scales(rows: NDArray[Any], values: Any, name: str, sigma: Any = None) -> None:
     """Warn of float rows for the Gaussian likelihood with columns of huge or unlike scales.
 
     A column's scale is its root mean square over at most 4096 evenly spaced rows. The largest is
@@ -70,8 +70,8 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str, reason: str) -> N
         What the user gave, for the names of its columns.
     name : str
         What to call the rows.
-    reason : str
-        Why that is bad.
+    sigma : object
+        The setting of the likelihood.
     """
     scales, in_unit_interval = _column_scales(rows)
     present = np.sort(scales[scales > 0])
@@ -81,6 +81,9 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str, reason: str) -> N
     limit = min(LARGE_SCALE, LARGE_RATIO * median)
     worst = [int(j) for j in np.argsort(-scales, kind="stable")[:3] if scales[j] > limit]
     if worst:
+        reason = "the Gaussian likelihood adds up their squared errors"
+        if sigma in ("feature", "output"):
+            reason = "the encoder, whose weights start for numbers near 1, takes them as they are"
         listed = ", ".join(f"{foreign.column_name(values, j)}: {scales[j]:.3g}" for j in worst)
         _warn(
             f"the columns of {name} have large or very different scales (root mean squares of "

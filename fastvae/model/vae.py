@@ -30,7 +30,7 @@ from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.likelihood import BERNOULLI, FEATURE, GAUSSIAN, OUTPUT, Likelihood
+from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
 from fastvae.model.network import Network
 from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
@@ -781,12 +781,7 @@ class VAE(Passes, Trained, Seeded, Value):
         X, name = taken(X, name, use)
         rows = self._lazy_rows(X, name, use)[:]
         if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
-            reason = "the Gaussian likelihood adds up their squared errors"
-            if self.sigma in (FEATURE, OUTPUT):
-                reason = (
-                    "the encoder, whose weights start for numbers near 1, takes them as they are"
-                )
-            scales.warn_of_scales(rows, X, name, reason)
+            scales.warn_of_scales(rows, X, name, self.sigma)
         return rows
 
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
