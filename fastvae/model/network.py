@@ -341,7 +341,7 @@ class Network(Value):
         work = self._borrow(X[:_CHUNK_ROWS], self.n_features, False)
         try:
             order = np.arange(min(len(X), _CHUNK_ROWS))
-            rows = work.matrix(self._data_place, _CHUNK_ROWS, self.n_features)
+            rows = work.matrix(work.passes.data_place, _CHUNK_ROWS, self.n_features)
             for first in range(0, len(X), _CHUNK_ROWS):
                 chunk = X[first : first + _CHUNK_ROWS]
                 if binarize != "dynamic":
@@ -363,13 +363,6 @@ class Network(Value):
             self._give_back(work)
         return total
 
-    @property
-    def _data_place(self) -> int:
-        """The matrix of a workspace that has the data, not what the encoder takes for them."""
-        rows = self._for_engine
-        observes = isinstance(rows, engine.RowLikelihood) and rows.observes
-        return engine.OBSERVED if observes else engine.INPUT
-
     def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
         """A digest of rows as the network sees them: their values count, not how they are stored.
 
@@ -385,7 +378,7 @@ class Network(Value):
         digest = hashlib.sha256(str(X.shape).encode())
         work = self._borrow(X, self.n_features, False)
         try:
-            rows = work.matrix(self._data_place, work.n_rows, self.n_features)
+            rows = work.matrix(work.passes.data_place, work.n_rows, self.n_features)
             for chunk, first in enumerate(range(0, len(order), work.n_rows)):
                 work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
                 digest.update(np.ascontiguousarray(rows[: len(order) - first]).data)

@@ -142,6 +142,11 @@ class Passes:
             )
         return self._binarizing[binarization]
 
+    @property
+    def data_place(self) -> int:
+        """The matrix that has the data, which the encoder may take otherwise."""
+        return OBSERVED if self.rows is not None and self.rows.observes else INPUT
+
     @_Once
     def gathering(self) -> np.ndarray:
         """The data as the network sees it."""
@@ -300,20 +305,21 @@ class Passes:
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
         listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
-        rows = self.rows if self.rows is not None and self.rows.observes else None
+        place = self.data_place
         region = new_region(
             GATHER,
             n_in=n_features,
-            target=self.places[INPUT if rows is None else OBSERVED],
-            **(listed if rows is None else {}),
+            target=self.places[place],
+            **(listed if place == INPUT else {}),
         )
         if self.binarization is not None:
             region["task_address"] = task_address(self.dtype, run_binary_task)
             region["mode"] = BINARIZATIONS[self.binarization]
-        return region if rows is None else new_program([region, self._row_inputs(rows)])
+        return region if place == INPUT else new_program([region, self._row_inputs()])
 
-    def _row_inputs(self, rows: RowLikelihood) -> np.ndarray:
+    def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
+        assert self.rows is not None
         return new_region(
             ROWS,
             task_address=task_address(self.dtype, row_inputs_task),
@@ -322,7 +328,7 @@ class Passes:
             source=self.places[OBSERVED],
             target=self.places[INPUT],
             values=self.places[ROW_VALUES],
-            likelihood=rows.record,
+            likelihood=self.rows.record,
         )
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
@@ -360,7 +366,7 @@ class Passes:
             n_out=self.table["n_in"][0],
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
-            data=self.places[OBSERVED if rows.observes else INPUT],
+            data=self.places[self.data_place],
             likelihood=rows.record,
         )
         if rows.has_raw_layer:

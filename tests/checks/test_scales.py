@@ -231,7 +231,7 @@ def test_scales_are_those_of_a_sample_of_evenly_spaced_rows(tmp_path, monkeypatc
     mapped[1::3] = mapped[2::3] = 1e9  # every third row is looked at, the first among them
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        scales.warn_of_scales(mapped, mapped, "data", "that is bad")
+        scales.warn_of_scales(mapped, mapped, "data")
     found, _ = scales._column_scales(np.asarray(mapped))
     # Sums of 3,000 squares in float64, in another order.
     np.testing.assert_allclose(
