@@ -455,6 +455,8 @@ import os, signal, sys, threading, time
 import numpy as np
 from fastvae import VAE, checks
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which the suite's own start may ignore
+
 def many(row):
     return np.lib.stride_tricks.as_strided(row, (10**9, len(row)), (0, row.itemsize))
 
