@@ -17,6 +17,7 @@ from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model_and_data, rows_to_show
 from fastvae.data.variants import VARIANTS
 from fastvae.files.writing import check_file, write_file
+from fastvae.model import importance
 from fastvae.training.evaluation import Evaluation
 from fastvae.training.evaluation import evaluate as evaluate_model
 
@@ -87,19 +88,19 @@ def _log_likelihood(vae: VAE, rows: NDArray[Any], args: Namespace, seeds: range)
         )
         for seed in seeds
     ]
-    values = np.mean([draw.value for draw in found], axis=0)
-    errors = np.concatenate([draw.standard_error for draw in found])
-    ess = np.concatenate([draw.ess for draw in found])
+    of_all = importance.LogLikelihood(*map(np.concatenate, zip(*found, strict=True)))
+    means = importance.mean(of_all)
+    of_rows = np.mean([draw.value for draw in found], axis=0)
     is_known = args.nll > 1  # one sample says nothing of its error
     return {
         "estimator": _IMPORTANCE,
         "samples": args.nll,
-        "value": _mean(values.tolist()),
-        "standard_error": math.sqrt(float((errors**2).sum())) / len(errors) if is_known else None,
-        "standard_error_over_rows": _error(values.tolist()),
-        "ess": _mean(ess.tolist()),
-        "least_ess": float(ess.min()),
-        "rows_below_100_ess": int(np.count_nonzero(ess < 100)),
+        "value": means.value,
+        "standard_error": means.standard_error if is_known else None,
+        "standard_error_over_rows": _error(of_rows.tolist()),
+        "ess": means.ess,
+        "least_ess": float(of_all.ess.min()),
+        "rows_below_100_ess": int(np.count_nonzero(of_all.ess < importance.LEAST_ESS)),
         "seconds": time.perf_counter() - start,
     } | _over_draws([_mean(draw.value.tolist()) for draw in found])
 

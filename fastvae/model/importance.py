@@ -19,7 +19,7 @@ from fastvae import checks, kernels
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import max_threads, team_size
-from fastvae.model.network import Advance, Network, RowSource, _flop_per_piece, _ignore
+from fastvae.model.network import Advance, Network, RowSource, flop_per_piece, ignore
 from fastvae.training.nats import Nats
 
 DYNAMIC = "dynamic"
@@ -51,7 +51,7 @@ def log_likelihood(
     seed: int,
     nats: Nats,
     binarize: str | None = None,
-    advance: Advance = _ignore,
+    advance: Advance = ignore,
 ) -> LogLikelihood:
     """Return the estimate for each row, float64 of shape (n,).
 
@@ -87,12 +87,12 @@ class _Run:
         flop += sum((2 * n_in + _FLOP_PER_ELEMENT) * n_out for n_in, n_out, _ in decoder)
         most = max(_STEP_LATENTS, _THREAD_LATENTS * team_size())
         most = min(most, _STEP_ELEMENTS // max(n_out for _, n_out, _ in network.layers))
-        n_latents = max(_LEAST_LATENTS, min(most, int(_flop_per_piece() / flop)))
+        n_latents = max(_LEAST_LATENTS, min(most, int(flop_per_piece() / flop)))
         n_steps = -(-n_samples // max(_LEAST_LATENTS, n_latents // n_rows))
         self.repeat = -(-n_samples // n_steps)
         self.n_rows = min(n_rows, max(1, n_latents // self.repeat))
-        self.n_steps = max(1, int(_flop_per_piece() / (flop * self.n_rows * self.repeat)))
-        self.work = network._new_workspace(
+        self.n_steps = max(1, int(flop_per_piece() / (flop * self.n_rows * self.repeat)))
+        self.work = network.new_workspace(
             max(n_latents, self.repeat), training=False, skip_zeros=False
         )
         self.lists = engine.new_lists(decoder[-1][0], max_threads())

@@ -53,7 +53,7 @@ Keep = Callable[[slice, np.ndarray], object]
 """What a pass calls with rows and their results, which it overwrites afterwards."""
 
 
-def _ignore(n_rows: int) -> None:
+def ignore(n_rows: int) -> None:
     """Advance without a word."""
 
 
@@ -230,7 +230,7 @@ class Network(Value):
         self,
         X: RowSource,
         out: tuple[np.ndarray, np.ndarray] | None = None,
-        advance: Advance = _ignore,
+        advance: Advance = ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
@@ -257,13 +257,13 @@ class Network(Value):
         return mean, log_var
 
     def decode(
-        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
+        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
     ) -> np.ndarray:
         """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
         return self._means("decoding", Z, self.n_latent, False, out, advance)
 
     def reconstruct(
-        self, X: RowSource, out: np.ndarray | None = None, advance: Advance = _ignore
+        self, X: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
     ) -> np.ndarray:
         """Return the decoded posterior means, shape (n, n_features)."""
         return self._means("reconstruction", X, self.n_features, self._skips(X), out, advance)
@@ -274,7 +274,7 @@ class Network(Value):
         n_samples: int,
         seed: int,
         binarize: str | None = None,
-        advance: Advance = _ignore,
+        advance: Advance = ignore,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
@@ -392,7 +392,7 @@ class Network(Value):
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self._new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+            work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
         work.take(data)
         return work
 
@@ -400,7 +400,8 @@ class Network(Value):
         work.release()
         self._spare[work.skip_zeros].append(work)
 
-    def _new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+    def new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+        """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
             self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
             training=training, skip_zeros=skip_zeros,
@@ -506,7 +507,7 @@ class Network(Value):
         if skip_zeros and not run.weights_finite:
             skip_zeros = bool(np.isfinite(self.parameters).all())
         work = self._training_workspace(run.batch_size, skip_zeros)
-        *pieces, last = work.pieces(run, _flop_per_piece())
+        *pieces, last = work.pieces(run, flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
@@ -532,7 +533,7 @@ class Network(Value):
         ):
             self._training = None  # its memory is free before more is taken
         if self._training is None:
-            self._training = self._new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+            self._training = self.new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
         return self._training
 
     def release_training(self) -> None:
@@ -556,7 +557,7 @@ class Network(Value):
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self._new_workspace(n, training=True, skip_zeros=False)
+        work = self.new_workspace(n, training=True, skip_zeros=False)
         work.take(X)
         work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
@@ -567,7 +568,7 @@ class Network(Value):
             beta=beta,
         )
         with self.gate.reading:
-            for piece in work.pieces(run, _flop_per_piece()):
+            for piece in work.pieces(run, flop_per_piece()):
                 work.train((self.parameters, *[gradient] * 3), np.arange(n), run, piece)
         totals = engine.read_totals(run.totals)
         return totals.loss / n, totals.reconstruction / n, totals.kl / n, gradient
@@ -596,7 +597,7 @@ def _known(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), 0.0, values)
 
 
-def _flop_per_piece() -> float:
+def flop_per_piece() -> float:
     """What one call does of a long step; more threads do more in the same time."""
     return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 

@@ -90,7 +90,7 @@ def test_draws_have_the_mean_of_the_values(skip_zeros):
 
 
 def test_the_programs_of_other_networks_are_what_they_were():
-    work = build(SIZES)._new_workspace(4, training=True, skip_zeros=False)
+    work = build(SIZES).new_workspace(4, training=True, skip_zeros=False)
     plain, dynamic = work.passes, work.passes.binarizing("dynamic")
     assert plain.binarizing(None) is plain
     assert work.passes.binarizing("dynamic") is dynamic

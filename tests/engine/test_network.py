@@ -81,7 +81,7 @@ def test_the_gradients_norm_is_one_chain_per_output(sizes, dtype):
 
 def test_only_programs_that_read_the_data_look_for_infinite_weights():
     """Where nothing is skipped, nothing can be hidden, and an evaluation's draws need no scan."""
-    passes = build(SIZES[0])._new_workspace(4, training=True, skip_zeros=False).passes
+    passes = build(SIZES[0]).new_workspace(4, training=True, skip_zeros=False).passes
 
     def reads_data(program):
         return steps._reads_data.py_func(program.view(np.recarray))

@@ -86,7 +86,7 @@ def test_a_step_that_is_interrupted_between_pieces_changes_nothing(clip_norm, mo
     calls = calls_of(monkeypatch)
     run_piece = engine.Workspace.train
     before = [array.copy() for array in state]
-    n_pieces = len(network._training.pieces(run, networks._flop_per_piece()))
+    n_pieces = len(network._training.pieces(run, networks.flop_per_piece()))
     assert n_pieces > 20
     for last in range(n_pieces):
 
@@ -120,7 +120,7 @@ def test_a_long_run_ends_after_a_step_that_is_not_finite(monkeypatch):
 def test_pieces_are_regions_in_their_order_or_parts_of_one(flop, apart):
     """The rest of the program from TOTALS on is the last."""
     program = (
-        build(SIZES)._new_workspace(64, training=True, skip_zeros=False).passes.clipped_training
+        build(SIZES).new_workspace(64, training=True, skip_zeros=False).passes.clipped_training
     )
     end = program["kind"].tolist().index(TOTALS)
     *pieces, last = divide(program, 64, flop)
@@ -136,7 +136,7 @@ def test_pieces_are_regions_in_their_order_or_parts_of_one(flop, apart):
 
 
 def test_a_short_step_is_one_piece():
-    program = build(SIZES)._new_workspace(64, training=True, skip_zeros=False).passes.training
+    program = build(SIZES).new_workspace(64, training=True, skip_zeros=False).passes.training
     (piece,) = divide(program, 64, 1e99)
     assert piece == Piece(program, 0, 1, True)
 

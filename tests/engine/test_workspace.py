@@ -41,7 +41,7 @@ ROOM = 1.08
 )
 def test_a_workspace_has_room_for_what_it_needs(n_rows, training, skip_zeros, columns):
     network = VAE.from_sizes(I, (H,), Z).network
-    work = network._new_workspace(n_rows, training=training, skip_zeros=skip_zeros)
+    work = network.new_workspace(n_rows, training=training, skip_zeros=skip_zeros)
     needed = 4 * n_rows * sum(columns)
     assert needed <= work.nbytes <= ROOM * needed
 
@@ -86,7 +86,7 @@ def test_nothing_is_written_past_the_end_of_a_matrix_or_list(skip_zeros, sizes, 
 
 def test_a_workspace_of_passes_cannot_train():
     network = build(SIZES[0])
-    work = network._new_workspace(4, training=False, skip_zeros=False)
+    work = network.new_workspace(4, training=False, skip_zeros=False)
     with pytest.raises(RuntimeError, match="no room for gradients"):
         work.train((), np.arange(4), None, Piece(work.passes.training))
 

@@ -190,7 +190,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(importance, "_STEP_LATENTS", n_latents)
         monkeypatch.setattr(importance, "_LEAST_LATENTS", least)
         for flop in (1.0, 1e6):
-            monkeypatch.setattr(importance, "_flop_per_piece", lambda flop=flop: flop)
+            monkeypatch.setattr(importance, "flop_per_piece", lambda flop=flop: flop)
             found = stacked(vae.log_likelihood(rows, N_SAMPLES, per_sample=True))
             np.testing.assert_array_equal(found, whole)
 
