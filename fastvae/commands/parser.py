@@ -256,6 +256,7 @@ def build_parser(*, defaults: bool = True) -> Parser:
     parser.add_argument("--version", action="version", version=f"fastvae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     of_commands: dict[str, list[str]] = {}
+    parser.of_commands = of_commands
     for command in _COMMANDS:
         made = commands.add_parser(
             command.name,
