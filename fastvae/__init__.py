@@ -96,19 +96,21 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
     return vae
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        module = f"fastvae.{_HOMES.get(name, name)}"
-        try:
-            home = importlib.import_module(module)
-        except (
-            AttributeError
-        ) as error:  # `from fastvae import` would say that there is no such name
-            raise ImportError(f"{module} cannot be loaded: {error}") from error
-        globals()[name] = value = getattr(home, name) if name in _HOMES else home
-        return value
-    raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker every name would be one that there is
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            module = f"fastvae.{_HOMES.get(name, name)}"
+            try:
+                home = importlib.import_module(module)
+            except (
+                AttributeError
+            ) as error:  # `from fastvae import` would say that there is no such name
+                raise ImportError(f"{module} cannot be loaded: {error}") from error
+            globals()[name] = value = getattr(home, name) if name in _HOMES else home
+            return value
+        raise AttributeError(f"module 'fastvae' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

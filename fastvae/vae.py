@@ -1,5 +1,8 @@
 """The variational autoencoder; it lives in `fastvae.model.vae`."""
 
-from fastvae.model.vae import VAE, Elbo, LogLikelihood, Losses, Sampler
+from fastvae.model.importance import LogLikelihood
+from fastvae.model.sampler import Sampler
+from fastvae.model.vae import VAE, Losses
+from fastvae.training.evaluation import Elbo
 
 __all__ = ["VAE", "Elbo", "LogLikelihood", "Losses", "Sampler"]

@@ -113,3 +113,7 @@ __all__ = [
     "uniform",
     "warmup",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -59,7 +59,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "": ("",),
 }
 # Modules of the face that only import what stands in the rooms: the documented paths.
-FACES = ("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli")
+FACES = (
+    *("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli"),
+    "typing",
+)
 
 
 def name_of(path: Path) -> str:

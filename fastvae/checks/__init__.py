@@ -7,6 +7,7 @@ from fastvae.checks.arrays import UINT8, finite, layer_input, lazy_rows, paramet
 from fastvae.checks.foreign import as_array, as_labels, is_one_row
 from fastvae.checks.lazy import LazyRows
 from fastvae.checks.naming import public
+from fastvae.checks.nearest import did_you_mean
 from fastvae.checks.scalars import MAX_COUNT, MAX_SEED, choice, count, dtype, integer, number, seed
 from fastvae.checks.scales import as_floats
 
@@ -20,6 +21,7 @@ __all__ = [
     "as_labels",
     "choice",
     "count",
+    "did_you_mean",
     "dtype",
     "finite",
     "integer",

@@ -1,19 +1,20 @@
 """Checks of single values: sizes, numbers, names, seeds, dtypes."""
 
-import difflib
 import math
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastvae.checks.quoting import MAX_QUOTED, quoted
+from fastvae.checks.nearest import did_you_mean
+from fastvae.checks.quoting import quoted
 
 WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
 MAX_COUNT = 2**62 - 1
+_Name = TypeVar("_Name", bound=str)
 
 
 def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None) -> int:
@@ -83,17 +84,15 @@ def number(
     return result
 
 
-def choice(value: Any, known: Iterable[str], what: str) -> str:
+def choice(value: Any, known: Iterable[_Name], what: str) -> _Name:
     """Return `value` if it is one of the `known` names, else raise a ValueError that lists them."""
     names = list(known)
     if isinstance(value, str) and value in names:
         return value
-    message = f"{what} must be one of {', '.join(map(repr, names))}; got {quoted(value)}"
-    is_short = isinstance(value, str) and len(value) <= MAX_QUOTED  # the search takes its square
-    close = difflib.get_close_matches(value, names, n=1) if is_short else []
-    if close:
-        message += f" (did you mean {close[0]!r}?)"
-    raise ValueError(message)
+    raise ValueError(
+        f"{what} must be one of {', '.join(map(repr, names))}; got {quoted(value)}"
+        f"{did_you_mean(value, names)}"
+    )
 
 
 def dtype(value: DTypeLike) -> np.dtype[Any]:

@@ -4,7 +4,9 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, NoReturn, TypeAlias, get_args
+
+from fastvae.model.names import SigmaName
 
 Option: TypeAlias = tuple[tuple[str, ...], Mapping[str, Any]]
 
@@ -14,13 +16,63 @@ USAGE_ERROR = 2
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and name what is nearest.
+
+    Attributes
+    ----------
+    of_commands : mapping
+        The commands that know an option, by the option; filled by who makes the parsers.
+    """
+
+    of_commands: Mapping[str, Sequence[str]] = {}
 
     def error(self, message: str) -> NoReturn:
         """End the process with exit code 2 and the message."""
         from fastvae.checks.quoting import printable  # with NumPy, which --help does not wait for
 
         self.exit(USAGE_ERROR, f"fastvae: error: {printable(message)} (see {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse arguments; what is not known is an error of the command that it was given to."""
+        given = list(sys.argv[1:] if args is None else args)
+        if self._subparsers is not None:  # what stands before the command
+            first = given[0].partition("=")[0] if given else "--"
+            if first.startswith("-") and first not in ("--", *self._option_string_actions):
+                self._refuse([first])
+        found, left = super().parse_known_args(given, namespace)
+        if left:
+            self._refuse(left)
+        return found, left
+
+    def _refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """End the process with an error about arguments that are not known."""
+        options = [text.partition("=")[0] for text in unknown if text.startswith("-")]
+        if options:
+            self.error("; ".join(map(self._no_option, dict.fromkeys(options))))
+        takes_data = "--dataset" in self._option_string_actions
+        advice = " (the data are named with --dataset)" if takes_data else ""
+        self.error(f"unexpected argument {unknown[0]!r}{advice}")
+
+    def _no_option(self, name: str) -> str:
+        """That there is no option of a name, and which there is."""
+        from fastvae.checks import did_you_mean
+
+        owners = self.of_commands.get(name, ())
+        if owners:
+            return f"{name} is an option of {', '.join(owners)}"
+        return f"there is no option {name}{did_you_mean(name, self._option_string_actions, '')}"
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse what is no choice of an option, and no command."""
+        if action.choices is None or value in action.choices:
+            return
+        from fastvae.checks import did_you_mean
+
+        names = list(action.choices)
+        known, meant = ", ".join(names), did_you_mean(value, names, "")
+        if action.option_strings:
+            self.error(f"{action.option_strings[0]} must be one of {known}; got {value!r}{meant}")
+        self.error(f"there is no command {value!r}{meant}; the commands are {known}")
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Write the help or an error; argparse itself drops what cannot be written."""
@@ -84,7 +136,7 @@ def shape(text: str) -> tuple[int, int]:
 
 def sigma(text: str) -> float | str:
     """An argument type: a positive number, or how sigma is trained."""
-    if text in ("learned", "feature", "output"):
+    if text in get_args(SigmaName):
         return text
     try:
         number = float(text)

@@ -6,10 +6,11 @@ runs, so that ``fastvae --help`` waits neither for numba nor for matplotlib.
 
 import errno
 import importlib
+import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
@@ -33,8 +34,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 for success, 1 for an error, 2 for wrong usage, 130 after Ctrl-C, 141 where
         nobody reads standard output any more (head, less), 143 after SIGTERM, 129 after SIGHUP.
     """
+    options: dict[str, str] = {}
     try:
-        return _run(argv)
+        parser = build_parser()
+        args = parser.parse_args(argv)
+        # By name, what stands on the command line, be it the default value or not.
+        args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
+        flags = {name: f"--{name.replace('_', '-')}" for name in vars(args)}
+        options = {name: flag for name, flag in flags.items() if flag in parser.of_commands}
+        return _run(args)
     except SystemExit as stop:  # of the parser
         return int(stop.code or 0)
     except KeyboardInterrupt as interrupt:
@@ -43,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except (ArithmeticError, ValueError, ImportError, OSError, MemoryError) as error:
-        complain(f"error: {_message(error)}")
+        complain(f"error: {_by_options(_message(error), options)}")
         return FAILURE
     except Exception as error:
         if not type(error).__module__.startswith("numba."):
@@ -52,10 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return FAILURE
 
 
-def _run(argv: Sequence[str] | None) -> int:
-    args = build_parser().parse_args(argv)
-    # By name, what stands on the command line, be it the default value or not.
-    args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
+def _run(args: Namespace) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         command = _load(args.run)
@@ -93,6 +98,21 @@ def _message(error: Exception) -> str:
     else:
         text = str(error) or type(error).__name__
     return _one_line(text)
+
+
+def _by_options(text: str, options: Mapping[str, str]) -> str:
+    """An error of the library with options in place of arguments of the same names.
+
+    "beta must be" becomes "--beta must be", and likelihood='gaussian' --likelihood gaussian.
+    """
+    first, space, rest = text.partition(" ")
+    if rest.startswith(("must be ", "must have ", "is of ")):
+        first = options.get(first, first)
+    return re.sub(
+        r"\b(\w+)=(['\"])(\w+)\2",
+        lambda found: f"{options[found[1]]} {found[3]}" if found[1] in options else found[0],
+        first + space + rest,
+    )
 
 
 def _one_line(text: str) -> str:

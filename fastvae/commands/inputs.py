@@ -51,8 +51,8 @@ def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
     dataset = Dataset(name, train_size, args.test_size, data_dir=args.data_dir)
     if dataset.train.shape[1] != vae.n_features:
         raise ValueError(
-            f"{args.model} takes rows of {vae.n_features} features; "
-            f"those of {dataset.name} have {dataset.train.shape[1]}"
+            f"{args.model} takes rows of {vae.n_features} features; those of {dataset.name} have "
+            f"{dataset.train.shape[1]}: name with --dataset data like those it was trained on"
         )
     return vae, dataset
 

@@ -255,6 +255,8 @@ def build_parser(*, defaults: bool = True) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"fastvae {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    of_commands: dict[str, list[str]] = {}
+    parser.of_commands = of_commands
     for command in _COMMANDS:
         made = commands.add_parser(
             command.name,
@@ -263,6 +265,7 @@ def build_parser(*, defaults: bool = True) -> Parser:
             allow_abbrev=False,
         )
         made.set_defaults(run=command.run, shipped=command.shipped)
+        made.of_commands = of_commands
         sections = [
             (made.add_argument_group(title), options) for title, options in command.groups.items()
         ]
@@ -270,4 +273,6 @@ def build_parser(*, defaults: bool = True) -> Parser:
             for names, settings in options:
                 left_out = {} if defaults else {"default": SUPPRESS}
                 section.add_argument(*names, **{**settings, **left_out})
+                for name in names:
+                    of_commands.setdefault(name, []).append(made.prog)
     return parser

@@ -66,6 +66,11 @@ def manifold(args: Namespace) -> None:
     """Draw the decoded grid of a two-dimensional latent space."""
     path = _output(args, _PICTURES)
     vae = load_model(args)
+    if vae.n_latent != 2:
+        raise ValueError(
+            f"{args.model} has {vae.n_latent} latents, and a manifold is drawn of 2: try  fastvae "
+            f"manifold {args.shipped}, or train a model with --latent 2"
+        )
     ax = plots.manifold(vae, args.n, image_shape=args.image_shape)
     _say_written(plots.save_figure(ax, path))
 
@@ -75,13 +80,15 @@ def latent(args: Namespace) -> None:
     path = _output(args, _PICTURES)
     vae, dataset = load_model_and_data(args)
     rows, labels = rows_to_show(dataset)
+    if vae.n_latent < 2 and not args.activity:
+        raise ValueError(f"{args.model} has 1 latent, and 2 are drawn: try --activity")
     ax = plots.activity(vae, rows) if args.activity else plots.latent_space(vae, rows, labels)
     _say_written(plots.save_figure(ax, path))
 
 
 def _output(args: Namespace, known: tuple[str, ...]) -> Path:
     """The file to write; what is wrong with it shows before anything is computed."""
-    return check_picture(args.output, known)
+    return check_picture(args.output, known, "--output")
 
 
 def _say_written(path: Path) -> None:

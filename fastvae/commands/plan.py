@@ -4,9 +4,11 @@ import os
 from argparse import Namespace
 from collections.abc import Callable
 
+from fastvae import checks
 from fastvae.commands.runs import FILES
 from fastvae.files.kinds import START, kind_of
 from fastvae.files.reading import open_file
+from fastvae.model.likelihood import GAUSSIAN, Likelihood
 from fastvae.training import schedules
 
 _LOGS = ("a text", "a text of JSON", "an empty file")
@@ -35,7 +37,39 @@ def check(args: Namespace) -> None:
             "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
             f"--likelihood {args.likelihood}"
         )
+    _check_likelihood(args)
+    _check_numbers(args)
     _check_logs(args)
+
+
+def _check_likelihood(args: Namespace) -> None:
+    """Raise a ValueError if the likelihood needs another sigma or output activation."""
+    if args.sigma is not None and args.likelihood != GAUSSIAN:
+        raise ValueError(
+            f"--sigma belongs to --likelihood gaussian; got --likelihood {args.likelihood}"
+        )
+    needed = Likelihood(args.likelihood).output_activation
+    if args.likelihood != GAUSSIAN and args.output_activation not in (None, needed):
+        raise ValueError(
+            f"--likelihood {args.likelihood} needs --output-activation {needed}, which it has by "
+            f"default; got --output-activation {args.output_activation}"
+        )
+
+
+def _check_numbers(args: Namespace) -> None:
+    """Raise a ValueError if a number is out of bounds."""
+    is_sigma = args.likelihood == GAUSSIAN and args.sigma is None
+    for name, is_positive in (
+        ("beta", False),
+        ("reconstruction_weight", is_sigma),
+        ("learning_rate", False),
+        ("final_learning_rate", False),
+        ("clip_norm", True),
+    ):
+        value = getattr(args, name)
+        if value is not None:
+            checks.number(value, f"--{name.replace('_', '-')}", positive=is_positive)
+    checks.seed(args.seed, "--seed")
 
 
 def _check_logs(args: Namespace) -> None:

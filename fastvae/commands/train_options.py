@@ -1,8 +1,10 @@
 """The options of ``fastvae train``, their defaults and units.
 
-Names of activations and the like are written out here, because asking the modules that know them
+Names of activations and the like are those of types, because asking the modules that know them
 would make ``fastvae --help`` wait for numba; the tests compare the two.
 """
+
+from typing import get_args
 
 from fastvae.commands.arguments import (
     THREADS,
@@ -16,13 +18,15 @@ from fastvae.commands.arguments import (
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.model.kinds import KINDS, WITH_BLOCKS
+from fastvae.model.names import Activation
 from fastvae.training import defaults as training_defaults
+from fastvae.training.names import Binarization, OptimizerName
 
-ACTIVATIONS = ("identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus")
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
+OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 SCHEDULES = ("constant", "cosine", "step")
-BINARIZATIONS = ("dynamic", "threshold", "fixed")
+BINARIZATIONS: tuple[Binarization, ...] = get_args(Binarization)
 EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
 DEFAULT_EPOCHS = 10
 DEFAULT_VALIDATION = 5000

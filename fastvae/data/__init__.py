@@ -19,3 +19,7 @@ __all__ = [
     "locate",
     "synthetic_digits",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

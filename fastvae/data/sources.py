@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastvae.checks import did_you_mean
 from fastvae.files.reading import open_file, size_of
 
 FILES = {
@@ -153,7 +154,10 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
         Where a folder cannot be read.
     """
     if name not in SOURCES:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}")
+        raise ValueError(
+            f"unknown data set {name!r}{did_you_mean(name, SOURCES)}; "
+            f"known: {', '.join(sorted(SOURCES))}"
+        )
     named = _named_folder(data_dir)
     return _cached(name) if named is None else _held(name, *named)
 

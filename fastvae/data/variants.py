@@ -5,7 +5,7 @@ formula gives numbers that are no log-probability of anything, and other ones th
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,13 @@ VARIANTS = {
 }
 """The names of variants, and what to say of them beside figures."""
 
+_Name = TypeVar("_Name", bound=str | None)
 _BERNOULLI = "bernoulli"
 _CHUNK_ELEMENTS = 1 << 20
 _FIRST_ROWS = 16  # grey pixels show in the first rows
 
 
-def check_binarize(binarize: Any, likelihood: str) -> str | None:
+def check_binarize(binarize: _Name, likelihood: str) -> _Name:
     """Return how a model's data are to be made binary, if at all.
 
     Raises
@@ -37,8 +38,8 @@ def check_binarize(binarize: Any, likelihood: str) -> str | None:
         If it is no name of `BINARIZATIONS`, or the likelihood is not Bernoulli.
     """
     if binarize is None:
-        return None
-    binarize = checks.choice(binarize, BINARIZATIONS, "binarize")
+        return binarize
+    checks.choice(binarize, BINARIZATIONS, "binarize")
     if likelihood != _BERNOULLI:
         raise ValueError(
             f"binarize={binarize!r} is for the Bernoulli likelihood, which is one of 0 and 1; this "

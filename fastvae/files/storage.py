@@ -124,6 +124,7 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     raise FileNotFoundError(
         f"{quoted(text, 200)} is not a model file, a folder with a model or the name of a "
         f"pretrained model; pretrained models are: {', '.join(known) or 'none'}"
+        f"{checks.did_you_mean(text, known)}"
     )
 
 

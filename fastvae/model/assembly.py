@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -12,6 +12,7 @@ from fastvae.files.storage import SavedModel
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import GAUSSIAN, Likelihood
+from fastvae.model.names import Activation
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
@@ -20,8 +21,8 @@ def from_sizes(
     n_features: int,
     hidden: Sequence[int],
     n_latent: int,
-    activation: str,
-    output_activation: str | None,
+    activation: Activation,
+    output_activation: Activation | None,
     likelihood: Likelihood,
     dtype: DTypeLike,
 ) -> tuple[MLP, Sampler, MLP]:
@@ -56,7 +57,7 @@ def from_saved(saved: SavedModel) -> tuple[MLP, Sampler, MLP]:
         for i in range(count):
             entry = saved.layers[f"{part}.{i}"]
             n_out, n_in = entry.weight.shape
-            layers.append(Dense(n_in, n_out, entry.activation, dtype=saved.dtype))
+            layers.append(Dense(n_in, n_out, cast(Activation, entry.activation), dtype=saved.dtype))
             layers[-1].weight, layers[-1].bias = entry.weight, entry.bias
         return MLP(layers)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import warnings
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import max_threads, team_size
 from fastvae.model.network import Advance, Network, RowSource, flop_per_piece, ignore
+from fastvae.training.evaluation import PerRow
 from fastvae.training.nats import Nats
 
 DYNAMIC = "dynamic"
@@ -35,13 +36,25 @@ _FLOP_PER_ELEMENT = 300  # of a product that take as long as a number of noise o
 _FLOP_PER_LATENT = 5000  # or as adding a weight
 
 
-@checks.public
-class LogLikelihood(NamedTuple):
-    """log p(x) in nats, its standard error and the effective sample size: means, or per row."""
+if TYPE_CHECKING:
+    from fastvae.training.evaluation import Figure
 
-    value: Any
-    standard_error: Any
-    ess: Any
+    class LogLikelihood(NamedTuple, Generic[Figure]):
+        """`LogLikelihood` has floats, `LogLikelihood[PerRow]` arrays."""
+
+        value: Figure
+        standard_error: Figure
+        ess: Figure
+
+else:
+
+    @checks.public
+    class LogLikelihood(NamedTuple):
+        """log p(x) in nats, its standard error and the effective sample size: means, or per row."""
+
+        value: Any
+        standard_error: Any
+        ess: Any
 
 
 def log_likelihood(
@@ -52,7 +65,7 @@ def log_likelihood(
     nats: Nats,
     binarize: str | None = None,
     advance: Advance = ignore,
-) -> LogLikelihood:
+) -> LogLikelihood[PerRow]:
     """Return the estimate for each row, float64 of shape (n,).
 
     log p(x) is estimated by log(sum of w / k), w = p(x | z) p(z) / q(z | x) of k latents z drawn
@@ -156,7 +169,7 @@ def _keys(rows: NDArray[Any]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
-def _estimates(sums: NDArray[Any], n_samples: int, offset: float) -> LogLikelihood:
+def _estimates(sums: NDArray[Any], n_samples: int, offset: float) -> LogLikelihood[PerRow]:
     total, k = sums["total"], n_samples
     # NumPy's own log has other bits on processors with AVX-512.
     logs = np.array([math.log(value) if value > 0 else value for value in total.tolist()])
@@ -167,7 +180,7 @@ def _estimates(sums: NDArray[Any], n_samples: int, offset: float) -> LogLikeliho
         return LogLikelihood(value, error, np.where(total == 0, 0.0, 1.0 / ratio))
 
 
-def mean(rows: LogLikelihood) -> LogLikelihood:
+def mean(rows: LogLikelihood[PerRow]) -> LogLikelihood:
     """The means over rows; the error is that of the mean of these rows, each estimated by itself.
 
     Sums are exact, so that the order of the rows does not show.

@@ -5,14 +5,17 @@ Letters: B batch rows, I inputs, O outputs. Rows are samples.
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.model.names import Activation
 from fastvae.model.network import Network
 from fastvae.model.value import Seeded, Value
+
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
 @checks.public
@@ -73,14 +76,14 @@ class Dense(Seeded, Value):
         self,
         n_in: int,
         n_out: int,
-        activation: str = "relu",
+        activation: Activation = "relu",
         *,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
     ) -> None:
         self._n_in = checks.integer(n_in, "n_in")
         self._n_out = checks.integer(n_out, "n_out")
-        self._activation = checks.choice(activation, kernels.ACTIVATIONS, "activation")
+        self._activation: Activation = checks.choice(activation, ACTIVATIONS, "activation")
         self.seed = seed
         self._dtype = checks.dtype(dtype)
         self._place: tuple[Network, int, int] | None = None
@@ -91,7 +94,7 @@ class Dense(Seeded, Value):
 
     def __getstate__(self) -> dict[str, Any]:
         weight, bias = self.read()
-        kept = self.state_with(
+        kept = self._state_with(
             "_n_in", "_n_out", "_activation", "_dtype", "_seed", "_drawn_from", "_pass"
         )
         return kept | {"_weight": weight, "_bias": bias, "_place": None}
@@ -107,7 +110,7 @@ class Dense(Seeded, Value):
         return self._n_out
 
     @property
-    def activation(self) -> str:
+    def activation(self) -> Activation:
         """Name of the activation."""
         return self._activation
 
@@ -308,7 +311,7 @@ class MLP(Value):
             self.add_layer(layer)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.state_with("_layers")
+        return self._state_with("_layers")
 
     @property
     def layers(self) -> tuple[Dense, ...]:

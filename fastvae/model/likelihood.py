@@ -16,11 +16,13 @@ from fastvae import checks, kernels
 from fastvae.checks.likelihoods import Block, Columns
 from fastvae.kernels import engine
 from fastvae.model.kinds import CATEGORICAL, KINDS, LIKELIHOODS, MIXED, WITH_BLOCKS
+from fastvae.model.names import Activation, LikelihoodName, Missing, SigmaName
 from fastvae.training.nats import Nats
 
 BERNOULLI, GAUSSIAN = "bernoulli", "gaussian"
 LEARNED, FEATURE, OUTPUT = "learned", "feature", "output"
-ERROR, IGNORE = "error", "ignore"
+ERROR: Missing = "error"
+IGNORE: Missing = "ignore"
 LEAST_SIGMA, SIGMA_BELOW = 1e-6, 1e18
 """Densities in some hundred dimensions, and squares, are still far from the largest float32."""
 
@@ -48,10 +50,10 @@ class Likelihood:
         If a setting is not what it must be, or does not suit the likelihood.
     """
 
-    name: str
-    sigma: float | str | None = None
+    name: LikelihoodName
+    sigma: float | SigmaName | None = None
     blocks: Sequence[Any] | None = None
-    missing: str = ERROR
+    missing: Missing = ERROR
 
     def __post_init__(self) -> None:
         checks.choice(self.name, LIKELIHOODS, "likelihood")
@@ -111,7 +113,7 @@ class Likelihood:
         )
 
     @property
-    def output_activation(self) -> str:
+    def output_activation(self) -> Activation:
         """Activation of the last layer, unless the Gaussian likelihood is given another."""
         return "sigmoid" if self.name == BERNOULLI else "identity"
 

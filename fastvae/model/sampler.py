@@ -54,7 +54,7 @@ class Sampler(Seeded, Value):
         self._pass: tuple[NDArray[Any], NDArray[Any], NDArray[Any]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = self.state_with("_mean", "_log_var", "_pass", "_seed")
+        kept = self._state_with("_mean", "_log_var", "_pass", "_seed")
         return kept | {"_draws": self._draws.taken}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,22 +24,22 @@ from fastvae.checks import plain, public, scales
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
-from fastvae.model import assembly, defaults, importance, starts
-from fastvae.model.bar import run_pass
+from fastvae.model import assembly, defaults, starts
+from fastvae.model.bounds import Bounds
 from fastvae.model.guards import DrawCounter, Exclusive
-from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
+from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
 from fastvae.model.network import Network
-from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained
 from fastvae.model.value import Seeded, Value
 from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
-from fastvae.training.evaluation import Elbo, elbo_of, mean_elbo
 from fastvae.training.history import History
+from fastvae.training.hooks import CallbackLike, EpochHook
+from fastvae.training.names import Binarization, OptimizerName
 from fastvae.training.nats import Nats
 from fastvae.training.settings import Settings
 
@@ -67,7 +66,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Passes, Trained, Seeded, Value):
+class VAE(Bounds, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
@@ -170,10 +169,10 @@ class VAE(Passes, Trained, Seeded, Value):
         sampler: Sampler | None = None,
         decoder: MLP | None = None,
         *,
-        likelihood: str = defaults.LIKELIHOOD,
-        sigma: float | str | None = None,
+        likelihood: LikelihoodName = defaults.LIKELIHOOD,
+        sigma: float | SigmaName | None = None,
         blocks: Sequence[Any] | None = None,
-        missing: str = "error",
+        missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
@@ -216,7 +215,7 @@ class VAE(Passes, Trained, Seeded, Value):
     def __getstate__(self) -> dict[str, Any]:
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
-        kept = self.state_with(
+        kept = self._state_with(
             *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run"}
         )
         parts = None if self._parts is None else self._parts[:3]
@@ -243,13 +242,13 @@ class VAE(Passes, Trained, Seeded, Value):
         n_features: int = 784,
         hidden: Sequence[int] = defaults.HIDDEN,
         n_latent: int = defaults.N_LATENT,
-        activation: str = defaults.ACTIVATION,
-        output_activation: str | None = None,
+        activation: Activation = defaults.ACTIVATION,
+        output_activation: Activation | None = None,
         *,
-        likelihood: str = defaults.LIKELIHOOD,
-        sigma: float | str | None = None,
+        likelihood: LikelihoodName = defaults.LIKELIHOOD,
+        sigma: float | SigmaName | None = None,
         blocks: Sequence[Any] | None = None,
-        missing: str = "error",
+        missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
@@ -317,12 +316,12 @@ class VAE(Passes, Trained, Seeded, Value):
         return self._filled()[3]
 
     @property
-    def likelihood(self) -> str:
+    def likelihood(self) -> LikelihoodName:
         """Name of the likelihood."""
         return self._observed.name
 
     @property
-    def sigma(self) -> float | str | None:
+    def sigma(self) -> float | SigmaName | None:
         """The setting of Gaussian columns' standard deviation, as given."""
         return self._observed.sigma
 
@@ -340,7 +339,7 @@ class VAE(Passes, Trained, Seeded, Value):
         return None if self._observed.blocks is None else list(self._observed.blocks)
 
     @property
-    def missing(self) -> str:
+    def missing(self) -> Missing:
         """What NaN in the data is: an "error", or what to "ignore"."""
         return self._observed.missing
 
@@ -416,12 +415,12 @@ class VAE(Passes, Trained, Seeded, Value):
         epochs: int,
         batch_size: int = training_defaults.BATCH_SIZE,
         learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
-        optimizer: str | optimizers.Optimizer = training_defaults.OPTIMIZER,
+        optimizer: OptimizerName | optimizers.Optimizer = training_defaults.OPTIMIZER,
         beta: float | schedules.Schedule | None = None,
         validation: Rows | None = None,
         clip_norm: float | None = None,
-        binarize: str | None = None,
-        callbacks: Sequence[Any] = (),
+        binarize: Binarization | None = None,
+        callbacks: Sequence[CallbackLike | EpochHook] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
         resume: bool | str | os.PathLike[str] | None = None,
@@ -550,129 +549,6 @@ class VAE(Passes, Trained, Seeded, Value):
         )
         return loop.fit(self, data, validation, settings)
 
-    def elbo(
-        self,
-        X: Rows,
-        n_samples: int = 1,
-        seed: int = 0,
-        per_sample: bool = False,
-        *,
-        binarize: str | None = None,
-        progress: bool = False,
-    ) -> Elbo:
-        """Return the evidence lower bound and its parts, in nats.
-
-        They are those of the stated likelihood, all constants included, whatever `beta` and
-        `reconstruction_weight` say: log p(x) >= elbo = -(reconstruction + kl), with
-        reconstruction = -E log p(x | z). Of a Gaussian this is a density: its nats depend on the
-        units of the data.
-
-        Parameters
-        ----------
-        X : array_like of shape (B, I) or (I,), or Dataset
-            As for `encode`.
-        n_samples : int
-            Latents drawn per row; the reconstruction loss is their mean, the KL needs none.
-        seed : int
-            Seed of these draws.
-        per_sample : bool
-            Return an array of shape (B,) for each figure instead of means over the rows.
-        binarize : "dynamic", "threshold" or "fixed"; optional
-            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
-            seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
-            Without, grey pixels are taken as they are: a Bernoulli model's nats are then no
-            probability of the data.
-        progress : bool
-            Show a progress bar on standard error.
-
-        Returns
-        -------
-        Elbo
-            Named tuple (elbo, reconstruction, kl) with elbo = -(reconstruction + kl).
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not what it must be.
-        KeyboardInterrupt
-            On Ctrl-C, within a second.
-
-        References
-        ----------
-        Kingma & Welling (2014), eq. 7 and appendix B.
-        """
-        n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
-        binarize = check_binarize(binarize, self.likelihood)
-        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
-        if per_sample:
-            return elbo_of(self.nats.reconstruction(sums), kl)
-        return mean_elbo(self, sums, kl)
-
-    def log_likelihood(
-        self,
-        X: Rows,
-        n_samples: int = 5000,
-        seed: int = 0,
-        per_sample: bool = False,
-        binarize: str | None = None,
-        progress: bool = False,
-    ) -> LogLikelihood:
-        """Return log p(x) in nats, estimated by importance sampling.
-
-        `n_samples` latents are drawn from each row's posterior. But for chance, the estimate is
-        not above log p(x), and comes closer to it with more samples. It is that of the stated
-        likelihood; grey pixels have no probability under a Bernoulli likelihood.
-
-        Parameters
-        ----------
-        X : array_like of shape (B, I) or (I,), or Dataset
-            As for `encode`.
-        n_samples : int
-            Latents drawn per row.
-        seed : int
-            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
-            order, and among whatever other rows, it has the same estimate to the bit.
-        per_sample : bool
-            Return an array of shape (B,) for each figure instead of means over the rows.
-        binarize : "dynamic", "threshold" or "fixed"; optional
-            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
-            seed and what the row holds; a fixed one by the number of the row.
-        progress : bool
-            Show a progress bar on standard error.
-
-        Returns
-        -------
-        LogLikelihood
-            Named tuple (value, standard_error, ess). The standard error is that of the estimator:
-            the rows are given. NaN with one sample. ess is the effective sample size,
-            (sum of w)^2 / sum of w^2, w the samples' weights.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not what it must be.
-        KeyboardInterrupt
-            On Ctrl-C, within a second.
-
-        Warns
-        -----
-        UserWarning
-            If a row has an effective sample size below 100.
-
-        References
-        ----------
-        Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8.
-        """
-        most = importance.MAX_ELEMENTS // self.n_latent
-        n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
-        binarize = check_binarize(binarize, self.likelihood)
-        call = partial(importance.log_likelihood, self.network)
-        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
-        importance.warn_of_few(found.ess, n_samples)
-        return found if per_sample else importance.mean(found)
-
     def gradients(
         self, X: Rows, noise: ArrayLike | None = None
     ) -> tuple[Losses, dict[str, NDArray[Any]]]:
@@ -710,7 +586,7 @@ class VAE(Passes, Trained, Seeded, Value):
         raws = self.network.read_raws(arena)
         return losses, storage.named_arrays(self._layers_in(arena), raws)
 
-    def save(self, path: str | os.PathLike[str], *, format: str = "safetensors") -> None:
+    def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
 
         What `load` would refuse is an error, and what was written is read once before it takes

@@ -16,7 +16,7 @@ class Value:
     """
 
     _OWN: ClassVar[frozenset[str]] = frozenset()
-    """The private attributes of the class; its state holds those that `state_with` is asked for."""
+    """The private attributes of the class; its state holds those asked of `_state_with`."""
 
     def __copy__(self) -> Any:
         return copy.deepcopy(self)
@@ -29,7 +29,7 @@ class Value:
             )
         vars(self).update({name: _own(value) for name, value in state.items()})
 
-    def state_with(self, *private: str) -> dict[str, Any]:
+    def _state_with(self, *private: str) -> dict[str, Any]:
         """All attributes but the class's private ones, of which only those named here."""
         left_out = self._OWN.difference(private)
         return {name: value for name, value in vars(self).items() if name not in left_out}

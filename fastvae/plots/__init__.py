@@ -40,13 +40,15 @@ __all__ = [
 _HOMES = {"interpolate": "latents", "save_figure": "drawing", "tile_images": "drawing"}
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        home = importlib.import_module(f"fastvae.plots.{_HOMES.get(name, 'pictures')}")
-        globals()[name] = value = getattr(home, name)
-        return value
-    raise AttributeError(f"module 'fastvae.plots' has no attribute {name!r}")
+if not TYPE_CHECKING:  # to a type checker every name would be one that there is
+
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            home = importlib.import_module(f"fastvae.plots.{_HOMES.get(name, 'pictures')}")
+            globals()[name] = value = getattr(home, name)
+            return value
+        raise AttributeError(f"module 'fastvae.plots' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

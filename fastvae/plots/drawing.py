@@ -166,6 +166,8 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     Path
         The file written.
 
+    `name` is what errors call it.
+
     Raises
     ------
     ValueError
@@ -183,7 +185,9 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     return path
 
 
-def check_picture(path: str | os.PathLike[str], known: Sequence[str]) -> Path:
+def check_picture(
+    path: str | os.PathLike[str], known: Sequence[str], name: str = "a picture file"
+) -> Path:
     """Return the path of a picture that can be written, with one of the `known` suffixes.
 
     Raises
@@ -194,7 +198,7 @@ def check_picture(path: str | os.PathLike[str], known: Sequence[str]) -> Path:
         If it cannot be written.
     """
     if Path(path).suffix.lower() not in known:
-        raise ValueError(f"a picture file must end in {' or '.join(known)}; got {str(path)!r}")
+        raise ValueError(f"{name} must end in {' or '.join(known)}; got {str(path)!r}")
     return check_file(path)
 
 
@@ -206,9 +210,18 @@ def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tupl
     height, width = image_shape
     if height < 1 or width < 1 or height * width != n_features:
         raise ValueError(
-            f"image_shape must have {n_features} pixels, as the rows have; got {height} x {width}"
+            f"image_shape must have {n_features} pixels, as the rows have; got {height} x {width} "
+            f"({_near_square(n_features)} would fit)"
         )
     return height, width
+
+
+def _near_square(n_features: int) -> str:
+    """Height and width of the image that is nearest to a square, as the command line takes it."""
+    height = math.isqrt(n_features)
+    while n_features % height:
+        height -= 1
+    return f"{height}x{n_features // height}"
 
 
 def shade_limits(*arrays: np.ndarray) -> tuple[float, float]:

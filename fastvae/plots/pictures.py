@@ -184,7 +184,8 @@ def manifold(
     """
     if vae.n_latent != 2:
         raise ValueError(
-            f"the manifold picture needs a model with 2 latent units; this one has {vae.n_latent}"
+            f"the manifold picture needs a model with 2 latent units; this one has {vae.n_latent} "
+            '(fastvae.load("mnist_two_dimensional") has 2)'
         )
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
@@ -237,7 +238,8 @@ def latent_space(
     mean = _posterior_means(vae, X)
     if mean.shape[1] < 2:
         raise ValueError(
-            f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]}"
+            f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]} "
+            "(its activity can be drawn)"
         )
     if mean.shape[1] == 2:
         points, names = mean, ["first latent", "second latent"]

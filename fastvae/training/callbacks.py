@@ -1,11 +1,20 @@
 """Callbacks of `VAE.fit`: the base class, and the two that show progress."""
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from fastvae.training.bars import is_terminal, open_bar
 from fastvae.training.history import Figures, History
+from fastvae.training.hooks import (
+    HOOKS,
+    CallbackLike,
+    EpochHook,
+    check_call,
+    check_hooks,
+    has_hooks,
+    missing_hooks,
+)
 
 
 class Callback:
@@ -86,7 +95,7 @@ class Callback:
 class EpochFunction(Callback):
     """A callback that calls `function(vae, epoch, figures)` after each epoch."""
 
-    def __init__(self, function: Callable[[Any, int, Figures], object]) -> None:
+    def __init__(self, function: EpochHook) -> None:
         self.function = function
 
     def on_epoch_end(self, vae: Any, epoch: int, figures: Figures) -> None:
@@ -95,7 +104,13 @@ class EpochFunction(Callback):
 
 
 class PrintEpochs(Callback):
-    """Prints a line per epoch."""
+    """Prints a line per epoch.
+
+    Attributes
+    ----------
+    n_epochs : int
+        How many epochs the run has.
+    """
 
     n_epochs = 0
 
@@ -116,6 +131,13 @@ class ProgressBar(PrintEpochs):
     """A live bar for the rows of the whole run, above which the epochs' lines stay.
 
     A resumed run starts where it is, and the time left is reckoned from what is done since then.
+
+    Attributes
+    ----------
+    bar : tqdm or None
+        The bar, while it is shown.
+    n_epochs, n_rows : int
+        How many epochs the run has, and rows an epoch.
     """
 
     bar: Any = None
@@ -180,27 +202,39 @@ def epoch_line(epoch: int, n_epochs: int, n_latent: int, figures: Figures) -> st
     )
 
 
-def resolve(callbacks: object, verbose: bool) -> list[Callback]:
+def resolve(callbacks: object, verbose: bool) -> list[CallbackLike]:
     """Return the callbacks as objects, the progress display after them if `verbose`.
 
     Raises
     ------
     TypeError
-        If one of them is neither a Callback nor a function.
+        If one of them is neither a callback nor a function, cannot be called as it is going to be,
+        or has a hook that is likely misspelt.
     """
     if isinstance(callbacks, Callback) or not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks must be a list or tuple of callbacks; got {callbacks!r}")
-    resolved: list[Callback] = []
-    for callback in callbacks:
-        if isinstance(callback, Callback):
-            resolved.append(callback)
-        elif callable(callback) and not isinstance(callback, type):
-            resolved.append(EpochFunction(callback))
-        else:
-            raise TypeError(
-                "callbacks must be Callback objects or functions of (vae, epoch, figures); "
-                f"got {callback!r}"
-            )
+    resolved = [_resolved(callback) for callback in callbacks]
     if verbose:
         resolved.append(ProgressBar() if is_terminal() else PrintEpochs())
     return resolved
+
+
+def _resolved(callback: Any) -> CallbackLike:
+    """A callback as an object that has all hooks; see `resolve`."""
+    if not isinstance(callback, type):
+        if isinstance(callback, Callback) or has_hooks(callback):
+            check_hooks(callback)
+            return cast(CallbackLike, callback)
+        if callable(callback):
+            check_call(callback, HOOKS["on_epoch_end"], "a function among callbacks")
+            return EpochFunction(callback)
+    advice = ""
+    lacking = missing_hooks(callback)
+    if isinstance(callback, type):
+        advice = "; it is a class: give an object of it"
+    elif lacking:
+        advice = f", which has no {', '.join(lacking)}: derive its class from Callback"
+    raise TypeError(
+        "callbacks must be Callback objects or functions of (vae, epoch, figures); "
+        f"got {callback!r}{advice}"
+    )

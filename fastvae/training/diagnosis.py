@@ -11,6 +11,7 @@ from fastvae import checks, kernels
 from fastvae.data.rows import Rows
 from fastvae.data.variants import VARIANTS, check_binarize
 from fastvae.training.evaluation import ACTIVE_VARIANCE, binary_chunks, data_variant, mean_elbo
+from fastvae.training.names import Binarization
 from fastvae.training.trainable import Trainable
 
 _DRAWN_ROWS = 1000
@@ -86,7 +87,12 @@ class Diagnosis:
 
 
 def diagnose(
-    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+    vae: Trainable,
+    X: Rows,
+    *,
+    n_samples: int = 1,
+    seed: int = 0,
+    binarize: Binarization | None = None,
 ) -> Diagnosis:
     """Tell which latent units a model uses on rows, and how much they say of a row.
 
@@ -128,7 +134,7 @@ def diagnose(
     rows = vae.check_rows(X)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     binarize = check_binarize(binarize, vae.likelihood)
-    elbo = mean_elbo(vae, *vae.network.evaluate(rows, n_samples, seed, binarize))
+    elbo = mean_elbo(vae.nats, *vae.network.evaluate(rows, n_samples, seed, binarize))
     posteriors = [vae.network.encode(x) for x in binary_chunks(vae, rows, binarize, seed)]
     means, log_vars = (
         np.concatenate(values, dtype=np.float64) for values in zip(*posteriors, strict=True)

@@ -1,8 +1,10 @@
 """What is reported of a trained model: ELBO, squared error per pixel, active units."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +12,38 @@ from numpy.typing import NDArray
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
 from fastvae.data.variants import binarized, check_binarize, variant_of
+from fastvae.training.names import Binarization
+from fastvae.training.nats import Nats
 from fastvae.training.trainable import Trainable
 
 ACTIVE_VARIANCE = 0.01
 _CHUNK_ROWS = 4096
 
+PerRow: TypeAlias = NDArray[np.float64]
+"""A figure of each row, shape (B,)."""
 
-@checks.public
-class Elbo(NamedTuple):
-    """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of one value per row."""
 
-    elbo: Any
-    reconstruction: Any
-    kl: Any
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    Figure = TypeVar("Figure", default=float)
+
+    class Elbo(NamedTuple, Generic[Figure]):
+        """`Elbo` has floats, `Elbo[PerRow]` arrays; Python 3.10 knows no generic named tuples."""
+
+        elbo: Figure
+        reconstruction: Figure
+        kl: Figure
+
+else:
+
+    @checks.public
+    class Elbo(NamedTuple):
+        """elbo = -(reconstruction + kl), in nats: means over rows, or arrays of a value per row."""
+
+        elbo: Any
+        reconstruction: Any
+        kl: Any
 
 
 @dataclass(frozen=True)
@@ -59,14 +80,14 @@ class Evaluation:
     variant: str
 
 
-def elbo_of(reconstruction: Any, kl: Any) -> Elbo:
+def elbo_of(reconstruction: Any, kl: Any) -> Elbo[Any]:
     """The evidence lower bound of its two parts."""
     return Elbo(-(reconstruction + kl), reconstruction, kl)
 
 
-def mean_elbo(vae: Trainable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
+def mean_elbo(nats: Nats, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> Elbo:
     """The bound and its parts, averaged over rows, of what `Network.evaluate` returns."""
-    return elbo_of(vae.nats.reconstruction(float(sums.mean())), float(kl.mean()))
+    return elbo_of(nats.reconstruction(float(sums.mean())), float(kl.mean()))
 
 
 def mean_loss(vae: Trainable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> float:
@@ -108,7 +129,12 @@ def binary_chunks(
 
 
 def evaluate(
-    vae: Trainable, X: Rows, *, n_samples: int = 1, seed: int = 0, binarize: str | None = None
+    vae: Trainable,
+    X: Rows,
+    *,
+    n_samples: int = 1,
+    seed: int = 0,
+    binarize: Binarization | None = None,
 ) -> Evaluation:
     """Evaluate a model on rows.
 
@@ -154,7 +180,7 @@ def evaluate(
     return Evaluation(
         n_rows=len(rows),
         loss=mean_loss(vae, *per_row),
-        **mean_elbo(vae, *per_row)._asdict(),
+        **mean_elbo(vae.nats, *per_row)._asdict(),
         mean_squared_error=squared_error / max(1, n_known),
         active_units=active_units(latent_variance(mean_sum, square_sum, len(rows))),
         n_latent=vae.n_latent,

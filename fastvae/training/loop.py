@@ -397,7 +397,7 @@ def _validation_figures(
     if held_out is None:
         return {}
     per_row = vae.network.evaluate(held_out, 1, vae.seed, binarize)
-    elbo = mean_elbo(vae, *per_row)
+    elbo = mean_elbo(vae.nats, *per_row)
     figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
     return {"val_loss": mean_loss(vae, *per_row)} | figures
 

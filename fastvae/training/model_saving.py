@@ -9,6 +9,7 @@ from typing import Any
 from fastvae.files.writing import check_file
 from fastvae.training.history import Figures, History
 from fastvae.training.monitoring import Monitor, MonitoringCallback
+from fastvae.training.names import FigureName
 from fastvae.training.patience import PatientWriter
 
 
@@ -44,7 +45,10 @@ class Checkpoint(MonitoringCallback):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], monitor: str | None = None, best_only: bool = False
+        self,
+        path: str | os.PathLike[str],
+        monitor: FigureName | None = None,
+        best_only: bool = False,
     ) -> None:
         super().__init__(Monitor("val_elbo" if monitor is None else monitor))
         self.path = check_file(path)

@@ -11,6 +11,7 @@ from fastvae.checks.quoting import quoted
 from fastvae.files.storage import RAW_SIGMA, named_arrays
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
+from fastvae.training.names import FigureName
 from fastvae.training.patience import Course
 
 _MORE_IS_BETTER = ("elbo", "active_units", "samples_per_second")
@@ -165,7 +166,7 @@ class EarlyStopping(MonitoringCallback):
 
     def __init__(
         self,
-        monitor: str = "val_elbo",
+        monitor: FigureName = "val_elbo",
         patience: int = 5,
         min_delta: float = 0.0,
         restore_best: bool = True,
@@ -263,7 +264,7 @@ class ReduceOnPlateau(MonitoringCallback):
 
     def __init__(
         self,
-        monitor: str = "val_elbo",
+        monitor: FigureName = "val_elbo",
         factor: float = 0.1,
         patience: int = 5,
         min_delta: float = 0.0,

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
+from fastvae.training.names import OptimizerName
 
 _LEAST_EPS = float(np.finfo(np.float32).tiny)
 
@@ -22,8 +23,9 @@ class _Settings:
         known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         if values or set(named) - set(known):
             given = [*map(repr, values), *(f"{name}={value!r}" for name, value in named.items())]
+            near = "".join(checks.did_you_mean(name, known) for name in set(named) - set(known))
             raise TypeError(
-                f"{cls.__name__} takes {', '.join(known)}, by name; got {', '.join(given)}. "
+                f"{cls.__name__} takes {', '.join(known)}, by name; got {', '.join(given)}{near}. "
                 "The learning rate is an argument of fit: fit(..., learning_rate=1e-3)"
             )
         return super().__new__(cls)
@@ -51,6 +53,11 @@ class SGD(_Settings):
     momentum : float
         In [0, 1); 0 is plain gradient descent.
 
+    Attributes
+    ----------
+    name : str
+        What `fit` takes for it: "sgd".
+
     References
     ----------
     Polyak (1964), "Some methods of speeding up the convergence of iteration methods", eq. 9.
@@ -73,6 +80,11 @@ class RMSprop(_Settings):
     eps : float
         At least 1.1754944e-38, the smallest normal float32: below it eps would count as 0, and
         0 / 0 would make a weight NaN whose gradient is 0.
+
+    Attributes
+    ----------
+    name : str
+        What `fit` takes for it: "rmsprop".
 
     References
     ----------
@@ -98,6 +110,11 @@ class Adam(_Settings):
         At least 1.1754944e-38, the smallest normal float32: below it eps would count as 0, and
         0 / 0 would make a weight NaN whose gradient is 0.
 
+    Attributes
+    ----------
+    name : str
+        What `fit` takes for it: "adam".
+
     References
     ----------
     Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", algorithm 1.
@@ -117,7 +134,7 @@ _BY_NAME: dict[str, type[SGD] | type[RMSprop] | type[Adam]] = {
 }
 
 
-def resolve(optimizer: str | Optimizer) -> Optimizer:
+def resolve(optimizer: OptimizerName | Optimizer) -> Optimizer:
     """Return the optimiser that a name stands for, or `optimizer` itself.
 
     Raises

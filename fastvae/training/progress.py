@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastvae import checks
 from fastvae.checks import plain
 from fastvae.checks.quoting import MAX_QUOTED, printable, quoted
-from fastvae.training.callbacks import Callback
+from fastvae.training.hooks import CallbackLike
 from fastvae.training.identity import Identity
 
 NUMBERS = ("seed", "beta", "reconstruction_weight", "learning_rate_factor", "draw_counts")
@@ -93,7 +93,7 @@ class Progress:
     left: NDArray[Any] | None = None
 
 
-def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
+def states_of(listeners: Sequence[CallbackLike]) -> list[CallbackState]:
     """What the callbacks would have to be told to go on; classes that say nothing are left out.
 
     Where one of a class has a state, the others stand there too: which is which shows in the order.
@@ -113,8 +113,8 @@ def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
 
 
 def match_states(
-    listeners: Sequence[Callback], states: Sequence[CallbackState]
-) -> list[tuple[Callback, dict[str, Any]]]:
+    listeners: Sequence[CallbackLike], states: Sequence[CallbackState]
+) -> list[tuple[CallbackLike, dict[str, Any]]]:
     """Each state with the callback that takes it up: those of one class in their order.
 
     Raises

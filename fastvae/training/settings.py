@@ -11,8 +11,9 @@ from fastvae.files.checkpoints import previous_of
 from fastvae.files.writing import check_file
 from fastvae.training import optimizers, schedules
 from fastvae.training.cadence import Cadence, cadence
-from fastvae.training.callbacks import Callback
 from fastvae.training.callbacks import resolve as resolve_callbacks
+from fastvae.training.hooks import CallbackLike, EpochHook
+from fastvae.training.names import OptimizerName
 
 MOST_EPOCHS = 2**31 - 1
 
@@ -34,7 +35,7 @@ class Settings:
     optimizer: optimizers.Optimizer
     clip_norm: float
     binarize: str | None
-    listeners: Sequence[Callback]
+    listeners: Sequence[CallbackLike]
     checkpoint: tuple[Path, Cadence] | None
     resume: bool | Path
     verbose: bool
@@ -47,10 +48,10 @@ class Settings:
         batch_size: int,
         learning_rate: float | schedules.Schedule,
         beta: float | schedules.Schedule | None,
-        optimizer: str | optimizers.Optimizer,
+        optimizer: OptimizerName | optimizers.Optimizer,
         clip_norm: float | None,
         binarize: str | None,
-        callbacks: Sequence[Any],
+        callbacks: Sequence[CallbackLike | EpochHook],
         checkpoint: str | os.PathLike[str] | None,
         checkpoint_every: Any,
         resume: bool | str | os.PathLike[str] | None,

@@ -112,7 +112,7 @@ def test_an_earlier_error_is_not_hidden_by_a_full_device():
     assert "no-such-model" in done.stderr
     done = command("nonsense", redirect="> /dev/full")
     assert done.returncode == 2
-    assert "invalid choice: 'nonsense'" in done.stderr
+    assert "there is no command 'nonsense'" in done.stderr
 
 
 # --- missing streams, standard error ---------------------------------------------------------

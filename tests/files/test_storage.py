@@ -150,7 +150,7 @@ def test_saving_to_a_read_only_folder(tmp_path, monkeypatch, format):
 def test_bad_save_arguments(tmp_path):
     vae = small_vae()
     with pytest.raises(ValueError, match="'safetensors', 'seed'; got 'pickle'"):
-        vae.save(tmp_path / "model", format="pickle")
+        vae.save(tmp_path / "model", format="pickle")  # type: ignore[arg-type]
     assert os.listdir(tmp_path) == []
 
 

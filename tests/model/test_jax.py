@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fastvae import VAE
+from fastvae.typing import Missing
 
 jax = pytest.importorskip("jax", minversion="0.8")
 from jax import numpy as jnp  # noqa: E402
@@ -112,7 +113,7 @@ def loss_of(vae: VAE, settings: dict[str, Any], x: Any, noise: Any, weights: Any
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["error", "ignore"])
 @pytest.mark.parametrize("settings", CASES.values(), ids=CASES.keys())
-def test_gradients_are_those_of_jax(settings: dict[str, Any], missing: str) -> None:
+def test_gradients_are_those_of_jax(settings: dict[str, Any], missing: Missing) -> None:
     X = rows_of(kinds_of(settings), missing == "ignore")
     vae = VAE.from_sizes(
         N_FEATURES, (5,), 2, "tanh", dtype="float64", seed=2, beta=0.7, missing=missing, **settings

@@ -15,9 +15,10 @@ from kernel_checks import THREADS
 from model_checks import SMALL_ROWS, small_vae
 
 import fastvae
-from fastvae import VAE, kernels
+from fastvae import VAE, LogLikelihood, kernels
 from fastvae.kernels.engine import importance_tasks
 from fastvae.model import importance
+from fastvae.typing import Binarization, PerRow
 
 Array = npt.NDArray[Any]
 
@@ -108,7 +109,7 @@ N_SAMPLES = 150
 FEW = pytest.mark.filterwarnings("ignore:.*effective sample size")
 
 
-def stacked(found: fastvae.LogLikelihood) -> Array:
+def stacked(found: LogLikelihood[PerRow]) -> Array:
     return np.stack(found)
 
 
@@ -171,7 +172,7 @@ def test_what_rows_are_stored_as_changes_nothing() -> None:
 
 @FEW
 @pytest.mark.parametrize("binarize", [None, "dynamic"])
-def test_all_that_is_nan_is_the_same(binarize: str | None) -> None:
+def test_all_that_is_nan_is_the_same(binarize: Binarization | None) -> None:
     vae = build(missing="ignore")
     rows = (SMALL_ROWS / np.float32(255)).astype(np.float32)
     rows[:, ::3] = np.nan

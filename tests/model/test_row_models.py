@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import fastvae
 from fastvae import VAE, kernels
 from fastvae.kernels import BLOCK_KINDS, SIGMA_MIN, reference
+from fastvae.typing import Activation, SigmaName
 
 N = 300
 MIXED = [
@@ -395,7 +396,7 @@ def test_the_encoder_takes_the_log_of_1_and_a_count(name: str) -> None:
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("scale", [1, 1000])
-def test_rates_start_at_the_means_of_the_counts(activation: str, scale: int) -> None:
+def test_rates_start_at_the_means_of_the_counts(activation: Activation, scale: int) -> None:
     """Random weights made of large counts rates that are wrong by any power of 10."""
     X = scale * np.random.default_rng(1).poisson(20.0, (200, 6))
     vae = VAE.from_sizes(6, (16,), 2, activation, likelihood="poisson", dtype="float64")
@@ -422,7 +423,7 @@ def test_what_was_assigned_or_trained_does_not_start_anew() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sigma", [0.05, 0.3, 1.0])
 @pytest.mark.parametrize("kind", ["learned", "feature"])
-def test_a_learned_sigma_is_that_of_the_data(sigma: float, kind: str) -> None:
+def test_a_learned_sigma_is_that_of_the_data(sigma: float, kind: SigmaName) -> None:
     rng = np.random.default_rng(6)
     W = rng.standard_normal((2, 8))
     X = rng.standard_normal((5000, 2)) @ W + sigma * rng.standard_normal((5000, 8))

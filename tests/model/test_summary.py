@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastvae import MLP, VAE, Dense, Sampler
+from fastvae.typing import Activation
 
 SEED_DOCUMENT = """\
 -------------------- VARIATIONAL AUTOENCODER (VAE) --------------------
@@ -74,7 +75,7 @@ def test_summary_is_the_seed_documents_text():
 
 
 def test_summary_of_every_activation_and_depth():
-    names = ["identity", "relu", "leaky_relu", "tanh", "softplus"]
+    names: list[Activation] = ["identity", "relu", "leaky_relu", "tanh", "softplus"]
     encoder = MLP(Dense(7, 7, name) for name in names)
     vae = VAE(encoder, Sampler(7, 3), MLP([Dense(3, 7, "tanh"), Dense(7, 7, "sigmoid")]))
     text = str(vae)

@@ -6,7 +6,7 @@ import copy
 import pickle
 import subprocess
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -274,7 +274,7 @@ def parts(encoder=(6, 5), sampler=(5, 2), decoder=(2, 6), output="sigmoid"):
         (lambda: VAE(*parts(output="relu")), ValueError, "needs sigmoid .*; got 'relu'"),
         (lambda: VAE(MLP(), *parts()[1:]), ValueError, "at least one layer each"),
         (lambda: VAE(parts()[0]), TypeError, "an MLP, a Sampler and an MLP, or none; got MLP, N"),
-        (lambda: VAE(*parts(), likelihood="bernouli"), ValueError, "mean 'bernoulli'"),
+        (lambda: VAE(*parts(), likelihood=cast(Any, "bernouli")), ValueError, "mean 'bernoulli'"),
         (lambda: VAE(*parts(), beta=-1), ValueError, "beta must be a finite number"),
         (lambda: VAE(*parts(), reconstruction_weight=np.nan), ValueError, "reconstruction_weight"),
         (lambda: VAE(*parts(), dtype=np.float16), ValueError, "dtype must be"),
@@ -292,8 +292,16 @@ def parts(encoder=(6, 5), sampler=(5, 2), decoder=(2, 6), output="sigmoid"):
             TypeError,
             "n_latent must be an integer",
         ),
-        (lambda: VAE.from_sizes(activation="swish"), ValueError, "activation must be one of"),
-        (lambda: VAE.from_sizes(likelihood="x"), ValueError, "likelihood must be one of"),
+        (
+            lambda: VAE.from_sizes(activation=cast(Any, "swish")),
+            ValueError,
+            "activation must be one of",
+        ),
+        (
+            lambda: VAE.from_sizes(likelihood=cast(Any, "x")),
+            ValueError,
+            "likelihood must be one of",
+        ),
         (lambda: small_vae().sample(0), ValueError, "n must be an integer of at least 1"),
         (lambda: small_vae().sample(1, seed=-1), ValueError, "seed must be"),
         (lambda: small_vae().elbo(X, n_samples=0), ValueError, "n_samples must be"),

@@ -27,6 +27,7 @@ from fastvae.callbacks import Callback
 from fastvae.data.variants import VARIANTS
 from fastvae.evaluation import diagnose, evaluate
 from fastvae.files import checkpoints
+from fastvae.typing import Binarization
 
 each_name = pytest.mark.parametrize("name", kernels.BINARIZATIONS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -50,7 +51,7 @@ def made_binary(
 @pytest.mark.parametrize("name", ["threshold", "fixed"])
 @pytest.mark.parametrize("skips", [False, True])
 def test_training_is_that_on_the_binary_rows(
-    name: str, dtype: str, skips: bool, monkeypatch: pytest.MonkeyPatch
+    name: Binarization, dtype: str, skips: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Weights, history and validation, to the bit, from the output bias on."""
     monkeypatch.setattr("fastvae.model.network.Network.pays_to_skip", lambda *_: skips)
@@ -62,7 +63,7 @@ def test_training_is_that_on_the_binary_rows(
 
 
 @each_name
-def test_binary_rows_stay_as_they_are(name: str) -> None:
+def test_binary_rows_stay_as_they_are(name: Binarization) -> None:
     rows = (ROWS > 0).astype(np.float32)
     expected = fit(new_vae(), rows, validation=rows[:9])
     found = fit(new_vae(), rows, validation=rows[:9], binarize=name)
@@ -73,7 +74,7 @@ def test_binary_rows_stay_as_they_are(name: str) -> None:
 
 
 @each_name
-def test_rows_of_any_kind_are_the_same_rows(name: str) -> None:
+def test_rows_of_any_kind_are_the_same_rows(name: Binarization) -> None:
     expected = fit(new_vae(), binarize=name)
     floats = (ROWS / 255).astype(np.float32)
     for rows in (floats, np.asfortranarray(ROWS), floats[:, ::-1].copy()[:, ::-1]):
@@ -82,7 +83,7 @@ def test_rows_of_any_kind_are_the_same_rows(name: str) -> None:
 
 
 @each_name
-def test_threads_do_not_show(name: str) -> None:
+def test_threads_do_not_show(name: Binarization) -> None:
     runs = [fit(new_vae(), binarize=name, n_threads=n) for n in THREADS]
     for run in runs[1:]:
         assert_same_run(run, runs[0])
@@ -122,7 +123,7 @@ def test_the_output_bias_starts_at_the_mean_of_what_is_trained_on() -> None:
 
 @each_name
 @pytest.mark.parametrize("n", [1, STEPS // 3, STEPS + 1])
-def test_a_run_goes_on_to_the_bit(name: str, n: int, tmp_path: Path) -> None:
+def test_a_run_goes_on_to_the_bit(name: Binarization, n: int, tmp_path: Path) -> None:
     expected = fit(new_vae(), binarize=name)
     path = tmp_path / "run.ckpt"
     for resume in (True, path):
@@ -167,11 +168,12 @@ def test_a_checkpoint_that_says_nothing_of_it_goes_on_without(tmp_path: Path) ->
 @each_dtype
 @each_name
 @pytest.mark.parametrize("n_rows", [1, 53, 600])
-def test_the_bound_is_that_of_the_binary_rows(name: str, dtype: str, n_rows: int) -> None:
+def test_the_bound_is_that_of_the_binary_rows(name: Binarization, dtype: str, n_rows: int) -> None:
     """Draws go by the seed and the number of the row, in blocks of rows and for each draw of z."""
     rows = pixel_rows(n_rows, 37)
     vae = fit(new_vae(dtype=dtype))
     binary = made_binary(rows, name, seed=7, dtype=dtype)
+    settings: dict[str, Any]
     for settings in ({"n_samples": 3}, {"per_sample": True}, {"progress": True}):
         found = vae.elbo(rows, seed=7, binarize=name, **settings)
         np.testing.assert_array_equal(found, vae.elbo(binary, seed=7, **settings))
@@ -214,7 +216,7 @@ def test_the_bound_of_drawn_rows_has_the_mean_of_grey_ones() -> None:
 @pytest.mark.filterwarnings("ignore:.*effective sample size")
 @each_dtype
 @each_name
-def test_log_p_is_that_of_the_binary_rows(name: str, dtype: str) -> None:
+def test_log_p_is_that_of_the_binary_rows(name: Binarization, dtype: str) -> None:
     """A dynamic draw goes by what the row holds, whatever rows it stands among."""
     vae, order = fit(new_vae(dtype=dtype)), np.random.default_rng(1).permutation(53)
     settings: dict[str, Any] = {"n_samples": 100, "seed": 7, "per_sample": True}
@@ -248,7 +250,7 @@ def test_log_p_of_dynamic_draws_has_the_mean_of_all_binary_rows() -> None:
 
 
 @each_name
-def test_a_diagnosis_is_that_of_the_binary_rows(name: str) -> None:
+def test_a_diagnosis_is_that_of_the_binary_rows(name: Binarization) -> None:
     vae = fit(new_vae())
     found = diagnose(vae, ROWS, seed=7, binarize=name)
     expected = diagnose(vae, made_binary(ROWS, name, seed=7), seed=7)
@@ -285,7 +287,7 @@ def variants() -> list[tuple[Any, str, str | None, str]]:
 
 @pytest.mark.parametrize(("rows", "likelihood", "binarize", "variant"), variants())
 def test_results_name_the_variant(
-    rows: Any, likelihood: str, binarize: str | None, variant: str
+    rows: Any, likelihood: str, binarize: Binarization | None, variant: str
 ) -> None:
     vae = new_vae(likelihood=likelihood)
     history = vae.fit(rows, epochs=1, binarize=binarize, verbose=False)
@@ -316,7 +318,7 @@ def test_bernoulli_columns_of_mixed_rows_count() -> None:
 
 
 @pytest.mark.parametrize("name", ["threshold", "fixed"])
-def test_what_is_missing_stays_missing(name: str) -> None:
+def test_what_is_missing_stays_missing(name: Binarization) -> None:
     """Of what is left, training and bounds are those of the binary rows."""
     rows = ROWS / 255
     rows[::3, 4], rows[5] = np.nan, np.nan
@@ -341,7 +343,7 @@ def test_grey_is_said_to_be_no_probability() -> None:
 
 
 @each_name
-def test_other_likelihoods_are_refused(name: str) -> None:
+def test_other_likelihoods_are_refused(name: Binarization) -> None:
     vae = new_vae(likelihood="gaussian")
     before = parameters(vae)
     calls = (
@@ -374,7 +376,7 @@ def test_other_names_are_refused(bad: Any) -> None:
 
 @each_name
 @pytest.mark.parametrize("bad", [-0.25, 1.5, np.nan, np.inf])
-def test_values_outside_of_the_unit_interval_are_refused(name: str, bad: float) -> None:
+def test_values_outside_of_the_unit_interval_are_refused(name: Binarization, bad: float) -> None:
     rows = ROWS / 255
     rows[3, 4] = bad
     with pytest.raises(ValueError, match="row 3"):

@@ -210,6 +210,6 @@ def test_hyperparameters_are_given_by_name(kind):
 
 def test_unknown_optimizer_lists_the_known():
     with pytest.raises(ValueError, match=r"'sgd', 'rmsprop', 'adam'; got 'adm'.*mean 'adam'"):
-        optimizers.resolve("adm")
+        optimizers.resolve("adm")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="optimizer must be"):
         optimizers.resolve(Adam)  # type: ignore[arg-type]

@@ -1,0 +1,252 @@
+"""How probable a model finds rows: the evidence lower bound, and log p(x).
+
+Letters: B batch rows, I features.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import Any, Literal, overload
+
+from fastvae import checks
+from fastvae.data.rows import Rows
+from fastvae.data.variants import check_binarize
+from fastvae.model import importance
+from fastvae.model.bar import run_pass
+from fastvae.model.importance import LogLikelihood
+from fastvae.model.names import LikelihoodName
+from fastvae.model.passes import Passes
+from fastvae.training.evaluation import Elbo, PerRow, elbo_of, mean_elbo
+from fastvae.training.names import Binarization
+from fastvae.training.nats import Nats
+
+
+class Bounds(Passes):
+    """Base of a model: its bounds and estimates of log p(x)."""
+
+    @property
+    @abstractmethod
+    def likelihood(self) -> LikelihoodName:
+        """Name of the likelihood."""
+
+    @property
+    @abstractmethod
+    def nats(self) -> Nats:
+        """How the engine's sums become nats, by the present reconstruction weight."""
+
+    @overload
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int = 1,
+        seed: int = 0,
+        per_sample: Literal[False] = False,
+        *,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> Elbo: ...
+
+    @overload
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int = 1,
+        seed: int = 0,
+        *,
+        per_sample: Literal[True],
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> Elbo[PerRow]: ...
+
+    @overload
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int,
+        seed: int,
+        per_sample: Literal[True],
+        *,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> Elbo[PerRow]: ...
+
+    @overload
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int = 1,
+        seed: int = 0,
+        per_sample: bool = False,
+        *,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> Elbo[Any]: ...
+
+    def elbo(
+        self,
+        X: Rows,
+        n_samples: int = 1,
+        seed: int = 0,
+        per_sample: bool = False,
+        *,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> Elbo[Any]:
+        """Return the evidence lower bound and its parts, in nats.
+
+        They are those of the stated likelihood, all constants included, whatever `beta` and
+        `reconstruction_weight` say: log p(x) >= elbo = -(reconstruction + kl), with
+        reconstruction = -E log p(x | z). Of a Gaussian this is a density: its nats depend on the
+        units of the data.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            As for `encode`.
+        n_samples : int
+            Latents drawn per row; the reconstruction loss is their mean, the KL needs none.
+        seed : int
+            Seed of these draws.
+        per_sample : bool
+            Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
+            Without, grey pixels are taken as they are: a Bernoulli model's nats are then no
+            probability of the data.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        Elbo
+            Named tuple (elbo, reconstruction, kl) with elbo = -(reconstruction + kl).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be.
+        KeyboardInterrupt
+            On Ctrl-C, within a second.
+
+        References
+        ----------
+        Kingma & Welling (2014), eq. 7 and appendix B.
+        """
+        n_samples = checks.integer(n_samples, "n_samples")
+        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        binarize = check_binarize(binarize, self.likelihood)
+        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
+        if per_sample:
+            return elbo_of(self.nats.reconstruction(sums), kl)
+        return mean_elbo(self.nats, sums, kl)
+
+    @overload
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int = 5000,
+        seed: int = 0,
+        per_sample: Literal[False] = False,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood: ...
+
+    @overload
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int = 5000,
+        seed: int = 0,
+        *,
+        per_sample: Literal[True],
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood[PerRow]: ...
+
+    @overload
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int,
+        seed: int,
+        per_sample: Literal[True],
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood[PerRow]: ...
+
+    @overload
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int = 5000,
+        seed: int = 0,
+        per_sample: bool = False,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood[Any]: ...
+
+    def log_likelihood(
+        self,
+        X: Rows,
+        n_samples: int = 5000,
+        seed: int = 0,
+        per_sample: bool = False,
+        binarize: Binarization | None = None,
+        progress: bool = False,
+    ) -> LogLikelihood[Any]:
+        """Return log p(x) in nats, estimated by importance sampling.
+
+        `n_samples` latents are drawn from each row's posterior. But for chance, the estimate is
+        not above log p(x), and comes closer to it with more samples. It is that of the stated
+        likelihood; grey pixels have no probability under a Bernoulli likelihood.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, I) or (I,), or Dataset
+            As for `encode`.
+        n_samples : int
+            Latents drawn per row.
+        seed : int
+            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
+            order, and among whatever other rows, it has the same estimate to the bit.
+        per_sample : bool
+            Return an array of shape (B,) for each figure instead of means over the rows.
+        binarize : "dynamic", "threshold" or "fixed"; optional
+            Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
+            seed and what the row holds; a fixed one by the number of the row.
+        progress : bool
+            Show a progress bar on standard error.
+
+        Returns
+        -------
+        LogLikelihood
+            Named tuple (value, standard_error, ess). The standard error is that of the estimator:
+            the rows are given. NaN with one sample. ess is the effective sample size,
+            (sum of w)^2 / sum of w^2, w the samples' weights.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument is not what it must be.
+        KeyboardInterrupt
+            On Ctrl-C, within a second.
+
+        Warns
+        -----
+        UserWarning
+            If a row has an effective sample size below 100.
+
+        References
+        ----------
+        Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8.
+        """
+        most = importance.MAX_ELEMENTS // self.n_latent
+        n_samples = checks.integer(n_samples, "n_samples", maximum=most)
+        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        binarize = check_binarize(binarize, self.likelihood)
+        call = partial(importance.log_likelihood, self.network)
+        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
+        importance.warn_of_few(found.ess, n_samples)
+        return found if per_sample else importance.mean(found)

@@ -1,0 +1,26 @@
+"""Types for annotations: names, rows of data, callbacks, schedules; for type checkers only."""
+
+from fastvae.data.rows import Rows
+from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.training.evaluation import PerRow
+from fastvae.training.history import Figures
+from fastvae.training.hooks import CallbackLike, EpochHook
+from fastvae.training.names import Binarization, FigureName, OptimizerName
+from fastvae.training.schedules import Schedule
+
+__all__ = [
+    "Activation",
+    "Binarization",
+    "CallbackLike",
+    "EpochHook",
+    "FigureName",
+    "Figures",
+    "FileFormat",
+    "LikelihoodName",
+    "Missing",
+    "OptimizerName",
+    "PerRow",
+    "Rows",
+    "Schedule",
+    "SigmaName",
+]
