@@ -35,7 +35,25 @@ def check(args: Namespace) -> None:
             "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
             f"--likelihood {args.likelihood}"
         )
+    hidden(args)
     _check_logs(args)
+
+
+def hidden(args: Namespace) -> tuple[int, ...]:
+    """The sizes of the hidden layers.
+
+    Raises
+    ------
+    ValueError
+        If there are to be some and none.
+    """
+    if "none" not in args.hidden:
+        return tuple(args.hidden)
+    if len(args.hidden) > 1:
+        raise ValueError(
+            f"--hidden takes sizes, or none alone; got {' '.join(map(str, args.hidden))}"
+        )
+    return ()
 
 
 def _check_logs(args: Namespace) -> None:
