@@ -49,7 +49,7 @@ def _hidden_sizes(hidden: Any) -> list[int]:
     TypeError, ValueError
         If they are no sizes.
     """
-    listed = isinstance(hidden, Sequence) and not isinstance(hidden, (str, bytes))
+    listed = isinstance(hidden, Sequence) and not isinstance(hidden, (str, bytes, bytearray))
     sizes = hidden if listed or getattr(hidden, "ndim", 0) == 1 else [hidden]
     try:
         return [checks.integer(size, "hidden sizes") for size in sizes]
