@@ -16,6 +16,7 @@ from fastvae.commands.cli import main
 RUN = ["--latent", "2", "--batch-size", "32", "--no-pictures", "--output", "run", "--epochs", "1"]
 
 
+@pytest.mark.slow
 def test_a_linear_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     rows = (np.random.default_rng(0).random((190, 16)) * 255).astype(np.uint8)
