@@ -126,6 +126,16 @@ def _whole_number(minimum: int) -> Callable[[str], int]:
 index, count, steps = _whole_number(0), _whole_number(1), _whole_number(2)
 
 
+def units(text: str) -> int | str:
+    """An argument type: the units of a layer, or that there is none."""
+    try:
+        return text if text == "none" else count(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number of at least 1, or none; got {text!r}"
+        ) from None
+
+
 def shape(text: str) -> tuple[int, int]:
     """An argument type: height and width, as in 28x28."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text, re.ASCII)

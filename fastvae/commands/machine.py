@@ -20,6 +20,7 @@ from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
 from fastvae.evaluation import evaluate
 from fastvae.kernels.machine.compilation import compilations
 from fastvae.kernels.machine.isa import isa_limits
+from fastvae.model.description import facts
 
 _MAX_CARD = 20_000
 
@@ -32,17 +33,7 @@ def info(args: Namespace) -> None:
     vae = load_model(args)
     print(vae)
     print(f"\nfrom {printable(args.model)}")
-    _print_table(
-        {
-            "likelihood": str(vae.network.likelihood),
-            **_sigma(vae),
-            "beta": f"{vae.beta:g}",
-            "reconstruction weight": f"{vae.reconstruction_weight:g}",
-            "dtype": vae.dtype.name,
-            "seed": str(vae.seed),
-            "trained": f"{vae.epochs} epochs, {vae.updates:,} updates",
-        }
-    )
+    _print_table(facts(vae))
     if vae.card:
         card = json.dumps(vae.card, indent=2)  # which escapes whatever acts on a terminal
         print(card if len(card) <= _MAX_CARD else f"{card[:_MAX_CARD]} ...")
@@ -102,14 +93,6 @@ def warmup(args: Namespace) -> None:
         print(f"{time_taken}, {'kept ' * is_kept}{place}")
     else:
         print(f"already compiled, {place}")
-
-
-def _sigma(vae: VAE) -> dict[str, str]:
-    """What sigma is at present, the least and the largest of several; nothing where it is none."""
-    if vae.sigma_value is None:
-        return {}
-    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
-    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
 
 
 def _installation() -> dict[str, str]:

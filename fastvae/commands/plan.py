@@ -37,6 +37,7 @@ def check(args: Namespace) -> None:
             "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
             f"--likelihood {args.likelihood}"
         )
+    hidden(args)
     _check_likelihood(args)
     _check_numbers(args)
     _check_logs(args)
@@ -70,6 +71,23 @@ def _check_numbers(args: Namespace) -> None:
         if value is not None:
             checks.number(value, f"--{name.replace('_', '-')}", positive=is_positive)
     checks.seed(args.seed, "--seed")
+
+
+def hidden(args: Namespace) -> tuple[int, ...]:
+    """The sizes of the hidden layers.
+
+    Raises
+    ------
+    ValueError
+        If there are to be some and none.
+    """
+    if "none" not in args.hidden:
+        return tuple(args.hidden)
+    if len(args.hidden) > 1:
+        raise ValueError(
+            f"--hidden takes sizes, or none alone; got {' '.join(map(str, args.hidden))}"
+        )
+    return ()
 
 
 def _check_logs(args: Namespace) -> None:

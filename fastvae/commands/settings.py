@@ -11,7 +11,7 @@ import numpy as np
 
 from fastvae import __version__, checks, kernels
 from fastvae.checks.quoting import printable, quoted
-from fastvae.commands.arguments import path_name, sigma
+from fastvae.commands.arguments import path_name, sigma, units
 from fastvae.commands.train_options import TRAIN
 from fastvae.data.variants import VARIANTS
 from fastvae.files.reading import read_json
@@ -38,6 +38,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     path_name: ((str,), "a text"),
     float: ((int, float), "a number"),
     sigma: ((int, float, str), "a number or a text"),
+    units: ((int, str), "a whole number or a text"),
 }
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]
 

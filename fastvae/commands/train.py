@@ -184,7 +184,7 @@ class _Training:
 
     def _announce(self) -> None:
         args, n_test = self.args, len(self.dataset.test)
-        sizes = [self.dataset.train.shape[1], *args.hidden, args.latent]
+        sizes = [self.dataset.train.shape[1], *plan.hidden(args), args.latent]
         shape = "-".join(str(size) for size in sizes + sizes[-2::-1])
         held_out = f", {args.validation:,} held out" if args.validation else ""
         print(
@@ -314,7 +314,7 @@ def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.n
 def _new_model(args: Namespace, dataset: Dataset) -> VAE:
     return VAE.from_sizes(
         n_features=dataset.train.shape[1],
-        hidden=tuple(args.hidden),
+        hidden=plan.hidden(args),
         n_latent=args.latent,
         activation=args.activation,
         output_activation=args.output_activation,

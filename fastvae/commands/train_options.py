@@ -15,6 +15,7 @@ from fastvae.commands.arguments import (
     path_name,
     seed,
     sigma,
+    units,
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.model.kinds import KINDS, WITH_BLOCKS
@@ -75,10 +76,11 @@ TRAIN = Command(
                 "--hidden",
                 metavar="UNITS",
                 nargs="+",
-                type=count,
+                type=units,
                 default=list(model_defaults.HIDDEN),
                 help="units of the encoder's hidden layers, from the input on; the decoder mirrors "
-                f"them (default: {' '.join(map(str, model_defaults.HIDDEN))})",
+                "them; none: encoder and decoder are linear "
+                f"(default: {' '.join(map(str, model_defaults.HIDDEN))})",
             ),
             option(
                 "--latent",

@@ -74,6 +74,8 @@ def read(path: Path) -> SavedModel:
             while (path / f"{part}_layer{number}").is_dir():
                 layers[f"{part}.{number}"] = _read_layer(path, f"{part}_layer{number}")
                 number += 1
+            if number == 0:
+                raise ValueError(f"{part}_layer0 is missing")
         for folder, name in _SAMPLER_FOLDERS.items():
             layers[name] = _read_layer(path, folder)
         sizes = _read_json(path, "sampler.json")
@@ -108,6 +110,10 @@ def write(path: Path, model: SavedModel) -> None:
     if model.raw_sigma is not None:
         raise ValueError(
             'the seed\'s format has no place for a trained sigma; save as "safetensors"'
+        )
+    if "encoder.0" not in model.layers:
+        raise ValueError(
+            'the seed\'s format has no place for an encoder without layers; save as "safetensors"'
         )
     settings = model.settings()
     del settings["sizes"], settings["activations"]

@@ -2,10 +2,10 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, SupportsIndex, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from fastvae import checks
 from fastvae.files.storage import SavedModel
@@ -16,10 +16,13 @@ from fastvae.model.names import Activation
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
+Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer[Any]]
+"""One size, or as many as there are layers."""
+
 
 def from_sizes(
     n_features: int,
-    hidden: Sequence[int],
+    hidden: Sizes,
     n_latent: int,
     activation: Activation,
     output_activation: Activation | None,
@@ -27,10 +30,7 @@ def from_sizes(
     dtype: DTypeLike,
 ) -> tuple[MLP, Sampler, MLP]:
     """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
-    if not isinstance(hidden, Sequence) or isinstance(hidden, str) or not hidden:
-        raise ValueError(f"hidden must be a sequence of at least one size; got {hidden!r}")
-    sizes = [checks.integer(n_features, "n_features")]
-    sizes += [checks.integer(size, "hidden sizes") for size in hidden]
+    sizes = [checks.integer(n_features, "n_features"), *_hidden_sizes(hidden)]
     if output_activation is None:
         output_activation = likelihood.output_activation
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
@@ -38,8 +38,26 @@ def from_sizes(
     mirrored = [sampler.n_latent, *reversed(sizes[1:])]
     decoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(mirrored))
     n_outputs = likelihood.n_outputs(sizes[0])
-    decoder.add_layer(Dense(sizes[1], n_outputs, output_activation, dtype=dtype))
+    decoder.add_layer(Dense(mirrored[-1], n_outputs, output_activation, dtype=dtype))
     return encoder, sampler, decoder
+
+
+def _hidden_sizes(hidden: Any) -> list[int]:
+    """The sizes of hidden layers: one number is one layer.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no sizes.
+    """
+    listed = isinstance(hidden, Sequence) and not isinstance(hidden, (str, bytes, bytearray))
+    sizes = hidden if listed or getattr(hidden, "ndim", 0) == 1 else [hidden]
+    try:
+        return [checks.integer(size, "hidden sizes") for size in sizes]
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{error} (hidden is one size, a sequence of sizes, or () for a linear model)"
+        ) from None
 
 
 def from_saved(saved: SavedModel) -> tuple[MLP, Sampler, MLP]:
@@ -118,16 +136,16 @@ def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:
 
 def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood) -> None:
     """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
-    if not encoder.layers or not decoder.layers:
-        raise ValueError("encoder and decoder must have at least one layer each")
+    if not decoder.layers:
+        raise ValueError("the decoder must have at least one layer")
     layers = _layers(encoder, sampler, decoder)
     if any(layer.in_vae for layer in layers) or len(set(map(id, layers))) < len(layers):
         raise ValueError("each layer can be used once, in one VAE; build new layers")
-    joints = [
-        ("sampler inputs", sampler.n_in, "encoder outputs", encoder.layers[-1].n_out),
-        ("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent),
-    ]
-    n_features = encoder.layers[0].n_in
+    joints = [("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent)]
+    n_features = sampler.n_in
+    if encoder.layers:
+        n_outputs, n_features = encoder.layers[-1].n_out, encoder.layers[0].n_in
+        joints.insert(0, ("sampler inputs", sampler.n_in, "encoder outputs", n_outputs))
     n_outputs, wanted = likelihood.n_outputs(n_features), "features"
     if n_outputs > n_features:
         wanted = "features, and Gaussian ones once more for their sigma"

@@ -26,15 +26,15 @@ from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, starts
 from fastvae.model.bounds import Bounds
+from fastvae.model.description import Described
 from fastvae.model.guards import DrawCounter, Exclusive
-from fastvae.model.layers import MLP, Dense
+from fastvae.model.layers import MLP
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
 from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
-from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained
-from fastvae.model.value import Seeded, Value
+from fastvae.model.value import Seeded, Value, of_an_object
 from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.history import History
@@ -54,6 +54,10 @@ _BUSY = (
     "this model is being trained: meanwhile it cannot be trained a second time, replaced by `load` "
     "or copied by another thread; wait until `fit` has returned, or use another model"
 )
+_LOAD = (
+    "VAE.load is called on a model, which becomes what the file holds, as in vae.load(path); "
+    "for a new model call fastvae.load(path)"
+)
 
 
 @public
@@ -66,13 +70,13 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Bounds, Trained, Seeded, Value):
+class VAE(Described, Bounds, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
     ----------
     encoder : MLP, optional
-        From the features to the sampler's inputs.
+        From the features to the sampler's inputs; one without layers hands them on.
     sampler : Sampler, optional
         Draws the latent.
     decoder : MLP, optional
@@ -240,7 +244,7 @@ class VAE(Bounds, Trained, Seeded, Value):
     def from_sizes(
         cls,
         n_features: int = 784,
-        hidden: Sequence[int] = defaults.HIDDEN,
+        hidden: assembly.Sizes = defaults.HIDDEN,
         n_latent: int = defaults.N_LATENT,
         activation: Activation = defaults.ACTIVATION,
         output_activation: Activation | None = None,
@@ -260,8 +264,10 @@ class VAE(Bounds, Trained, Seeded, Value):
         ----------
         n_features : int
             Number of features I.
-        hidden : sequence of int
-            Sizes of the encoder's layers, at least one.
+        hidden : int or sequence of int
+            Sizes of the encoder's layers, one or several. (): none, so that encoder and decoder
+            are linear. Of a Gaussian with sigma "learned" this is probabilistic PCA (Tipping &
+            Bishop 1999).
         n_latent : int
             Number of latents Z.
         activation : str
@@ -395,18 +401,6 @@ class VAE(Bounds, Trained, Seeded, Value):
     @card.setter
     def card(self, value: Mapping[str, Any]) -> None:
         self._card = plain.mapping(value, "card")
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of weights and biases, and of trained sigmas."""
-        n_dense = sum(layer.n_parameters for layer in self.named_layers().values())
-        return n_dense + self.network.n_raws
-
-    def named_layers(self) -> dict[str, Dense]:
-        """The layers by the names that gradients and model files use: encoder.0, sampler.mean."""
-        named = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder)}
-        named |= {"sampler.mean": self.sampler.mean, "sampler.log_var": self.sampler.log_var}
-        return named | {f"decoder.{i}": layer for i, layer in enumerate(self.decoder)}
 
     def fit(
         self,
@@ -621,6 +615,7 @@ class VAE(Bounds, Trained, Seeded, Value):
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
+    @of_an_object(_LOAD)
     def load(self, name_or_path: str | os.PathLike[str]) -> None:
         """Become the model that a file holds; on failure nothing changes.
 
@@ -679,18 +674,6 @@ class VAE(Bounds, Trained, Seeded, Value):
             starts.start_rows(output, self.network, rows, binarize)
         elif self.likelihood == BERNOULLI:
             starts.start_bernoulli(output, self.network, rows, binarize)
-
-    def __str__(self) -> str:
-        if self._parts is None:
-            return repr(self)
-        return vae_summary(*self._parts[:3], self.network.n_raws)
-
-    def __repr__(self) -> str:
-        if self._parts is None:
-            return "VAE()"
-        sizes = [self.n_features, *(layer.n_out for layer in self.encoder), self.n_latent]
-        sizes += [layer.n_out for layer in self.decoder]
-        return f"<VAE {'-'.join(map(str, sizes))}, likelihood {self.likelihood!r}>"
 
     def _lazy_rows(
         self, X: Rows, name: str = "X", use: Use = "pass"

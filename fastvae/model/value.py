@@ -1,11 +1,36 @@
 """Values: objects that are the same wherever they go, by copy, pickle or another process."""
 
 import copy
-from typing import Any, ClassVar
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
 from fastvae import checks
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def of_an_object(message: str) -> Callable[[_Method], _Method]:
+    """A decorator: a method that says what was meant, where it is called on the class.
+
+    Parameters
+    ----------
+    message : str
+        Of the TypeError.
+    """
+
+    def decorate(method: _Method) -> _Method:
+        @wraps(method)
+        def call(*arguments: Any, **named: Any) -> Any:
+            if not arguments or not isinstance(arguments[0], Value):
+                raise TypeError(message)
+            return method(*arguments, **named)
+
+        return cast(_Method, call)
+
+    return decorate
 
 
 class Value:

@@ -35,8 +35,8 @@ class History(dict[str, list[float]]):
 
     Notes
     -----
-    It prints as a table. `pandas.DataFrame(history)` has a column for each key, and
-    `json.dumps(history)` works.
+    It prints as a table, and notebooks show curves. `pandas.DataFrame(history)` has a column for
+    each key, and `json.dumps(history)` works.
     """
 
     variant: str | None = None
@@ -80,6 +80,19 @@ class History(dict[str, list[float]]):
         return "\n".join(lines)
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """The curves of loss, reconstruction and KL, and the table below them, for notebooks."""
+        from html import escape  # which nothing but notebooks needs
+
+        from fastvae.training.curves import curves
+
+        table = f"<pre>{escape(repr(self))}</pre>"
+        n_epochs = max(map(len, self.values()), default=0)
+        if n_epochs == 0:
+            return table
+        folded = f"<details><summary>table</summary>{table}</details>"
+        return f"<div>{curves(self, n_epochs)}{folded}</div>"
 
 
 def _column(name: str, texts: list[str]) -> list[str]:

@@ -251,6 +251,8 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--epochs", "0"], 2, "--epochs: must be a whole number of at least 1; got '0'"),
         (["train", "--batch-size", "x"], 2, "--batch-size: must be a whole number of at least 1"),
         (["train", "--hidden", "-4"], 2, "--hidden: must be a whole number of at least 1"),
+        (["train", "--hidden", "0"], 2, "must be a whole number of at least 1, or none; got '0'"),
+        (["train", "--hidden", "8", "none"], 1, "--hidden takes sizes, or none alone; got 8 none"),
         (["train", "--activation", "sin"], 2, "--activation: invalid choice: 'sin'"),
         (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
         (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),

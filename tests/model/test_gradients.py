@@ -8,7 +8,7 @@ from model_checks import parameters, set_parameter
 
 from fastvae import VAE, kernels
 
-HIDDEN = {1: (5,), 2: (5, 4), 3: (5, 4, 3)}
+HIDDEN: dict[int, tuple[int, ...]] = {0: (), 1: (5,), 2: (5, 4), 3: (5, 4, 3)}
 STEP = 1e-3
 # Fourth-order central differences: (f(-2h) - 8 f(-h) + 8 f(h) - f(2h)) / 12 h. The truncation
 # error is of the order of h^4 = 1e-12, rounding of eps |f| / h = 1e-12.

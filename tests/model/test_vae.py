@@ -272,19 +272,18 @@ def parts(encoder=(6, 5), sampler=(5, 2), decoder=(2, 6), output="sigmoid"):
         (lambda: VAE(*parts(decoder=(3, 6))), ValueError, "as many as latents, 2; got 3"),
         (lambda: VAE(*parts(decoder=(2, 7))), ValueError, "as many as features, 6; got 7"),
         (lambda: VAE(*parts(output="relu")), ValueError, "needs sigmoid .*; got 'relu'"),
-        (lambda: VAE(MLP(), *parts()[1:]), ValueError, "at least one layer each"),
+        (lambda: VAE(MLP(), *parts()[1:]), ValueError, "as many as features, 5; got 6"),
+        (
+            lambda: VAE(parts()[0], parts()[1], MLP()),
+            ValueError,
+            "decoder must have at least one layer",
+        ),
         (lambda: VAE(parts()[0]), TypeError, "an MLP, a Sampler and an MLP, or none; got MLP, N"),
         (lambda: VAE(*parts(), likelihood=cast(Any, "bernouli")), ValueError, "mean 'bernoulli'"),
         (lambda: VAE(*parts(), beta=-1), ValueError, "beta must be a finite number"),
         (lambda: VAE(*parts(), reconstruction_weight=np.nan), ValueError, "reconstruction_weight"),
         (lambda: VAE(*parts(), dtype=np.float16), ValueError, "dtype must be"),
         (lambda: VAE(*parts(), seed=-1), ValueError, "seed must be"),
-        (lambda: VAE.from_sizes(hidden=()), ValueError, "hidden must be a sequence of at least"),
-        (
-            lambda: VAE.from_sizes(hidden=256),  # type: ignore[arg-type]
-            ValueError,
-            "hidden must be a sequence of at least",
-        ),
         (lambda: VAE.from_sizes(hidden=(0,)), ValueError, "hidden sizes must be"),
         (lambda: VAE.from_sizes(-784), ValueError, "n_features must be an integer of at least 1"),
         (
