@@ -27,12 +27,12 @@ from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, importance, starts
 from fastvae.model.bar import run_pass
+from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
 from fastvae.model.network import Network
-from fastvae.model.passes import Passes
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained
@@ -67,7 +67,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Passes, Trained, Seeded, Value):
+class VAE(Exporting, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
