@@ -24,6 +24,7 @@ FRAMES = np.linspace(0, 1, 2 * 6 * 6).reshape(2, 6, 6)
 STOPS = np.eye(2, small_vae().n_latent, dtype=np.float32)
 WRITERS: dict[str, Callable[[Path, int], object]] = {
     "model.safetensors": lambda path, i: small_vae(seed=i).save(path),
+    "decoder.onnx": lambda path, i: to_onnx(path, i),
     "run.ckpt": lambda path, i: checkpoints.write(path, checkpoints.SavedRun({"i": i}, {})),
     "samples.png": lambda path, i: save_figure(samples(small_vae(seed=i), 4), path),
     "samples.pdf": lambda path, i: save_figure(samples(small_vae(seed=i), 4), path),
@@ -32,6 +33,11 @@ WRITERS: dict[str, Callable[[Path, int], object]] = {
     "prior.gif": lambda path, i: prior_walk(small_vae(seed=i), path, n=2, n_frames=3),
     "film.gif": lambda path, i: film(path, i),
 }
+
+
+def to_onnx(path: Path, seed: int) -> None:
+    pytest.importorskip("onnx")
+    small_vae(seed=seed).to_onnx(path, "decoder")
 
 
 def film(path: Path, seed: int) -> None:

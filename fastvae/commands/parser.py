@@ -200,6 +200,32 @@ _LATENT = Command(
     ],
     shipped=SHIPPED,
 )
+_EXPORT = Command(
+    "export",
+    "export:export",
+    "write a model as an ONNX file",
+    "Write a model, its encoder or its decoder as an ONNX file, which other programs run without "
+    "fastvae. That needs the package onnx.",
+    options=[
+        model(),
+        option(
+            "--onnx",
+            metavar="FILE",
+            type=path_name,
+            required=True,
+            help="ONNX file to write; an existing one is replaced",
+        ),
+        option(
+            "--part",
+            choices=("encoder", "decoder", "reconstruct"),
+            metavar="NAME",
+            default="reconstruct",
+            help="encoder (x to mean and log_var of the latents), decoder (latents z to the mean "
+            "of x) or reconstruct (both: x to its reconstruction) (default: %(default)s)",
+        ),
+    ],
+    shipped=SHIPPED,
+)
 _INFO = Command(
     "info",
     "machine:info",
@@ -233,6 +259,7 @@ _COMMANDS = (
     _INTERPOLATE,
     _MANIFOLD,
     _LATENT,
+    _EXPORT,
     _INFO,
     _DATA,
     _WARMUP,

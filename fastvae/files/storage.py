@@ -205,11 +205,16 @@ def checked(model: SavedModel) -> SavedModel:
     TypeError, ValueError
         If a reader would refuse it.
     """
-    for name, array in named_arrays(model.layers, model.raw_sigma).items():
+    check_finite(model.layers, model.raw_sigma)
+    return apply_settings(model.layers, model.settings(), model.raw_sigma)
+
+
+def check_finite(layers: dict[str, SavedLayer], raw_sigma: NDArray[Any] | None = None) -> None:
+    """Raise a ValueError that names the first array that holds NaN or infinity."""
+    for name, array in named_arrays(layers, raw_sigma).items():
         if not np.isfinite(array).all():
             found = "NaN" if np.isnan(array).any() else "infinity"
             raise ValueError(f"{name} holds {found}: a model that is not finite is not saved")
-    return apply_settings(model.layers, model.settings(), model.raw_sigma)
 
 
 def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) -> None:
