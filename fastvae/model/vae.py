@@ -27,6 +27,7 @@ from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, importance, starts
 from fastvae.model.bar import run_pass
+from fastvae.model.exchange import Exchange
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.importance import LogLikelihood
 from fastvae.model.layers import MLP, Dense
@@ -67,7 +68,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Passes, Trained, Seeded, Value):
+class VAE(Passes, Exchange, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
