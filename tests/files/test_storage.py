@@ -453,7 +453,7 @@ def test_the_metadata_tell_other_programs_what_the_file_is(tmp_path):
     assert len(contents) == 1
     with safe_open(tmp_path / "one", "np") as file:  # which refuses what is not Unicode
         metadata = file.metadata()
-        assert len(list(file.keys())) == 8
+        assert len(list(file.keys())) == 10
     assert json.loads(metadata.pop("fastvae"))["card"] == vae.card
     assert metadata == {
         "format": "np", "library_name": "fastvae", "name": "a\\ud800b\\n", "license": "mit"
