@@ -198,8 +198,10 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
 
 def _training(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
     yield "## How it was trained"
-    if vae.updates or vae.epochs:
-        yield f"{vae.epochs:,} epochs, {vae.updates:,} updates of the weights."
+    counts = ((vae.epochs, "epoch"), (vae.updates, "update"))
+    if any(n for n, _ in counts):
+        epochs, updates = (f"{n:,} {what}{'s' * (n != 1)}" for n, what in counts)
+        yield f"{epochs}, {updates} of the weights."
     else:
         yield "How long is not recorded in the model."
     lines = [

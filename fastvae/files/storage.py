@@ -173,7 +173,10 @@ def read(path: Path) -> SavedModel:
             if CHECKPOINT_ENTRY in metadata:
                 raise ValueError("it is a checkpoint of a training; fit(..., resume=path) goes on")
             if MODEL_ENTRY not in metadata:
-                raise ValueError("the safetensors file was not written by fastvae")
+                raise ValueError(
+                    "the safetensors file was not written by fastvae; weights of other programs "
+                    "are read by load_state_dict(path) of a model of their sizes"
+                )
             settings = parse_json(metadata[MODEL_ENTRY])
             names = _checked_names(held, settings)
             return _model(settings, {name: tensors.read_tensor(file, held[name]) for name in names})

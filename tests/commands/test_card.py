@@ -136,7 +136,7 @@ def test_figures_of_a_run_folder(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no probability" not in text
     assert "log p(x), nats" not in text
     assert "- `batch_size`: `128`" in text
-    assert "1 epochs, 1 updates" in text
+    assert "1 epoch, 1 update of the weights" in text
     assert "# run\n" in text
     assert 'fastvae.load("model.safetensors")' in text
     evaluate = ["evaluate", "run", "--dataset", "images.npz", "--binarize", "dynamic"]

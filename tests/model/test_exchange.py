@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import struct
+import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +221,39 @@ def test_maps_of_names_that_are_wrong() -> None:
         with pytest.raises(TypeError, match="names must"):
             vae.load_state_dict(given, wrong)  # type: ignore[arg-type]
     assert_same_parameters(vae, before)
+
+
+def test_arrays_of_a_file_of_numpy(tmp_path: Path) -> None:
+    vae = small_vae()
+    given = drawn(vae)
+    np.savez(tmp_path / "a.npz", **given)  # type: ignore[arg-type]
+    with np.load(tmp_path / "a.npz") as arrays:
+        vae.load_state_dict(arrays)
+    assert_state(vae, given)
+
+
+def test_other_threads_see_all_old_or_all_new() -> None:
+    vae = small_vae(hidden=(200, 200))
+    states = [drawn(vae, seed) for seed in (1, 2)]
+    vae.load_state_dict(states[0])
+    seen: list[dict[str, np.ndarray]] = []
+    is_over = threading.Event()
+
+    def look() -> None:
+        while not is_over.is_set():
+            seen.append(vae.state_dict())
+
+    with ThreadPoolExecutor() as pool:
+        looking = pool.submit(look)
+        for i in range(50):
+            vae.load_state_dict(states[i % 2])
+        is_over.set()
+        looking.result()
+    assert seen
+    for found in seen:
+        first = int(not np.array_equal(found["mean.bias"], states[0]["mean.bias"]))
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, states[first][name], err_msg=name)
 
 
 class Loading(Callback):
