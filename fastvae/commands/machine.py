@@ -16,7 +16,6 @@ import fastvae
 from fastvae import VAE, kernels
 from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model
-from fastvae.commands.model_card import sigma_of
 from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
 from fastvae.evaluation import evaluate
 from fastvae.kernels.machine.compilation import compilations
@@ -36,7 +35,7 @@ def info(args: Namespace) -> None:
     _print_table(
         {
             "likelihood": str(vae.network.likelihood),
-            **sigma_of(vae),
+            **_sigma(vae),
             "beta": f"{vae.beta:g}",
             "reconstruction weight": f"{vae.reconstruction_weight:g}",
             "dtype": vae.dtype.name,
@@ -103,6 +102,14 @@ def warmup(args: Namespace) -> None:
         print(f"{time_taken}, {'kept ' * is_kept}{place}")
     else:
         print(f"already compiled, {place}")
+
+
+def _sigma(vae: VAE) -> dict[str, str]:
+    """What sigma is at present, the least and the largest of several; nothing where it is none."""
+    if vae.sigma_value is None:
+        return {}
+    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
+    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
 
 
 def _installation() -> dict[str, str]:

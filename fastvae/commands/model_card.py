@@ -131,14 +131,6 @@ def model_card(vae: VAE, name: str, load: str, settings: Mapping[str, Any], foun
     return "\n\n".join(sections) + "\n"
 
 
-def sigma_of(vae: VAE) -> dict[str, str]:
-    """What sigma is at present, the least and the largest of several; nothing where it is none."""
-    if vae.sigma_value is None:
-        return {}
-    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
-    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
-
-
 def _front_matter(name: str, settings: Mapping[str, Any], figures: Figures) -> Iterator[str]:
     """The lines of YAML."""
     yield "library_name: fastvae"
@@ -186,7 +178,7 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
         "layers": f"{'-'.join(map(str, sizes))}, of which {vae.n_latent:,} are the latents",
         "activations": ", ".join(activations),
         "likelihood": _code(str(vae.network.likelihood)),
-        **sigma_of(vae),
+        **_sigma(vae),
         "beta": f"{vae.beta:g}",
         "reconstruction weight": f"{vae.reconstruction_weight:g}",
         "parameters": f"{vae.n_parameters:,}, {vae.dtype.name}",
@@ -194,6 +186,14 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
     if licence := _text(settings.get("license")):
         facts["licence"] = _code(licence)
     yield "\n".join(f"- {title}: {fact}" for title, fact in facts.items())
+
+
+def _sigma(vae: VAE) -> dict[str, str]:
+    """What sigma is at present, the least and the largest of several; nothing where it is none."""
+    if vae.sigma_value is None:
+        return {}
+    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
+    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
 
 
 def _training(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
