@@ -64,6 +64,15 @@ def with_nan(values: Any) -> Any:
     return values
 
 
+def without_bfloat16(values: Any) -> Any:
+    """Values of bfloat16, which NumPy lacks, as the float32 that they are; others as they are."""
+    if _is_a(values, "torch", "Tensor"):
+        return values.float() if values.dtype is sys.modules["torch"].bfloat16 else values
+    if getattr(getattr(values, "dtype", None), "name", None) == "bfloat16":  # as JAX has them
+        return np.asarray(values).astype(np.float32)
+    return values
+
+
 def _dtypes(values: Any) -> list[Any]:
     """The dtypes of a table's columns, or that of one column."""
     is_table = any(_is_a(values, *table) for table in _TABLES)

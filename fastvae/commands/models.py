@@ -21,7 +21,7 @@ from fastvae.model import importance
 from fastvae.training.evaluation import Evaluation
 from fastvae.training.evaluation import evaluate as evaluate_model
 
-_RESULTS = "evaluation.json"
+RESULTS = "evaluation.json"
 _PARTS = ("elbo", "reconstruction", "kl")
 _ELBO, _IMPORTANCE = "evidence lower bound", "importance sampling"
 
@@ -33,7 +33,7 @@ def evaluate(args: Namespace) -> None:
             "--test-draws belongs to --binarize dynamic, whose draws differ; got "
             + (f"--binarize {args.binarize}" if args.binarize else "no --binarize")
         )
-    path = args.output or (_RESULTS if args.nll else None)
+    path = args.output or (RESULTS if args.nll else None)
     if path is not None:
         check_file(path)
     vae, dataset = load_model_and_data(args)
@@ -48,6 +48,7 @@ def evaluate(args: Namespace) -> None:
     ]
     results = {
         "model": args.model,
+        "updates": vae.updates,
         "dataset": dataset.name,
         "rows": part,
         "n_rows": len(rows),

@@ -235,6 +235,33 @@ _INFO = Command(
     options=[model("describe the installation")],
     shipped=SHIPPED,
 )
+_CARD = Command(
+    "card",
+    "card:card",
+    "write a model card: a README.md as the Hugging Face Hub reads it",
+    "Write a README.md for a model in the form of the Hugging Face Hub: what it is, how it was "
+    "trained, its figures and how to use it, from the model, its card, and the settings and "
+    "figures in its run folder. What is not known is not written.",
+    options=[
+        model(),
+        option(
+            "--output",
+            metavar="FILE",
+            type=path_name,
+            default="README.md",
+            help="file to write; - prints the card (default: %(default)s)",
+        ),
+        option(
+            "--evaluation",
+            metavar="FILE",
+            type=path_name,
+            help="figures that 'fastvae evaluate MODEL --output FILE' wrote (default: "
+            "evaluation.json or test.json in the run folder, else those in the model's card)",
+        ),
+        option("--force", action="store_true", help="replace a file that exists"),
+    ],
+    shipped=SHIPPED,
+)
 _DATA = Command(
     "data",
     "machine:data",
@@ -261,6 +288,7 @@ _COMMANDS = (
     _LATENT,
     _EXPORT,
     _INFO,
+    _CARD,
     _DATA,
     _WARMUP,
 )

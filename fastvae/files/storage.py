@@ -1,8 +1,8 @@
 """Model files: one safetensors file per model. Loading never executes anything from a file.
 
 The file holds the tensors under the names of `VAE.gradients` (`encoder.0.weight`, (out, in)) and
-one metadata entry, a JSON text with everything else; one entry, because the order of several is
-not fixed and files would differ from run to run. The seed's folder format is in `seed_format`.
+metadata: one entry is a JSON text with everything else, and all that is read. The others are for
+other programs and people. The seed's folder format is in `seed_format`.
 """
 
 import json
@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import save as to_safetensors
 
 from fastvae import checks, kernels
@@ -33,6 +32,9 @@ LIKELIHOOD_VERSION = 2
 MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
+_FORMAT = {"format": "np", "library_name": "fastvae"}
+_FROM_CARD = ("name", "description", "license")
+"""Texts of a model's card that the file's metadata say once more, for other programs."""
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 
@@ -172,7 +174,10 @@ def read(path: Path) -> SavedModel:
             if CHECKPOINT_ENTRY in metadata:
                 raise ValueError("it is a checkpoint of a training; fit(..., resume=path) goes on")
             if MODEL_ENTRY not in metadata:
-                raise ValueError("the safetensors file was not written by fastvae")
+                raise ValueError(
+                    "the safetensors file was not written by fastvae; weights of other programs "
+                    "are read by load_state_dict(path) of a model of their sizes"
+                )
             settings = parse_json(metadata[MODEL_ENTRY])
             names = _checked_names(held, settings)
             return _model(settings, {name: tensors.read_tensor(file, held[name]) for name in names})
@@ -321,18 +326,30 @@ def _further(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _content(model: SavedModel) -> bytes:
     """The bytes of a model's file."""
-    holder = "the header of a safetensors file"
-    try:
-        content = to_safetensors(
-            named_arrays(model.layers, model.raw_sigma), {MODEL_ENTRY: to_json(model.settings())}
-        )
-    except SafetensorError as error:
-        if "header too large" not in str(error):
-            raise
-        refuse_size(model, holder)
-    if struct.unpack_from("<Q", content)[0] > MAX_HEADER:  # older safetensors write it
-        refuse_size(model, holder)
+    tensors_alone = to_safetensors(named_arrays(model.layers, model.raw_sigma))
+    content = _with_metadata(tensors_alone, _metadata(model))
+    if struct.unpack_from("<Q", content)[0] > MAX_HEADER:
+        refuse_size(model, "the header of a safetensors file")
     return content
+
+
+def _metadata(model: SavedModel) -> dict[str, str]:
+    """The metadata of a model's file: texts, in the order in which they stand there."""
+    texts = {name: model.card.get(name) for name in _FROM_CARD}
+    told = {name: printable(text) for name, text in texts.items() if isinstance(text, str)}
+    return _FORMAT | told | {MODEL_ENTRY: to_json(model.settings())}
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """A safetensors file with metadata in an order that is always the same.
+
+    The library has several entries in another order from run to run.
+    """
+    start = 8 + struct.unpack_from("<Q", content)[0]
+    entries = {"__metadata__": metadata} | json.loads(content[8:start])
+    header = json.dumps(entries, separators=(",", ":"))
+    header += " " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return b"".join([struct.pack("<Q", len(header)), header.encode(), memoryview(content)[start:]])
 
 
 def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:

@@ -29,6 +29,7 @@ _DTYPES = {
     "U64": "<u8",
     "I64": "<i8",
     "F64": "<f8",
+    "BF16": "<u2",  # the upper half of float32, which NumPy has no type for
 }
 _MAX_AXES = 32
 
@@ -86,7 +87,7 @@ def read_header(file: BinaryIO) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def read_tensor(file: BinaryIO, tensor: Tensor) -> NDArray[Any]:
-    """Read the values of a tensor.
+    """Read the values of a tensor; those of bfloat16 as the float32 that they are.
 
     Raises
     ------
@@ -99,7 +100,10 @@ def read_tensor(file: BinaryIO, tensor: Tensor) -> NDArray[Any]:
         raise ValueError(f"a tensor must hold numbers of NumPy; got {quoted(tensor.dtype)}")
     dtype = np.dtype(_DTYPES[tensor.dtype])
     file.seek(tensor.place[0])
-    return read_values(file, tensor.shape, dtype).astype(dtype.newbyteorder("="), copy=False)
+    values = read_values(file, tensor.shape, dtype).astype(dtype.newbyteorder("="), copy=False)
+    if tensor.dtype == "BF16":
+        return (values.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return values
 
 
 def _tensor(name: str, entry: Any, data_start: int) -> Tensor:

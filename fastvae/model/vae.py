@@ -27,6 +27,7 @@ from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, starts
 from fastvae.model.bounds import Bounds
 from fastvae.model.description import Described
+from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP
@@ -71,7 +72,7 @@ class Losses(NamedTuple):
 
 
 @public
-class VAE(Described, Bounds, Exporting, Trained, Seeded, Value):
+class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters

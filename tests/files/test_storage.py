@@ -443,6 +443,26 @@ def test_layers_that_do_not_chain_or_are_unknown(model_file):
         check_refused(model_file, message)
 
 
+def test_the_metadata_tell_other_programs_what_the_file_is(tmp_path):
+    vae = small_vae()
+    vae.card = {"name": "a\ud800b\n", "license": "mit", "description": ["no text"], "more": "x"}
+    contents = set()
+    for name in ("one", "two"):
+        vae.save(tmp_path / name)
+        contents.add((tmp_path / name).read_bytes())
+    assert len(contents) == 1
+    with safe_open(tmp_path / "one", "np") as file:  # which refuses what is not Unicode
+        metadata = file.metadata()
+        assert len(list(file.keys())) == 10
+    assert json.loads(metadata.pop("fastvae"))["card"] == vae.card
+    assert metadata == {
+        "format": "np", "library_name": "fastvae", "name": "a\\ud800b\\n", "license": "mit"
+    }  # fmt: skip
+    assert fastvae.load(tmp_path / "one").card == vae.card
+    header_length = int.from_bytes(contents.pop()[:8], "little")
+    assert header_length % 8 == 0
+
+
 def test_safetensors_of_somebody_else(model_file):
     rewrite(model_file, metadata={"format": "pt"})
     check_refused(model_file, "not written by fastvae")
