@@ -10,7 +10,19 @@ from fastvae.model.names import SigmaName
 
 Option: TypeAlias = tuple[tuple[str, ...], Mapping[str, Any]]
 
-DATASETS = ("mnist", "fashion_mnist", "kmnist", "synthetic_digits")
+DATASETS = (
+    "mnist",
+    "fashion_mnist",
+    "kmnist",
+    "qmnist",
+    "emnist_balanced",
+    "emnist_byclass",
+    "emnist_bymerge",
+    "emnist_digits",
+    "emnist_letters",
+    "emnist_mnist",
+    "synthetic_digits",
+)
 SHIPPED = "mnist_variational_autoencoder"
 USAGE_ERROR = 2
 
@@ -186,7 +198,8 @@ def data_options(
             "--dataset",
             metavar="NAME",
             type=path_name,
-            help=f"{', '.join(DATASETS)}, or the path of a .npy or .npz file (default: {default})",
+            help=f"{', '.join(DATASETS)}, or the path of a .npy, .npz, .csv, .tsv or IDX file, or "
+            f"of a folder of pictures (default: {default})",
         ),
         DATA_DIR,
         option(

@@ -17,6 +17,7 @@ from fastvae import VAE, kernels
 from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model
 from fastvae.data import NAMES, cache_folder, locate, synthetic_digits
+from fastvae.data.published import SOURCES
 from fastvae.evaluation import evaluate
 from fastvae.kernels.machine.compilation import compilations
 from fastvae.kernels.machine.isa import isa_limits
@@ -51,7 +52,9 @@ def data(args: Namespace) -> None:
         except (ValueError, FileNotFoundError) as error:
             table[name] = f"not usable: {str(error).splitlines()[0].rstrip(':')}"
             continue
-        if files is None:
+        if files is None and not SOURCES[name].mirrors:
+            table[name] = "not on disk, and not downloaded: see docs/data.md"
+        elif files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
         else:
             table[name] = ", ".join(sorted({str(path.parent) for path in files.values()}))

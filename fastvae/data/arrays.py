@@ -13,20 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae.checks.quoting import printable, quoted
+from fastvae.data.splits import Split, as_classes, rows_of_labels
 from fastvae.files import npy
 from fastvae.files.kinds import but_found
 from fastvae.files.reading import open_file, read_values, size_of
 
 Array = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64] | None
-Split = tuple[Array, Labels, Array, Labels]
 
+# Ours, those of Keras and of MedMNIST, in capitals or not; and those of one part alone.
 _NAMES = {
-    "train": ("train", "x_train"),
+    "train": ("train", "x_train", "train_images"),
     "train_labels": ("train_labels", "y_train"),
-    "test": ("test", "x_test"),
+    "test": ("test", "x_test", "test_images"),
     "test_labels": ("test_labels", "y_test"),
 }
+_NAMES_ALONE = {"train": ("x",), "train_labels": ("y",)}
 # What zipfile and zlib raise on damaged archives.
 _FAULTS = (
     ValueError,
@@ -40,7 +41,6 @@ _FAULTS = (
 )
 _N_LISTED = 20
 _MAX_DIRECTORY = 4 << 20  # 40,000 arrays and more, read in less than a second
-_MAX_LABEL = np.iinfo(np.int64).max
 _METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 """How members may be compressed, and how much larger than in the archive they then can be."""
 
@@ -53,17 +53,13 @@ def from_array(data: Array, what: str = "array") -> Split:
     data : (n, ...) array of real numbers, n >= 1; axes after the first are flattened
     what : name of the array in error messages
 
-    Returns
-    -------
-    train, train_labels, test, test_labels : (n, n_features) array, None, (0, n_features), None
-
     Raises
     ------
     ValueError
         Where the array is not rows of real numbers.
     """
     rows = _as_rows(data, what)
-    return rows, None, rows[:0], None
+    return Split(rows, None, rows[:0], None)
 
 
 def read_array_file(path: Path) -> Split:
@@ -76,12 +72,6 @@ def read_array_file(path: Path) -> Split:
     ----------
     path : path of the file; a .npy file is memory-mapped, not read
 
-    Returns
-    -------
-    train, train_labels, test, test_labels
-        (n, n_features), (n,) int64 or None, (m, n_features) with m = 0 where there are no test
-        rows, (m,) int64 or None
-
     Raises
     ------
     ValueError
@@ -93,7 +83,7 @@ def read_array_file(path: Path) -> Split:
         Where there is no memory for what it holds; the message says the size.
     """
     with open_file(path) as file:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             return from_array(_map(file, path), printable(str(path)))
         return _read_archive(file, path)
 
@@ -125,7 +115,7 @@ def _read_archive(file: BinaryIO, path: Path) -> Split:
     name = printable(str(path))
     with _sound(file, path):
         archive = zipfile.ZipFile(cast(IO[bytes], _Archive(file)))
-    members = _members(archive, name, but_found(file, path.suffix))
+    members = _members(archive, name, but_found(file, ".npz"))
     with _sound(file, path):
         headers = {
             role: _header(archive, member, size_of(file)) for role, member in members.items()
@@ -145,8 +135,13 @@ def _read_archive(file: BinaryIO, path: Path) -> Split:
         arrays = {role: _values(archive, member) for role, member in members.items()}
     train = _as_rows(arrays["train"], f"train of {name}")
     test = _as_rows(arrays["test"], f"test of {name}") if "test" in arrays else train[:0]
-    labels = (_as_int64(arrays.get(f"{role}_labels"), name) for role in ("train", "test"))
-    return train, next(labels), test, next(labels)
+    given = {
+        role: rows_of_labels(arrays[f"{role}_labels"], f"{role}_labels of {name}")
+        for role in ("train", "test")
+        if f"{role}_labels" in arrays
+    }
+    labels, label_names = as_classes(given, name)
+    return Split(train, labels.get("train"), test, labels.get("test"), label_names)
 
 
 @contextmanager
@@ -159,8 +154,8 @@ def _sound(file: BinaryIO, path: Path) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a bad offset
             raise
         raise ValueError(
-            f"{name} is not a sound {path.suffix} file: "
-            f"{printable(str(error)) or type(error).__name__}{but_found(file, path.suffix)}"
+            f"{name} is not a sound {path.suffix.lower()} file: "
+            f"{printable(str(error)) or type(error).__name__}{but_found(file, path.suffix.lower())}"
         ) from error
     except MemoryError as error:
         raise MemoryError(f"there is no memory for what {name} holds: {error}") from error
@@ -171,21 +166,23 @@ def _members(archive: zipfile.ZipFile, name: str, found: str) -> dict[str, zipfi
     present: dict[str, list[zipfile.ZipInfo]] = {}
     for member in archive.infolist():
         present.setdefault(member.filename.removesuffix(".npy"), []).append(member)
-    chosen = {}
-    for role, names in _NAMES.items():
-        held = [known for known in names if known in present]
-        if len(held) > 1:
-            raise ValueError(f"{name} holds both {' and '.join(held)}; expected one of them")
-        if held:
-            chosen[role] = present[held[0]]
+    chosen: dict[str, list[zipfile.ZipInfo]] = {}
+    for names_of in (_NAMES, _NAMES_ALONE):
+        for role, names in names_of.items() if "train" not in chosen else ():
+            held = [key for key in present if key.lower() in names]
+            if len(held) > 1:
+                listed = " and ".join(held[:_N_LISTED])
+                raise ValueError(f"{name} holds both {listed}; expected one of them")
+            if held:
+                chosen[role] = present[held[0]]
     if "train" not in chosen and len(present) == 1:
         (chosen["train"],) = present.values()
     if "train" not in chosen:
         listed = ", ".join(map(quoted, list(present)[:_N_LISTED]))
         more = ", ..." if len(present) > _N_LISTED else ""
         raise ValueError(
-            f"{name} must hold an array named train or x_train, or a single array; "
-            f"it holds {listed or 'nothing'}{more}{found}"
+            f"{name} must hold an array named train or x_train or train_images, or a single "
+            f"array; it holds {listed or 'nothing'}{more}{found}"
         )
     for role, members in chosen.items():
         if len(members) > 1:
@@ -240,16 +237,13 @@ def _as_rows(data: Array, what: str) -> Array:
 
 
 def _check_labels(labels: npy.Header, n: int, what: str) -> None:
-    if labels.shape != (n,) or labels.dtype.kind not in "iu":
+    """Raise a ValueError unless there are labels, or rows of them, for each of the `n` rows."""
+    if (
+        labels.shape[:1] != (n,)
+        or not 1 <= len(labels.shape) <= 2
+        or labels.dtype.kind not in "iubfUS"
+    ):
         raise ValueError(
             f"{what} must be {n:,} integers, one for each row; "
             f"got {labels.dtype} of shape {labels.shape}"
         )
-
-
-def _as_int64(labels: Array | None, what: str) -> Labels:
-    if labels is None:
-        return None
-    if labels.dtype.kind == "u" and labels.size and labels.max() > _MAX_LABEL:
-        raise ValueError(f"labels of {what} must be at most {_MAX_LABEL}; got {labels.max()}")
-    return labels.astype(np.int64)

@@ -12,10 +12,15 @@ import numpy.typing as npt
 from fastvae import checks
 from fastvae.checks.quoting import quoted
 from fastvae.checks.scales import warn_if_binary
-from fastvae.data.arrays import Split, from_array, read_array_file
+from fastvae.data.arrays import from_array, read_array_file
+from fastvae.data.csv_tables import read_table
 from fastvae.data.download import fetch
 from fastvae.data.idx import read_labelled
-from fastvae.data.sources import SOURCES, DataUnavailable, advice, locate
+from fastvae.data.idx_files import has_idx_pair, is_idx_name, read_folder_of_pairs, read_pair
+from fastvae.data.image_folders import read_folder
+from fastvae.data.published import EMNIST_SPLITS, SOURCES, known_name, simple
+from fastvae.data.sources import DataUnavailable, advice, locate
+from fastvae.data.splits import Split
 from fastvae.data.synthetic import TEST_FIRST, synthetic_digits
 from fastvae.files.kinds import but_found
 from fastvae.files.reading import open_file
@@ -38,15 +43,25 @@ class Dataset:
     Parameters
     ----------
     name : what to load
-        - "mnist", "fashion_mnist" or "kmnist": taken from `data_dir`, or else from the folder
-          that ``$FASTVAE_DATA`` names; where no folder is named, from the user's cache, else
-          downloaded;
+        - "mnist", "fashion_mnist", "kmnist" or "qmnist": taken from `data_dir`, or else from the
+          folder that ``$FASTVAE_DATA`` names; where no folder is named, from the user's cache,
+          else downloaded. "emnist_letters", "emnist_balanced", "emnist_byclass",
+          "emnist_bymerge", "emnist_digits" and "emnist_mnist" likewise, but not downloaded; their
+          images are turned upright. Names may have dashes and capitals: "EMNIST-letters";
         - "synthetic_digits": drawn by `fastvae.data.synthetic_digits`, 60,000 training and
           10,000 test images unless other sizes are given;
         - the path of a .npy file, which is memory-mapped and holds training rows, or of a .npz
           file with the arrays `train`, `test`, `train_labels`, `test_labels` or `x_train`,
-          `x_test`, `y_train`, `y_test` (all but the first may be missing; an archive of a
-          single array holds training rows);
+          `x_test`, `y_train`, `y_test` (Keras) or `train_images`, `test_images` (MedMNIST); all
+          but the first may be missing; an archive of a single array, or of `X` and `y`, holds
+          training rows;
+        - the path of a table of numbers, .csv or .tsv, also .gz: a row a line, with a header or
+          without; a column named `label`, `labels`, `class` or `target` holds labels; empty cells
+          are NaN. Square pictures of whole numbers from 0 to 255 become uint8, all else float64;
+        - the path of an IDX file of images, `...train-images-idx3-ubyte`, also .gz; its labels
+          and the test pair are taken from beside it; or of a folder that holds such files;
+        - the path of a folder of pictures (PNG, JPEG, BMP, PGM, PPM) of one size, which become
+          grey; in folders that are named after their classes, and those in `train` and `test`;
         - an array of training rows. Further axes, as in (n, 28, 28), are flattened. DataFrames
           (pandas, polars), CPU tensors and masked arrays are taken too, unless a value is
           missing or masked.
@@ -66,6 +81,9 @@ class Dataset:
     test : (n_test, n_features) array
         Of shape (0, n_features) where there are no test rows.
     test_labels : (n_test,) int64 array or None
+    label_names : dict of int to str, or None
+        What labels stand for, where that is not the label itself: classes of folders, texts in a
+        column of labels, the characters of EMNIST.
     batch_size, seed : int
 
     Raises
@@ -100,12 +118,13 @@ class Dataset:
         test_size = None if test_size is None else _positive("test_size", test_size)
         self.batch_size = _positive("batch_size", batch_size)
         self.seed = checks.seed(seed)
-        if isinstance(name, str) and name == SYNTHETIC:
+        if isinstance(name, str) and simple(name) == simple(SYNTHETIC):
             self.name, split = SYNTHETIC, _synthetic(train_size, test_size, self.seed)
         else:
             self.name, split = _load(name, data_dir, download)
         self.train, self.train_labels = _first("train_size", train_size, self.name, *split[:2])
-        self.test, self.test_labels = _first("test_size", test_size, self.name, *split[2:])
+        self.test, self.test_labels = _first("test_size", test_size, self.name, *split[2:4])
+        self.label_names = split.label_names
         self._passes = 0
 
     def __repr__(self) -> str:
@@ -164,27 +183,50 @@ def _load(
     download: bool,
 ) -> tuple[str, Split]:
     """Load all rows of a known data set, a file or an array; return their name, too."""
-    if isinstance(name, str) and name in SOURCES:
-        files = fetch(name, data_dir) if download else locate(name, data_dir)
-        if files is None:
-            raise DataUnavailable(f"{name} is not on disk:\n{advice(name)}")
-        return name, (
-            *read_labelled(files["train_images"], files["train_labels"]),
-            *read_labelled(files["test_images"], files["test_labels"]),
-        )
+    known = known_name(name) if isinstance(name, str) else None
+    if known is not None:
+        return known, _known(known, data_dir, download)
     if isinstance(name, (str, os.PathLike)):
         path = Path(name)
-        if path.suffix not in (".npy", ".npz"):
-            raise ValueError(
-                f"unknown data set {quoted(os.fspath(name), 200)}"
-                f"{checks.did_you_mean(os.fspath(name), NAMES)}; known: {', '.join(NAMES)}, "
-                f"or the path of a .npy or .npz file, or an array{_but_is(path)}"
-            )
-        return str(path), read_array_file(path)
+        return str(path), _read(path)
     try:
         return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def _known(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -> Split:
+    files = fetch(name, data_dir) if download else locate(name, data_dir)
+    if files is None:
+        raise DataUnavailable(f"{name} is not on disk:\n{advice(name)}")
+    source, turned = SOURCES[name], SOURCES[name].is_transposed
+    return Split(
+        *read_labelled(files["train_images"], files["train_labels"], is_transposed=turned),
+        *read_labelled(files["test_images"], files["test_labels"], is_transposed=turned),
+        None if source.label_names is None else dict(source.label_names),
+    )
+
+
+def _read(path: Path) -> Split:
+    """Read a file or a folder by what its name says that it is."""
+    if os.path.isdir(path):
+        return read_folder_of_pairs(path) if has_idx_pair(path) else read_folder(path)
+    if path.suffix.lower() in (".npy", ".npz"):
+        return read_array_file(path)
+    if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
+        return read_table(path)
+    found = _but_is(path)
+    if is_idx_name(path) or "an IDX file" in found:
+        return read_pair(path)
+    splits = ""
+    if simple(path.name) == "emnist":
+        splits = f" (emnist is one of these, by its splits: {', '.join(EMNIST_SPLITS)})"
+    raise ValueError(
+        f"unknown data set {quoted(os.fspath(path), 200)}"
+        f"{checks.did_you_mean(os.fspath(path), NAMES)}; known: {', '.join(NAMES)}{splits}, "
+        "or the path of a .npy, .npz, .csv, .tsv or IDX file, or of a folder of pictures, or an "
+        f"array{found}"
+    )
 
 
 def _but_is(path: Path) -> str:
@@ -199,7 +241,7 @@ def _but_is(path: Path) -> str:
 def _synthetic(train_size: int | None, test_size: int | None, seed: int) -> Split:
     train = synthetic_digits(train_size or _SYNTHETIC_SIZES[0], seed)
     test = synthetic_digits(test_size or _SYNTHETIC_SIZES[1], seed, first=TEST_FIRST)
-    return train.images, train.labels, test.images, test.labels
+    return Split(train.images, train.labels, test.images, test.labels)
 
 
 def _positive(what: str, size: int) -> int:

@@ -8,15 +8,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvae.data.sources import (
-    FILES,
-    SOURCES,
-    DataUnavailable,
-    Source,
-    advice,
-    cache_folder,
-    locate,
-)
+from fastvae.data.published import SOURCES, Source
+from fastvae.data.sources import DataUnavailable, advice, cache_folder, locate
 
 if TYPE_CHECKING:
     import pooch
@@ -108,11 +101,15 @@ def download(
     """
     from pooch import HTTPDownloader, file_hash
 
+    if not source.mirrors:
+        raise DataUnavailable(
+            f"{source.name} is not on disk, and not downloaded: no checksums of its files are known"
+        )
     watch = _Watch(None if time_limit is None else time.monotonic() + time_limit)
     downloader = HTTPDownloader(progressbar=watch, chunk_size=1 << 16, timeout=timeout)
     dead: dict[str, str] = {}
     files = {}
-    for role, file in FILES.items():
+    for role, file in source.files.items():
         path = Path(folder) / f"{file}.gz"
         if not (path.is_file() and file_hash(str(path), alg="md5") == source.md5[role]):
             _from_any_mirror(source, path, source.md5[role], downloader, timeout, dead)
