@@ -15,7 +15,9 @@ KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine",
 
 CODE = re.compile(r"(^```.*?^```$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 # [text](target), ![picture](target), [name]: target, and the attributes of HTML.
-TARGET = re.compile(r"""(\]\(<?|^\[[^\]\n]+\]:[ ]+<?|\b(?:src|href)=["'])([^\s<>"')]+)""", re.MULTILINE)
+TARGET = re.compile(
+    r"""(\]\(<?|^\[[^\]\n]+\]:[ ]+<?|\b(?:src|href)=["'])([^\s<>"')]+)""", re.MULTILINE
+)
 PICTURES = (".png", ".svg", ".gif", ".jpg", ".jpeg", ".webp")
 
 
