@@ -24,8 +24,8 @@ PICTURES = (".png", ".svg", ".gif", ".jpg", ".jpeg", ".webp")
 def absolute_links(text: str, tag: str) -> str:
     """Return Markdown of the repository's top folder with links that hold anywhere.
 
-    They lead to the files as they are under this tag; headings of the text itself, to those that the
-    repository shows.
+    They lead to the files as they are under this tag; headings of the text itself, to those that
+    the repository shows.
     """
 
     def absolute(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The lines of the Dockerfile, run where no builder of images is at hand: ``python tests/dockerfile.py``.
+"""The lines of the Dockerfile, run without a builder of images: ``python tests/dockerfile.py``.
 
 Each stage is a copy-on-write view of this system (an overlay in memory, in a mount namespace of its
 own, so that nothing is left), with a new virtual environment in the place of the base image's
@@ -143,8 +143,8 @@ def main() -> int:
     if os.geteuid() != 0 or shutil.which("unshare") is None:
         sys.exit("needs root, and unshare")
     if "inside" not in sys.argv:
-        with tempfile.TemporaryDirectory() as folder:
-            command = ["unshare", "--mount", sys.executable, __file__, "inside", folder]
+        with tempfile.TemporaryDirectory() as empty:
+            command = ["unshare", "--mount", sys.executable, __file__, "inside", empty]
             return subprocess.run(command, check=False).returncode
     folder = Path(sys.argv[-1])
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=True)
