@@ -5,6 +5,7 @@ What comes after `--` goes to pytest (or to the benchmarks): `nox -s fast -- -k 
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -88,16 +89,30 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """Build both distributions, then install the wheel and run it away from the checkout."""
-    session.install("build")
-    folder = Path(session.create_tmp())
-    for old in folder.glob("fastvae-*"):
-        old.unlink()
-    session.run("python", "-m", "build", "--outdir", str(folder), ".")
-    session.install(*map(str, folder.glob("*.whl")))
+    """Both distributions, built and looked at; the fast tests with the wheel, away from here."""
+    session.install("build>=1.2,<2", "twine>=6.1,<7")
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder)
+    session.run("python", "tests/distributions.py", str(folder / "dist"))
+    (wheel,) = (folder / "dist").glob("*.whl")
+    session.install(f"{wheel}[test]")
+    for name in ("tests", "bench", "docs", "examples"):
+        shutil.copytree(name, folder / name)
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(name, folder)
     session.chdir(folder)
-    session.run("fastvae", "info")
-    session.run("fastvae", "info", "mnist_two_dimensional")
+    session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def empty(session: nox.Session) -> None:
+    """An installation in an empty environment: it is imported, trains and draws."""
+    session.install(".")
+    session.chdir(session.create_tmp())
+    session.run("python", "-c", "import fastvae; fastvae.load('mnist_two_dimensional')")
+    session.run("fastvae", "--version")
+    session.run("fastvae", "train", "--dataset", "synthetic_digits", "--epochs", "1")
+    session.run("fastvae", "manifold", "mnist_two_dimensional")
 
 
 @nox.session(name="bench-quick")

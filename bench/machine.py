@@ -77,7 +77,7 @@ def why_blas_is_unknown() -> str | None:
         return None
     return (
         "threadpoolctl is not installed; it tells which kernel NumPy's BLAS really runs, without "
-        'which no figure of NumPy is kept: pip install "fastvae[bench]"'
+        "which no figure of NumPy is kept: pip install 'fastvae-cpu[bench]'"
     )
 
 

@@ -48,7 +48,7 @@ class TensorBoard(WritingCallback):
             import tensorboardX  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                'TensorBoard needs tensorboardX: pip install ".[tensorboard]"'
+                "TensorBoard needs tensorboardX: pip install 'fastvae-cpu[tensorboard]'"
             ) from error
         self.folder = checked_folder(folder)
         self._path = self.folder

@@ -13,10 +13,11 @@ import numba
 import pytest
 from model_checks import pixel_rows, small_vae
 
+import fastvae
 from fastvae import kernels
 from fastvae.kernels.machine import cpus, threads
 
-ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = Path(fastvae.__file__).parent
 
 
 def in_python(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -121,7 +122,7 @@ print(*seen)
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="needs an affinity")
 def test_a_quota_is_what_the_pool_is_made_for():
-    code = PREPARED.format(machine=str(ROOT / "kernels" / "machine"))
+    code = PREPARED.format(machine=str(PACKAGE / "kernels" / "machine"))
     assert in_python(code).stdout == "2 2 2\n"
     assert in_python(code, NUMBA_NUM_THREADS="5").stdout == "5 5 5\n"
 
@@ -203,8 +204,8 @@ def test_teams_have_no_more_than_two_members_a_cpu(monkeypatch):
 
 
 def test_nothing_imports_numba_before_the_kernels_have_seen_to_its_threads():
-    for path in (ROOT / "fastvae").rglob("*.py"):
-        if "kernels" in path.relative_to(ROOT).parts:
+    for path in PACKAGE.rglob("*.py"):
+        if path.is_relative_to(PACKAGE / "kernels"):
             continue
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             names = [alias.name for alias in getattr(node, "names", [])]
@@ -215,7 +216,7 @@ def test_nothing_imports_numba_before_the_kernels_have_seen_to_its_threads():
 
 def test_parallel_kernels_are_called_by_launch_only():
     """Elsewhere they would not take turns."""
-    for path in [*(ROOT / "kernels").rglob("*.py"), *(ROOT / "fastvae" / "data").rglob("*.py")]:
+    for path in [*(PACKAGE / "kernels").rglob("*.py"), *(PACKAGE / "data").rglob("*.py")]:
         tree = ast.parse(path.read_text("utf-8"))
         parallel = {
             node.name

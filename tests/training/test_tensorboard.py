@@ -77,7 +77,7 @@ def test_a_resumed_run_hides_the_later_epochs_of_the_one_before(tmp_path):
 
 def test_without_tensorboardx_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match=r'pip install "\.\[tensorboard\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'fastvae-cpu\[tensorboard\]'"):
         TensorBoard(tmp_path)
 
 

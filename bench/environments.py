@@ -1,0 +1,73 @@
+"""How large the environments of fastvae and of its peers are: ``python -m bench.environments``.
+
+Prints the table of docs/installing.md. Each requirement is downloaded with all that it needs; then
+it is installed from these files into new virtual environments, in turns. Each file is a wheel, so
+that nothing is built.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = {
+    "fastvae-cpu": str(ROOT),
+    "jax": "jax",
+    "torch, built for CPUs": "torch==2.13.0+cpu",
+    "torch, as pip finds it": "torch",
+}
+ROUNDS = 3
+
+
+def megabytes(folder: Path) -> float:
+    """Space that files take."""
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
+
+
+def download(requirement: str, folder: Path) -> None:
+    """Fetch the wheels of a requirement, and of all that it needs."""
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-cache-dir"]
+    subprocess.run([*command, "--wheel-dir", str(folder), requirement], check=True)
+
+
+def install(wheels: Path) -> tuple[float, float]:
+    """Return the seconds that an installation takes, and its size in MB without pip itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        (packages,) = Path(folder).glob("lib/python*/site-packages")
+        before = megabytes(packages)
+        command = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
+        start = time.perf_counter()
+        subprocess.run([*command, *map(str, wheels.glob("*.whl"))], check=True)
+        return time.perf_counter() - start, megabytes(packages) - before
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    with tempfile.TemporaryDirectory() as base:
+        folders = {name: Path(base, str(i)) for i, name in enumerate(REQUIREMENTS)}
+        for name, folder in folders.items():
+            download(REQUIREMENTS[name], folder)
+        rounds = [{name: install(folders[name]) for name in folders} for _ in range(ROUNDS)]
+        print("| environment | packages | download | on disk | seconds to install |")
+        print("|---|---:|---:|---:|---:|")
+        for name, folder in folders.items():
+            seconds, sizes = zip(*(measured[name] for measured in rounds), strict=True)
+            cells = (
+                name,
+                str(len(list(folder.glob("*.whl")))),
+                f"{megabytes(folder):,.0f} MB",
+                f"{sizes[0]:,.0f} MB",
+                f"{statistics.median(seconds):.0f} ({min(seconds):.0f} to {max(seconds):.0f})",
+            )
+            print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
