@@ -2,7 +2,7 @@
 
 from setuptools import setup
 
-ROOMS = ["checks", "data", "files", "training", "model", "plots", "commands"]
+ROOMS = ["checks", "data", "files", "training", "model", "estimators", "plots", "commands"]
 KERNELS = ["fastvae.kernels"]
 KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine", "arrays")]
 

@@ -44,6 +44,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data": ("kernels", "checks", "files:kinds", "files:npy", "files:reading"),
     "training": ("kernels", "checks", "data", "files"),
     "model": ("kernels", "checks", "data", "files", "training"),
+    "estimators": ("kernels", "checks", "data", "training", "model"),
     "plots": (
         "kernels",
         "checks",
@@ -59,7 +60,10 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "": ("",),
 }
 # Modules of the face that only import what stands in the rooms: the documented paths.
-FACES = ("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli")
+FACES = (
+    *("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli"),
+    "sklearn",
+)
 
 
 def name_of(path: Path) -> str:

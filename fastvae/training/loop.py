@@ -219,7 +219,7 @@ class _Run:
             optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
             hyper=settings.optimizer.hyper,
             schedule=schedule,
-            updates_before=self.counts.n_updates,
+            updates_before=progress.earlier_updates + self.counts.n_updates,
             draws=vae.update_count,
             reconstruction_weight=vae.nats.weight,
             clip_norm=settings.clip_norm,
@@ -307,8 +307,18 @@ class _Run:
             progress.left = values.copy()
 
 
-def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings) -> History:
-    """Train a model; see `VAE.fit`, which documents the arguments."""
+def fit(
+    vae: Trainable,
+    data: Rows,
+    validation: Rows | None,
+    settings: Settings,
+    after: Progress | None = None,
+) -> History:
+    """Train a model; see `VAE.fit`, which documents the arguments.
+
+    Without a resumption the optimiser goes on where it was `after` an earlier run, on whatever
+    rows, or begins anew.
+    """
     rows = vae.check_rows(data, "data", "training")
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
@@ -317,7 +327,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         _check_schedules(settings, len(rows))
         _compile(vae, settings.verbose)
         if settings.resume is False:
-            progress = _begin(vae, rows, held_out, settings)
+            progress = _begin(vae, rows, held_out, settings, after)
         elif settings.resume is True:
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
@@ -338,7 +348,11 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
 
 
 def _begin(
-    vae: Trainable, rows: NDArray[Any], held_out: NDArray[Any] | None, settings: Settings
+    vae: Trainable,
+    rows: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    settings: Settings,
+    after: Progress | None,
 ) -> Progress:
     """The progress of a new run, and a model that is ready for it."""
     thorough = settings.checkpoint is not None
@@ -356,7 +370,8 @@ def _begin(
     progress = Progress(
         given,
         counts,
-        moments=(network.new_arena(), network.new_arena()),
+        moments=(network.new_arena(), network.new_arena()) if after is None else after.moments,
+        earlier_updates=0 if after is None else after.earlier_updates + after.counts.n_updates,
         start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )

@@ -81,6 +81,7 @@ class Progress:
     states : of the callbacks, when `counts` were counted
     last, left : where the weights were changed after the last epoch (a callback may restore the
         best): those of the last epoch, and those that the model was left with
+    earlier_updates : those of earlier runs, which the moments are of, too
     """
 
     identity: Identity
@@ -91,6 +92,7 @@ class Progress:
     states: list[CallbackState] = field(default_factory=list)
     last: NDArray[Any] | None = None
     left: NDArray[Any] | None = None
+    earlier_updates: int = 0
 
 
 def states_of(listeners: Sequence[Callback]) -> list[CallbackState]:
