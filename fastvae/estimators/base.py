@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastvae import checks
 from fastvae.estimators.draws import observations
-from fastvae.estimators.rows import checked
+from fastvae.estimators.rows import check_kind, checked
 from fastvae.estimators.scaling import Scaling
 from fastvae.estimators.workers import threads
 from fastvae.model import importance
@@ -84,8 +84,17 @@ class VAEEstimator(BaseEstimator):
         -------
         self
         """
-        rows = checked(self, X, reset=True)
-        self._train_new(rows)
+        fraction = checks.number(
+            self.validation_fraction, "validation_fraction", below=1.0, positive=True
+        )
+        epochs = checks.integer(self.epochs, "epochs")
+        rows, rng = self._start(X, may_vary_later=False)
+        n_held_out = int(fraction * len(rows)) if self.early_stopping else 0
+        held_out = None
+        if n_held_out:
+            order = rng.permutation(len(rows))
+            rows, held_out = rows[order[n_held_out:]], rows[order[:n_held_out]]
+        self._train(rows, held_out, epochs)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -105,11 +114,12 @@ class VAEEstimator(BaseEstimator):
         -------
         self
         """
-        is_new = not hasattr(self, "vae_")
-        rows = checked(self, X, reset=is_new)
-        if is_new:
-            self._start(rows, may_vary_later=True)
-        self._train(self._scaling.apply(rows), None, epochs=1, goes_on=not is_new)
+        goes_on = hasattr(self, "vae_")
+        if goes_on:
+            rows = self._model_rows(checked(self, X, reset=False), X)
+        else:
+            rows, _ = self._start(X, may_vary_later=True)
+        self._train(rows, None, epochs=1, goes_on=goes_on)
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -127,7 +137,16 @@ class VAEEstimator(BaseEstimator):
         ndarray of float64, shape (n,)
         """
         check_is_fitted(self)
-        return self._log_p(checked(self, X, reset=False))
+        vae: VAE = self.vae_
+        most = importance.MAX_ELEMENTS // vae.n_latent
+        n_samples = checks.integer(self.n_samples, "n_samples", maximum=most)
+        given = checked(self, X, reset=False)
+        rows = self._model_rows(given, X)
+        with threads(self.n_threads):
+            found = importance.log_likelihood(
+                vae.network, rows, n_samples, vae.seed, vae.nats, common_noise=True
+            )
+        return found.value + self._scaling.log_density(given)
 
     def sample(self, n_samples: int = 1) -> NDArray[np.float64]:
         """Draw rows from p(x): a latent of the prior each, and a row of its likelihood.
@@ -149,35 +168,22 @@ class VAEEstimator(BaseEstimator):
             rows = observations(self.vae_, n_samples, check_random_state(self.random_state))
         return self._scaling.undo(rows)
 
-    def _log_p(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """log p(x) of rows that were checked."""
-        vae: VAE = self.vae_
-        most = importance.MAX_ELEMENTS // vae.n_latent
-        n_samples = checks.integer(self.n_samples, "n_samples", maximum=most)
-        rows = vae.check_rows(self._scaling.apply(X))
-        with threads(self.n_threads):
-            found = importance.log_likelihood(
-                vae.network, rows, n_samples, vae.seed, vae.nats, common_noise=True
-            )
-        return found.value + self._scaling.log_density(X)
+    def _model_rows(self, rows: NDArray[Any], X: Any) -> NDArray[np.float32]:
+        """Rows as the model takes them, standardised and checked; X is what the user gave."""
+        model_rows = self._scaling.apply(rows)
+        check_kind(self.vae_, model_rows, X)
+        return model_rows
 
-    def _train_new(self, X: NDArray[Any]) -> None:
-        """Train a new model on rows that were checked, some of them held out."""
-        fraction = checks.number(
-            self.validation_fraction, "validation_fraction", below=1.0, positive=True
-        )
-        epochs = checks.integer(self.epochs, "epochs")
-        rng = self._start(X, may_vary_later=False)
-        rows = self._scaling.apply(X)
-        n_held_out = int(fraction * len(rows)) if self.early_stopping else 0
-        if n_held_out == 0:
-            self._train(rows, None, epochs)
-            return
-        order = rng.permutation(len(rows))
-        self._train(rows[order[n_held_out:]], rows[order[:n_held_out]], epochs)
+    def _start(
+        self, X: ArrayLike, *, may_vary_later: bool
+    ) -> tuple[NDArray[np.float32], np.random.RandomState]:
+        """Set the scaling and a new model for rows.
 
-    def _start(self, X: NDArray[Any], *, may_vary_later: bool) -> np.random.RandomState:
-        """Set the scaling and a new model for rows; return the generator that chose its seed."""
+        Returns
+        -------
+        rows, generator
+            As the model takes them, and what chose its seed.
+        """
         likelihood = checks.choice(self.likelihood, LIKELIHOODS, "likelihood")
         if likelihood in WITH_BLOCKS:
             raise ValueError(
@@ -185,9 +191,10 @@ class VAEEstimator(BaseEstimator):
                 "scikit-learn do not have: use fastvae.VAE.from_sizes(..., blocks=...)"
             )
         is_gaussian = likelihood == GAUSSIAN
-        scaling = Scaling.none(X.shape[1])
+        rows = checked(self, X, reset=True)
+        scaling = Scaling.none(rows.shape[1])
         if self.standardize and is_gaussian:
-            scaling = Scaling.of(X, may_vary_later=may_vary_later)
+            scaling = Scaling.of(rows, may_vary_later=may_vary_later)
         rng = check_random_state(self.random_state)
         self.vae_ = VAE.from_sizes(
             int(scaling.modelled.sum()),
@@ -199,7 +206,7 @@ class VAEEstimator(BaseEstimator):
             seed=int(rng.randint(np.iinfo(np.int32).max)),
         )
         self.mean_, self.scale_, self._scaling = scaling.mean, scaling.scale, scaling
-        return rng
+        return self._model_rows(rows, X), rng
 
     def _train(
         self,

@@ -11,7 +11,6 @@ from sklearn.base import OutlierMixin
 
 from fastvae import checks
 from fastvae.estimators.base import VAEEstimator
-from fastvae.estimators.rows import checked
 
 if TYPE_CHECKING:
     from typing import Self
@@ -154,6 +153,6 @@ early_stopping, validation_fraction, n_samples, standardize, random_state, n_thr
             raise ValueError(f"contamination must be in (0, 0.5]; got {self.contamination!r}")
 
     def _set_offset(self, X: ArrayLike) -> Self:
-        scores = self._log_p(checked(self, X, reset=False))
+        scores = self.score_samples(X)
         self.offset_ = float(np.percentile(scores, 100 * self.contamination))
         return self

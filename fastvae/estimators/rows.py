@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from fastvae.model.vae import VAE
+
 _DTYPES = (np.float64, np.float32)
 
 
@@ -26,12 +28,40 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
         fault = _fault(X)
         if fault is None:
             raise
-        raise type(error)(f"{fault}: {error}") from error
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{fault}: {error}") from error
+
+
+def check_kind(vae: VAE, rows: NDArray[Any], X: Any) -> None:
+    """Refuse rows that are not of the model's likelihood.
+
+    Parameters
+    ----------
+    vae : VAE
+    rows : ndarray of float32, shape (n, n_features)
+    X : object
+        What the user gave: an error says its column's name, if it has names.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        vae.check_rows(rows)
+    except ValueError:
+        if _is_table(X) and len(X.columns) == rows.shape[1]:
+            names = "columns" if hasattr(X, "iloc") else "schema"
+            vae.check_rows(type(X)(rows, **{names: list(X.columns)}))
+        raise
+
+
+def _is_table(X: Any) -> bool:
+    return all(hasattr(X, name) for name in ("columns", "dtypes", "__getitem__"))
 
 
 def _fault(X: Any) -> str | None:
     """The first cell of a table with named columns that is no finite number, and what it holds."""
-    if not (hasattr(X, "columns") and hasattr(X, "dtypes") and hasattr(X, "__getitem__")):
+    if not _is_table(X):
         return None
     for j, name in enumerate(X.columns):
         column = X.iloc[:, j] if hasattr(X, "iloc") else X[name]

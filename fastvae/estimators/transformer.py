@@ -102,7 +102,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VAEEstim
         check_is_fitted(self)
         rows = checked(self, X, reset=False)
         with threads(self.n_threads):
-            mean, _ = self.vae_.encode(self._scaling.apply(rows))
+            mean, _ = self.vae_.encode(self._model_rows(rows, X))
         return mean.astype(rows.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> NDArray[Any]:

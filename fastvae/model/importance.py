@@ -64,7 +64,8 @@ def log_likelihood(
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
     rows it stands among. So do dynamic draws that make it binary; fixed ones go by its number.
-    With `common_noise` all rows have the same noise, so that the estimate is smooth in x. Memory does not grow with `n_samples`.
+    With `common_noise` all rows have the same noise, so that the estimate is smooth in x.
+    Memory does not grow with `n_samples`.
     """
     sums = engine.new_sums(np.zeros(len(X), np.uint64))
     run = _Run(network, len(X), n_samples, seed, nats.factor, common_noise)
