@@ -25,6 +25,7 @@ from fastvae.model.likelihood import GAUSSIAN
 from fastvae.model.vae import VAE
 from fastvae.training import loop
 from fastvae.training.monitoring import EarlyStopping
+from fastvae.training.progress import Moments
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class VAEEstimator(BaseEstimator):
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Train on rows once, all of them; on a new model where there is none.
 
-        The scaling is that of the first rows ever given, and Adam goes on where it ended. Nothing
-        is held out.
+        The scaling is that of the first rows ever given, and Adam goes on where the last
+        `partial_fit` ended. Nothing is held out.
 
         Parameters
         ----------
@@ -119,7 +120,15 @@ class VAEEstimator(BaseEstimator):
             rows = self._model_rows(checked(self, X, reset=False), X)
         else:
             rows, _ = self._start(X, may_vary_later=True)
-        self._train(rows, None, epochs=1, goes_on=goes_on)
+        vae, moments = self.vae_, None
+        if self._moments:
+            first, second = (vae.network.from_arrays(arrays) for arrays in self._moments[:2])
+            moments = Moments((first, second), self._moments[2])
+        self._train(rows, None, epochs=1, moments=moments)
+        run = vae.last_run
+        # As every instruction set reads them, for pickles.
+        first, second = (vae.network.to_arrays(arena) for arena in run.moments)
+        self._moments = first, second, run.earlier_updates + run.counts.n_updates
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -206,6 +215,7 @@ class VAEEstimator(BaseEstimator):
             seed=int(rng.randint(np.iinfo(np.int32).max)),
         )
         self.mean_, self.scale_, self._scaling = scaling.mean, scaling.scale, scaling
+        self._moments: tuple[Any, Any, int] | None = None
         return self._model_rows(rows, X), rng
 
     def _train(
@@ -214,7 +224,7 @@ class VAEEstimator(BaseEstimator):
         held_out: NDArray[np.float32] | None,
         epochs: int,
         *,
-        goes_on: bool = False,
+        moments: Moments | None = None,
     ) -> None:
         """Train the model on standardised rows; its optimiser goes on, or begins anew."""
         vae: VAE = self.vae_
@@ -237,7 +247,6 @@ class VAEEstimator(BaseEstimator):
             verbose=False,
             n_threads=None,
         )
-        after = vae.last_run if goes_on else None
         with threads(self.n_threads):
-            self.history_ = loop.fit(vae, rows, held_out, settings, after)
+            self.history_ = loop.fit(vae, rows, held_out, settings, moments)
         self.n_iter_ = self.history_.n_epochs

@@ -28,7 +28,7 @@ from fastvae.training.evaluation import (
 )
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
-from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
+from fastvae.training.progress import NUMBERS, Counts, Moments, Progress, states_of
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Trainable
 
@@ -312,12 +312,11 @@ def fit(
     data: Rows,
     validation: Rows | None,
     settings: Settings,
-    after: Progress | None = None,
+    moments: Moments | None = None,
 ) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments.
 
-    Without a resumption the optimiser goes on where it was `after` an earlier run, on whatever
-    rows, or begins anew.
+    Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
     rows = vae.check_rows(data, "data", "training")
     held_out = (
@@ -327,7 +326,7 @@ def fit(
         _check_schedules(settings, len(rows))
         _compile(vae, settings.verbose)
         if settings.resume is False:
-            progress = _begin(vae, rows, held_out, settings, after)
+            progress = _begin(vae, rows, held_out, settings, moments)
         elif settings.resume is True:
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
@@ -352,7 +351,7 @@ def _begin(
     rows: NDArray[Any],
     held_out: NDArray[Any] | None,
     settings: Settings,
-    after: Progress | None,
+    moments: Moments | None,
 ) -> Progress:
     """The progress of a new run, and a model that is ready for it."""
     thorough = settings.checkpoint is not None
@@ -367,11 +366,13 @@ def _begin(
     counts = Counts(
         updates, epochs, order_seed=vae.seed, start_updates=updates, start_epochs=epochs
     )
+    if moments is None:
+        moments = Moments((network.new_arena(), network.new_arena()), 0)
     progress = Progress(
         given,
         counts,
-        moments=(network.new_arena(), network.new_arena()) if after is None else after.moments,
-        earlier_updates=0 if after is None else after.earlier_updates + after.counts.n_updates,
+        moments=moments.arenas,
+        earlier_updates=moments.n_updates,
         start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )

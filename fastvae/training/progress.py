@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,13 @@ class Counts:
         return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
 
 
+class Moments(NamedTuple):
+    """The optimiser's two moments, laid out like the parameters, and how many updates made them."""
+
+    arenas: tuple[NDArray[Any], NDArray[Any]]
+    n_updates: int
+
+
 @dataclass
 class Progress:
     """Where a run is. Arrays are laid out like the model's parameters.
@@ -81,7 +88,7 @@ class Progress:
     states : of the callbacks, when `counts` were counted
     last, left : where the weights were changed after the last epoch (a callback may restore the
         best): those of the last epoch, and those that the model was left with
-    earlier_updates : those of earlier runs, which the moments are of, too
+    earlier_updates : those before this run that the moments come from, too
     """
 
     identity: Identity
