@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastvae import checks
 from fastvae.estimators.draws import observations
+from fastvae.estimators.moments import KeptMoments, keep, restore
 from fastvae.estimators.rows import check_kind, checked
 from fastvae.estimators.scaling import Scaling
 from fastvae.estimators.workers import threads
@@ -24,6 +25,7 @@ from fastvae.model.kinds import LIKELIHOODS, WITH_BLOCKS
 from fastvae.model.likelihood import GAUSSIAN
 from fastvae.model.vae import VAE
 from fastvae.training import loop
+from fastvae.training.history import History
 from fastvae.training.monitoring import EarlyStopping
 from fastvae.training.progress import Moments
 from fastvae.training.settings import Settings
@@ -38,6 +40,14 @@ _LEAST_GAIN = 0.02
 
 class VAEEstimator(BaseEstimator):
     """Base of the estimators; see `VAETransformer` for parameters and attributes."""
+
+    vae_: VAE
+    mean_: NDArray[np.float64]
+    scale_: NDArray[np.float64]
+    history_: History
+    n_iter_: int
+    _scaling: Scaling
+    _moments: KeptMoments | None
 
     def __init__(
         self,
@@ -120,15 +130,11 @@ class VAEEstimator(BaseEstimator):
             rows = self._model_rows(checked(self, X, reset=False), X)
         else:
             rows, _ = self._start(X, may_vary_later=True)
-        vae, moments = self.vae_, None
-        if self._moments:
-            first, second = (vae.network.from_arrays(arrays) for arrays in self._moments[:2])
-            moments = Moments((first, second), self._moments[2])
+        network = self.vae_.network
+        moments = None if self._moments is None else restore(network, self._moments)
         self._train(rows, None, epochs=1, moments=moments)
-        run = vae.last_run
-        # As every instruction set reads them, for pickles.
-        first, second = (vae.network.to_arrays(arena) for arena in run.moments)
-        self._moments = first, second, run.earlier_updates + run.counts.n_updates
+        assert self.vae_.last_run is not None
+        self._moments = keep(network, self.vae_.last_run)
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -146,7 +152,7 @@ class VAEEstimator(BaseEstimator):
         ndarray of float64, shape (n,)
         """
         check_is_fitted(self)
-        vae: VAE = self.vae_
+        vae = self.vae_
         most = importance.MAX_ELEMENTS // vae.n_latent
         n_samples = checks.integer(self.n_samples, "n_samples", maximum=most)
         given = checked(self, X, reset=False)
@@ -215,7 +221,7 @@ class VAEEstimator(BaseEstimator):
             seed=int(rng.randint(np.iinfo(np.int32).max)),
         )
         self.mean_, self.scale_, self._scaling = scaling.mean, scaling.scale, scaling
-        self._moments: tuple[Any, Any, int] | None = None
+        self._moments = None
         return self._model_rows(rows, X), rng
 
     def _train(
@@ -227,7 +233,7 @@ class VAEEstimator(BaseEstimator):
         moments: Moments | None = None,
     ) -> None:
         """Train the model on standardised rows; its optimiser goes on, or begins anew."""
-        vae: VAE = self.vae_
+        vae = self.vae_
         callbacks = []
         if held_out is not None:
             gain = _LEAST_GAIN * vae.n_features
