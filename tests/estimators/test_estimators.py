@@ -53,16 +53,18 @@ def test_log_p_is_a_density_in_the_units_of_the_data(X):
 
 def test_a_density_integrates_to_one():
     X = np.random.RandomState(0).standard_normal((500, 1)) * 3.0 + 5.0
-    model = transformer(epochs=20, n_samples=1000).fit(X)
-    grid = np.linspace(-30, 40, 2001)
+    model = transformer(epochs=20, n_samples=200).fit(X)
+    grid = np.linspace(-30, 40, 701)
     total = np.trapezoid(np.exp(model.score_samples(grid[:, None])), grid)
     assert total == pytest.approx(1.0, abs=0.02)
 
 
 def test_inverse_transform_undoes_the_standardisation(X):
-    model = transformer(epochs=100).fit(X * 10.0 + 100.0)
-    means = model.inverse_transform(model.transform(X * 10.0 + 100.0))
-    assert np.corrcoef(means.ravel(), (X * 10.0 + 100.0).ravel())[0, 1] > 0.9
+    data = X * [1.0, 10.0, 100.0, 1000.0] + 100.0
+    model = transformer(epochs=400, early_stopping=False).fit(data)
+    means = model.inverse_transform(model.transform(data))
+    errors = np.sqrt(np.square(means - data).mean(axis=0))
+    assert (errors < 0.6 * data.std(axis=0)).all()
     with pytest.raises(ValueError, match="X has 3 columns, .* 8 components"):
         model.inverse_transform(np.zeros((2, 3)))
 

@@ -78,7 +78,7 @@ def test_parts_of_pipelines_and_searches():
     X, y = load_digits(return_X_y=True)
     X, y = X[:400], y[:400]
     model = make_pipeline(small(VAETransformer, epochs=20), LogisticRegression(max_iter=1000))
-    assert cross_val_score(model, X, y, cv=2, error_score="raise").mean() > 0.5
+    assert cross_val_score(model, X, y, cv=2, error_score="raise").mean() > 0.3  # by chance 0.1
     search = GridSearchCV(
         small(VAETransformer), {"n_components": [1, 4]}, cv=2, error_score="raise"
     )
@@ -114,6 +114,7 @@ def n_threads_inside():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # that it is forked
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_workers_use_one_thread_each(backend):
     before = n_threads_inside()
