@@ -9,7 +9,7 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = "https://github.com/fastvae/fastvae"
-ROOMS = ["checks", "data", "files", "training", "model", "plots", "commands"]
+ROOMS = ["checks", "data", "files", "training", "model", "estimators", "plots", "commands"]
 KERNELS = ["fastvae.kernels"]
 KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine", "arrays")]
 

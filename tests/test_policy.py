@@ -47,6 +47,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "data": ("kernels", "checks", "files:kinds", "files:npy", "files:reading"),
     "training": ("kernels", "checks", "data", "files"),
     "model": ("kernels", "checks", "data", "files", "training"),
+    "estimators": ("kernels", "checks", "data", "training", "model"),
     "plots": (
         "kernels",
         "checks",
@@ -64,7 +65,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
 # Modules of the face that only import what stands in the rooms: the documented paths.
 FACES = (
     *("callbacks", "schedules", "optimizers", "evaluation", "animation", "vae", "nn", "cli"),
-    "typing",
+    *("sklearn", "typing"),
 )
 
 

@@ -65,6 +65,8 @@ def log_likelihood(
     nats: Nats,
     binarize: str | None = None,
     advance: Advance = ignore,
+    *,
+    common_noise: bool = False,
 ) -> LogLikelihood[PerRow]:
     """Return the estimate for each row, float64 of shape (n,).
 
@@ -75,10 +77,11 @@ def log_likelihood(
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
     rows it stands among. So do dynamic draws that make it binary; fixed ones go by its number.
+    With `common_noise` all rows have the same noise, so that the estimate is smooth in x.
     Memory does not grow with `n_samples`.
     """
     sums = engine.new_sums(np.zeros(len(X), np.uint64))
-    run = _Run(network, len(X), n_samples, seed, nats.factor)
+    run = _Run(network, len(X), n_samples, seed, nats.factor, common_noise)
     with network.gate.reading:
         for first in range(0, len(X), run.chunk_rows):
             rows = slice(first, min(first + run.chunk_rows, len(X)))
@@ -91,10 +94,17 @@ class _Run:
     """The sizes of an estimate's steps, and the workspace that they are done in."""
 
     def __init__(
-        self, network: Network, n_rows: int, n_samples: int, seed: int, factor: float
+        self,
+        network: Network,
+        n_rows: int,
+        n_samples: int,
+        seed: int,
+        factor: float,
+        common_noise: bool,
     ) -> None:
         self.network = network
         self.n_samples = n_samples
+        self.common_noise = common_noise
         decoder = network.layers[network.n_encoder + 1 :]
         flop = _FLOP_PER_LATENT + _FLOP_PER_ELEMENT * network.n_latent
         flop += sum((2 * n_in + _FLOP_PER_ELEMENT) * n_out for n_in, n_out, _ in decoder)
@@ -122,7 +132,8 @@ class _Run:
         try:
             work.run(work.passes.encoding, parameters, np.arange(len(rows)), work.matrices)
             work.set(skip_zeros=True)  # of hidden layers
-            sums["key"] = _keys(work.matrix(engine.INPUT, len(rows), self.network.n_features))
+            if not self.common_noise:
+                sums["key"] = _keys(work.matrix(engine.INPUT, len(rows), self.network.n_features))
             for first in range(0, len(rows), self.n_rows):
                 part = sums[first : first + self.n_rows]
                 self._add_samples(first, part)

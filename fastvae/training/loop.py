@@ -28,7 +28,7 @@ from fastvae.training.evaluation import (
 )
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
-from fastvae.training.progress import NUMBERS, Counts, Progress, states_of
+from fastvae.training.progress import NUMBERS, Counts, Moments, Progress, states_of
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Trainable
 
@@ -219,7 +219,7 @@ class _Run:
             optimizer=kernels.OPTIMIZERS[settings.optimizer.name],
             hyper=settings.optimizer.hyper,
             schedule=schedule,
-            updates_before=self.counts.n_updates,
+            updates_before=progress.earlier_updates + self.counts.n_updates,
             draws=vae.update_count,
             reconstruction_weight=vae.nats.weight,
             clip_norm=settings.clip_norm,
@@ -307,8 +307,17 @@ class _Run:
             progress.left = values.copy()
 
 
-def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings) -> History:
-    """Train a model; see `VAE.fit`, which documents the arguments."""
+def fit(
+    vae: Trainable,
+    data: Rows,
+    validation: Rows | None,
+    settings: Settings,
+    moments: Moments | None = None,
+) -> History:
+    """Train a model; see `VAE.fit`, which documents the arguments.
+
+    Without a resumption the optimiser begins anew, or where `moments` are given, with these.
+    """
     rows = vae.check_rows(data, "data", "training")
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
@@ -317,7 +326,7 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
         _check_schedules(settings, len(rows))
         _compile(vae, settings.verbose)
         if settings.resume is False:
-            progress = _begin(vae, rows, held_out, settings)
+            progress = _begin(vae, rows, held_out, settings, moments)
         elif settings.resume is True:
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
@@ -338,7 +347,11 @@ def fit(vae: Trainable, data: Rows, validation: Rows | None, settings: Settings)
 
 
 def _begin(
-    vae: Trainable, rows: NDArray[Any], held_out: NDArray[Any] | None, settings: Settings
+    vae: Trainable,
+    rows: NDArray[Any],
+    held_out: NDArray[Any] | None,
+    settings: Settings,
+    moments: Moments | None,
 ) -> Progress:
     """The progress of a new run, and a model that is ready for it."""
     thorough = settings.checkpoint is not None
@@ -353,10 +366,13 @@ def _begin(
     counts = Counts(
         updates, epochs, order_seed=vae.seed, start_updates=updates, start_epochs=epochs
     )
+    if moments is None:
+        moments = Moments((network.new_arena(), network.new_arena()), 0)
     progress = Progress(
         given,
         counts,
-        moments=(network.new_arena(), network.new_arena()),
+        moments=moments.arenas,
+        earlier_updates=moments.n_updates,
         start=network.parameters.copy(),
         totals=engine.new_totals(vae.n_latent),
     )

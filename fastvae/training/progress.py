@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,13 @@ class Counts:
         return cls(**numbers, order_seed=seed, has_begun=saved["has_begun"], seconds=seconds)
 
 
+class Moments(NamedTuple):
+    """The optimiser's two moments, laid out like the parameters, and how many updates made them."""
+
+    arenas: tuple[NDArray[Any], NDArray[Any]]
+    n_updates: int
+
+
 @dataclass
 class Progress:
     """Where a run is. Arrays are laid out like the model's parameters.
@@ -81,6 +88,7 @@ class Progress:
     states : of the callbacks, when `counts` were counted
     last, left : where the weights were changed after the last epoch (a callback may restore the
         best): those of the last epoch, and those that the model was left with
+    earlier_updates : those before this run that the moments come from, too
     """
 
     identity: Identity
@@ -91,6 +99,7 @@ class Progress:
     states: list[CallbackState] = field(default_factory=list)
     last: NDArray[Any] | None = None
     left: NDArray[Any] | None = None
+    earlier_updates: int = 0
 
 
 def states_of(listeners: Sequence[CallbackLike]) -> list[CallbackState]:
