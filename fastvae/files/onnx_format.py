@@ -123,7 +123,7 @@ def write(path: str | os.PathLike[str], model: Exported, part: Part) -> None:
     check_finite(model.layers)
     proto = _proto(model, part)
     onnx.checker.check_model(proto, full_check=True)
-    content: bytes = proto.SerializeToString(deterministic=True)
+    content: bytes = proto.SerializeToString()
 
     def verify(temporary: Path) -> None:
         if temporary.read_bytes() != content:

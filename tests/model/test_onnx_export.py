@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -286,6 +287,11 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
         model(CASES["mixed-output"]).to_onnx(tmp_path / name)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     assert {path.name for path in tmp_path.iterdir()} == {"a.onnx", "b.onnx"}
+
+
+def test_the_package_is_loaded_where_a_file_is_written() -> None:
+    program = "import sys, fastvae.model.vae; assert 'onnx' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
