@@ -92,7 +92,12 @@ def detectors() -> dict[str, Scores]:
 
 def measure(scores: Scores, rows: Rows, labels: Rows, seed: int) -> dict[str, float]:
     """The AUC of one run, and its seconds."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    silence = io.StringIO()
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(silence),
+        contextlib.redirect_stderr(silence),
+    ):
         warnings.simplefilter("ignore")
         begin = time.perf_counter()
         found = scores(rows, seed)

@@ -72,12 +72,12 @@ def data(settings: Settings, n_rows: int = 300) -> Array:
 
 def model(
     settings: Settings,
-    activation: str = "tanh",
+    activation: Any = "tanh",
     dtype: Any = np.float32,
     hidden: tuple[int, ...] = (16, 7),
 ) -> VAE:
     """A model whose weights and biases are all drawn, and none is 0."""
-    output = activation if settings["likelihood"] == "gaussian" else None
+    output: Any = activation if settings["likelihood"] == "gaussian" else None
     n = sum(n for _, n in kinds_of(settings))
     vae = VAE.from_sizes(n, hidden, N_LATENT, activation, output, dtype=dtype, **settings)
     rng = np.random.default_rng(1)
