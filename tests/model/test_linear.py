@@ -75,8 +75,8 @@ def test_sizes_below_one_are_refused(wrong):
 @pytest.mark.parametrize(
     "wrong",
     [
-        2.5, 2.0, "19", b"19", bytearray(b"1"), None, True, [True], ["19"], [[19]], [()], {19},
-        {19: 1}, [2.0], np.array([[19]]), np.zeros((0, 2), int), np.array([19.0]),
+        2.5, 2.0, "19", "", b"", b"19", bytearray(b"1"), None, True, [True], ["19"], [[19]], [()],
+        {19}, {19: 1}, [2.0], np.array([[19]]), np.zeros((0, 2), int), np.array([19.0]),
         np.array([True]), np.array(2.5), iter([19]),
     ],
 )  # fmt: skip
