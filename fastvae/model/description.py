@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ class Described(Passes, Trained, Seeded):
             return None
         rows = "".join(_html_row("td", row) for row in self._rows())
         described = "".join(_html_row("td", fact) for fact in facts(self).items())
-        caption = f"<caption style='text-align:left'>{_escaped(self._title())}</caption>"
+        caption = f"<caption style='text-align:left'>{escape(self._title())}</caption>"
         return (
             f"<div><table>{caption}<thead>{_html_row('th', _HEADINGS)}</thead>"
             f"<tbody>{rows}</tbody></table><table><tbody>{described}</tbody></table></div>"
@@ -170,11 +171,5 @@ def _aligned(rows: list[tuple[str, ...]]) -> list[str]:
 
 def _html_row(tag: str, cells: tuple[str, ...]) -> str:
     """A row of a table: all cells begin on the left."""
-    inner = (f"<{tag} style='text-align:left'>{_escaped(cell)}</{tag}>" for cell in cells)
+    inner = (f"<{tag} style='text-align:left'>{escape(cell)}</{tag}>" for cell in cells)
     return f"<tr>{''.join(inner)}</tr>"
-
-
-def _escaped(text: str) -> str:
-    from html import escape  # which nothing but notebooks needs
-
-    return escape(text)

@@ -344,7 +344,7 @@ class MLP(Value):
         self._layers.append(layer)
 
     def feedforward(self, x: ArrayLike) -> NDArray[Any]:
-        """Return the outputs of the last layer.
+        """Return the outputs of the last layer; without layers a copy of x.
 
         Parameters
         ----------
@@ -363,7 +363,7 @@ class MLP(Value):
         y: Any = x
         for layer in self._layers:
             y = layer.feedforward(y)
-        return np.asarray(y)
+        return np.asarray(y) if self._layers else np.array(x)
 
     def backward(self, dy: ArrayLike) -> NDArray[Any]:
         """Return dL/dx and set each layer's gradients, summed over the rows.

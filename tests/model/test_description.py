@@ -106,6 +106,7 @@ def test_notebooks_show_the_layers():
     facts = dict(row for row in cells.rows if len(row) == 2)
     assert facts["likelihood"] == str(vae.network.likelihood)
     assert facts["sigma"] == f"{vae.sigma_value:g}"
+    assert "37 -&gt; 19" in html
     assert len(html) < 5000
 
 
