@@ -425,7 +425,9 @@ def test_manifold_of_more_than_two_latents_is_refused(images, capsys):
     assert main(["train", "--dataset", images, *SMALL, "--latent", "3", "--no-pictures"]) == 0
     capsys.readouterr()
     assert main(["manifold", "runs/images-1"]) == 1
-    assert "2 latent units; this one has 3" in failure(capsys)
+    assert "has 3 latents, and a manifold is drawn of 2: try  fastvae manifold mnist_two_dim" in (
+        failure(capsys)
+    )
 
 
 # --- the other commands ----------------------------------------------------------------------
