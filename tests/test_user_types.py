@@ -208,7 +208,8 @@ def test_scripts_of_users(tmp_path: Path) -> None:
     (packages / "users.pth").write_text("\n".join([str(site), *libraries]))
     for name, text in (("right", RIGHT), ("wrong", WRONG)):
         (tmp_path / f"{name}.py").write_text(text)
-    options = ["--strict", "--hide-error-context", "--python-executable", env / "bin" / "python"]
+    python = str(env / "bin" / "python")
+    options = ["--strict", "--hide-error-context", "--python-executable", python]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "right.py", "wrong.py"],
         cwd=tmp_path,

@@ -103,15 +103,19 @@ def _message(error: Exception) -> str:
 def _by_options(text: str, options: Mapping[str, str]) -> str:
     """An error of the library with options in place of arguments of the same names.
 
-    "beta must be" becomes "--beta must be", and likelihood='gaussian' --likelihood gaussian.
+    "beta must be" becomes "--beta must be", data_dir --data-dir, and likelihood='gaussian'
+    --likelihood gaussian; other single words, and parts of paths, stay.
     """
-    first, space, rest = text.partition(" ")
-    if rest.startswith(("must be ", "must have ", "is of ")):
-        first = options.get(first, first)
+
+    def flag(found: re.Match[str]) -> str:
+        return options.get(found[1], found[1])
+
+    text = re.sub(r"^(\w+)(?= must be | must have | is of )", flag, text)
+    text = re.sub(r"(?<![\w/.'\"-])(\w+_\w+)(?![\w/.'\"=-])", flag, text)
     return re.sub(
         r"\b(\w+)=(['\"])(\w+)\2",
-        lambda found: f"{options[found[1]]} {found[3]}" if found[1] in options else found[0],
-        first + space + rest,
+        lambda found: f"{flag(found)} {found[3]}" if found[1] in options else found[0],
+        text,
     )
 
 

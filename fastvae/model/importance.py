@@ -50,7 +50,17 @@ else:
 
     @checks.public
     class LogLikelihood(NamedTuple):
-        """log p(x) in nats, its standard error and the effective sample size: means, or per row."""
+        """log p(x) in nats: means over rows, or arrays of a value per row.
+
+        Attributes
+        ----------
+        value : float or ndarray
+            The estimate.
+        standard_error : float or ndarray
+            Its standard error.
+        ess : float or ndarray
+            The effective sample size.
+        """
 
         value: Any
         standard_error: Any

@@ -64,7 +64,7 @@ _LOAD = (
 
 @public
 class Losses(NamedTuple):
-    """What is minimised, and the reconstruction and the KL in nats: see `VAE`."""
+    """What is minimised, `loss`, and its parts in nats, `reconstruction` and `kl`: see `VAE`."""
 
     loss: float
     reconstruction: float

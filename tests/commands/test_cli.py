@@ -246,32 +246,68 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
     ("arguments", "code", "message"),
     [
         ([], 2, "required: COMMAND (see fastvae --help)"),
-        (["trian"], 2, "invalid choice: 'trian'"),
-        (["train", "--epoch", "3"], 2, "unrecognized arguments: --epoch"),
+        (["trian"], 2, "no command 'trian' (did you mean train?); the commands are train, eval"),
+        (["Evaluate"], 2, "no command 'Evaluate' (did you mean evaluate?)"),
+        (["xyz"], 2, "no command 'xyz'; the commands are"),
+        (["--versoin"], 2, "no option --versoin (did you mean --version?)"),
+        (
+            ["train", "--epoch", "3"],
+            2,
+            "no option --epoch (did you mean --epochs?)",
+        ),
+        (["train", "--batch_size=3"], 2, "no option --batch_size (did you mean --batch-size?)"),
+        (["train", "--x", "--bets", "1"], 2, "no option --x; there is no option --bets (did you"),
+        (["train", "images.npz"], 2, "unexpected argument 'images.npz' (the data are named with"),
+        (["sample", "--learning-rate", "1"], 2, "--learning-rate is an option of fastvae train ("),
+        (["sample", "a", "b"], 2, "unexpected argument 'b' (see"),
         (["train", "--epochs", "0"], 2, "--epochs: must be a whole number of at least 1; got '0'"),
         (["train", "--batch-size", "x"], 2, "--batch-size: must be a whole number of at least 1"),
         (["train", "--hidden", "-4"], 2, "--hidden: must be a whole number of at least 1"),
         (["train", "--hidden", "0"], 2, "must be a whole number of at least 1, or none; got '0'"),
         (["train", "--hidden", "8", "none"], 1, "--hidden takes sizes, or none alone; got 8 none"),
-        (["train", "--activation", "sin"], 2, "--activation: invalid choice: 'sin'"),
+        (["train", "--activation", "sin"], 2, "softplus; got 'sin' (see"),
+        (["train", "--activation", "reul"], 2, "got 'reul' (did you mean relu?)"),
+        (["train", "--optimizer", "Adamm"], 2, "rmsprop, sgd; got 'Adamm' (did you mean adam?)"),
         (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
         (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),
         (["interpolate", "--steps", "1"], 2, "--steps: must be a whole number of at least 2"),
-        (["train", "--dataset", "minst"], 1, "unknown data set 'minst'; known: "),
+        (["train", "--dataset", "minst"], 1, "unknown data set 'minst' (did you mean 'mnist'?)"),
+        (["train", "--dataset", "xyz"], 1, "unknown data set 'xyz'; known: "),
         (["train", "--dataset", "none.npy"], 1, "none.npy: No such file or directory"),
-        (["train", "--dataset", "images.npz", "--train-size", "151"], 1, "at most 150"),
+        (
+            ["train", "--dataset", "images.npz", "--train-size", "151"],
+            1,
+            "--train-size must be at most 150",
+        ),
         (["train", "--dataset", "images.npz", "--validation", "150"], 1, "--validation must leave"),
-        (["train", "--dataset", "images.npz", "--beta", "-1"], 1, "beta must be"),
-        (["train", "--dataset", "images.npz", "--learning-rate", "nan"], 1, "must be a finite"),
+        (["train", "--dataset", "images.npz", "--beta", "-1"], 1, "--beta must be"),
+        (["train", "--dataset", "images.npz", "--clip-norm", "0"], 1, "--clip-norm must be a fin"),
+        (
+            ["train", "--dataset", "images.npz", "--sigma", "1"],
+            1,
+            "--sigma belongs to --",
+        ),
+        (["train", "--seed", str(10**30)], 1, "--seed must be an integer between 0 and"),
+        (
+            ["train", "--dataset", "images.npz", "--learning-rate", "nan"],
+            1,
+            "--learning-rate must be a finite",
+        ),
         (["train", "--dataset", "images.npz", "--final-learning-rate", "1"], 1, "cosine"),
-        (["train", "--dataset", "images.npz", "--output-activation", "tanh"], 1, "sigmoid"),
-        (["train", "--dataset", "large.npy", *SMALL], 1, "must lie in [0, 1]"),
+        (["train", "--dataset", "images.npz", "--output-activation", "tanh"], 1, "needs --output-"),
+        (
+            ["train", "--dataset", "large.npy", *SMALL],
+            1,
+            "with --likelihood gaussian",
+        ),
         (["train", "--dataset", "images.npz", "--output", "images.npz"], 1, "cannot be written"),
         (["train", "--dataset", "images.npz", "--threads", "100000"], 1, "threads must be"),
         (["evaluate", "nothing"], 1, "'nothing' is not a model file"),
         (["evaluate", "images.npz"], 1, "images.npz is not a valid model"),
         (["info", "nothing"], 1, "'nothing' is not a model file"),
-        (["data", "--data-dir", "nowhere"], 1, "data_dir must be an existing folder"),
+        (["info", "mnist_two_dimensonal"], 1, "(did you mean 'mnist_two_dimensional'?)"),
+        (["manifold", "mnist_variational_autoencoder"], 1, "fastvae manifold mnist_two_dimensiona"),
+        (["data", "--data-dir", "nowhere"], 1, "--data-dir must be an existing folder"),
     ],
 )
 def test_wrong_input_is_one_line_and_an_exit_code(images, capsys, arguments, code, message):
@@ -286,7 +322,8 @@ def test_wrong_input_is_one_line_and_an_exit_code(images, capsys, arguments, cod
     ("arguments", "message"),
     [
         (["train", "--dataset", "images.npz", "--output", "MODEL"], "already holds a run"),
-        (["evaluate", "MODEL", "--dataset", "small.npy"], "takes rows of 16 features"),
+        (["evaluate", "MODEL", "--dataset", "small.npy"], "features; those of small.npy have"),
+        (["evaluate", "MODEL", "--dataset", "images.npz", "--test-size", "99"], "--test-size must"),
         (["reconstruct", "MODEL", "-n", "41", *OWN], "-n must be at most 40"),
         (
             ["interpolate", "MODEL", "--from", "7", *OWN],
@@ -294,10 +331,14 @@ def test_wrong_input_is_one_line_and_an_exit_code(images, capsys, arguments, cod
         ),
         (["interpolate", "MODEL", "--to", "40", "--indices", *OWN], "--to must be below 40"),
         (["interpolate", "MODEL", "--from", "1", "--dataset", "x.npy"], "x.npy has no labels"),
-        (["sample", "MODEL", "--output", "a.jpg"], "must end in .png or .pdf or .gif; got 'a.jpg'"),
+        (
+            ["sample", "MODEL", "--output", "a.jpg"],
+            "--output must end in .png or .pdf or .gif",
+        ),
         (["manifold", "MODEL", "--output", "a.gif"], "must end in .png or .pdf; got 'a.gif'"),
         (["sample", "MODEL", "--output", "no/a.png"], "there is no folder no"),
-        (["sample", "MODEL", "--image-shape", "3x5"], "image_shape must have 16 pixels"),
+        (["sample", "MODEL", "--image-shape", "3x5"], "--image-shape must have 16 pixels, as"),
+        (["sample", "MODEL", "--image-shape", "9x1"], "got 9 x 1 (4x4 would fit)"),
     ],
 )
 def test_wrong_input_to_a_model_s_commands(model, capsys, arguments, message):
@@ -386,7 +427,9 @@ def test_manifold_of_more_than_two_latents_is_refused(images, capsys):
     assert main(["train", "--dataset", images, *SMALL, "--latent", "3", "--no-pictures"]) == 0
     capsys.readouterr()
     assert main(["manifold", "runs/images-1"]) == 1
-    assert "2 latent units; this one has 3" in failure(capsys)
+    assert "has 3 latents, and a manifold is drawn of 2: try  fastvae manifold mnist_two_dim" in (
+        failure(capsys)
+    )
 
 
 # --- the other commands ----------------------------------------------------------------------

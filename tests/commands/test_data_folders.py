@@ -78,7 +78,7 @@ def test_a_folder_that_lacks_it_is_an_error(monkeypatch, capsys, how, named, kin
                 (Path("data") / file).unlink()
     assert main(["train", *SMALL, *named, *choose(how, "data", monkeypatch)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    by = "data_dir" if how == "--data-dir" else "$FASTVAE_DATA"
+    by = "--data-dir" if how == "--data-dir" else "$FASTVAE_DATA"
     assert line.removeprefix("fastvae: error: ").startswith(
         {
             "empty": f"data, which {by} names, does not hold mnist: ",

@@ -67,7 +67,10 @@ def test_a_sigma_that_is_none_is_a_usage_error(value: str, capsys: Any) -> None:
 
 def test_sigma_belongs_to_the_gaussian(capsys: Any) -> None:
     assert main(["train", *SMALL, "--sigma", "learned"]) != 0
-    assert "sigma is of the Gaussian likelihood" in capsys.readouterr().err
+    assert (
+        "--sigma belongs to --likelihood gaussian; got --likelihood bernoulli"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("value", [0, -0.5, "x", True, [1]])

@@ -104,8 +104,8 @@ def test_logs(capsys, option, path):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        (".", "a picture file must end in .png or .pdf"),
-        ("/", "a picture file must end in .png or .pdf"),
+        (".", "--output must end in .png or .pdf"),
+        ("/", "--output must end in .png or .pdf"),
         ("folder.png", "folder.png is a folder; name a file in it"),
         ("new.png/", "new.png/ is a folder; name a file in it"),
         ("no/a.png", "cannot write no/a.png: there is no folder no"),

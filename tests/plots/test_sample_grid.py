@@ -127,4 +127,4 @@ assert "matplotlib" in sys.modules
 
 def test_plots_have_no_other_names():
     with pytest.raises(AttributeError, match=r"'fastvae\.plots' has no attribute 'sample'"):
-        plots.sample  # noqa: B018
+        plots.sample  # type: ignore[attr-defined]  # noqa: B018
