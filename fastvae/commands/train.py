@@ -49,7 +49,7 @@ def train(args: Namespace) -> int:
     dataset = load_training_data(args)
     rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
-    run = Run.create(Path(dataset.name).stem, args.output)
+    run = Run.create(Path(dataset.name).stem or "data", args.output)
     try:
         variant = data_variant(vae, rows, args.binarize)
         recorded = settings.recorded(args, dataset.name, variant)

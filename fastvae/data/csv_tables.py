@@ -39,6 +39,7 @@ _TRUTH = {"true": 1.0, "false": 0.0}
 _BLOCK = 1 << 20
 _MAX_LINE = 16 << 20
 _MAX_COLUMNS = 1_000_000
+_MAX_COMMENTS = 10_000
 _MAX_RATIO = 250  # how much larger than in the file a text of pixels is
 _FREE = 16 << 20  # bytes of text that no ratio is asked of
 _MIN_SIDE = 8  # of pictures
@@ -122,6 +123,8 @@ def _read(file: BinaryIO, start: bytes) -> Split:
             is_blank = _is_blank(block)
             block = _with_commas(block) if is_blank else block
             layout, block = _layout(block)
+            if layout is None and block.first > _MAX_COMMENTS:
+                raise ValueError(f"its first {_MAX_COMMENTS:,} lines hold no row")
         elif is_blank:
             block = _with_commas(block)
         if layout is not None and block.text.strip():
@@ -247,12 +250,15 @@ def _is_header(cells: Sequence[str], delimiter: str) -> bool:
     """
     if delimiter == ";":
         cells = [cell.replace(",", ".") for cell in cells]
-    numbers = [cell for cell in cells if _is_number(cell)]
-    texts = [cell for cell in cells if cell.lower() not in MISSING and not _is_number(cell)]
-    if not all(_DIGITS.fullmatch(cell) and len(cell) < 10 for cell in numbers):
-        return False
-    counted = list(map(int, numbers))
-    if texts:
+    counted, has_text = [], False
+    for cell in cells:
+        if _DIGITS.fullmatch(cell) and len(cell) < 10:
+            counted.append(int(cell))
+        elif _is_number(cell):
+            return False
+        else:
+            has_text |= cell.lower() not in MISSING
+    if has_text:
         return all(a < b for a, b in pairwise(counted))
     n_columns = len(cells) - (not cells[0])  # without that of the rows' numbers
     return n_columns >= _MIN_NUMBERED - (not cells[0]) and counted == list(range(n_columns))
@@ -322,13 +328,9 @@ def _plain_numbers(text: str, layout: _Layout) -> _Rows | None:
 
 def _any_numbers(block: _Block, layout: _Layout) -> _Rows:
     """The rows of a block, cell by cell."""
-    lines = block.text.rstrip("\n").split("\n")
     values: list[list[float]] = []
     labels: list[str] = []
-    for number, line in enumerate(lines, block.first):
-        if not line.strip():
-            continue
-        cells = _cells(line, layout.delimiter)
+    for number, cells in _rows_of_cells(block, layout.delimiter):
         if len(cells) != layout.n_columns:
             raise ValueError(
                 f"line {number:,} has {len(cells):,} cells; expected {layout.n_columns:,}"
@@ -341,6 +343,17 @@ def _any_numbers(block: _Block, layout: _Layout) -> _Rows:
             labels.append(label)
     table = np.array(values, np.float64).reshape(-1, len(layout.columns))
     return _Rows(_smallest(table), None if layout.label is None else labels)
+
+
+def _rows_of_cells(block: _Block, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and cells of each line that is not blank."""
+    lines = block.text.rstrip("\n").split("\n")
+    if '"' in block.text:
+        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
+        rows = ((block.first + reader.line_num - 1, cells) for cells in reader)
+    else:
+        rows = ((number, line.split(delimiter)) for number, line in enumerate(lines, block.first))
+    return (row for row in rows if len(row[1]) > 1 or "".join(row[1]).strip())
 
 
 def _numbers(cells: Sequence[str], line: int, layout: _Layout) -> list[float]:

@@ -234,6 +234,8 @@ def _but_is(path: Path) -> str:
     try:
         with open_file(path) as file:
             return but_found(file)
+    except FileNotFoundError:
+        return "; there is no such file" if len(path.parts) > 1 or path.suffix else ""
     except (OSError, ValueError):
         return ""
 

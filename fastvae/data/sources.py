@@ -167,7 +167,7 @@ def _held(name: str, base: Path, by: str) -> dict[str, Path]:
         )
     raise FileNotFoundError(
         f"{base}, which {by} names, does not hold {name}{known}:\n"
-        f"  neither there, nor in {name} or {source.folder or name}/raw in it, are "
+        f"  neither there, nor in {name} or {source.folder or name.upper()}/raw in it, are "
         f"{', '.join(source.files.values())} (dots or dashes in the name, .gz or plain)\n"
         "  where a folder is named, no other place is searched and nothing is downloaded"
     )

@@ -165,8 +165,37 @@ BAD_ARCHIVES: dict[str, tuple[dict[str, Any], str]] = {
         r"train_labels of .* must be 2 integers, one for each row; got int64 of shape \(3,\)",
     ),
     "type of labels": (
-        {"train": numbered(2), "y_train": np.ones(2)},
-        "must be 2 integers, one for each row; got float64",
+        {"train": numbered(2), "y_train": np.ones(2, complex)},
+        "must be 2 integers, one for each row; got complex128",
+    ),
+    "fractions for labels": (
+        {"train": numbered(2), "y_train": np.array([1, 0.5])},
+        r"labels of .*own\.npz must be whole numbers; got 0.5 in row 1",
+    ),
+    "a missing label": (
+        {"train": numbered(2), "y_train": np.array([np.nan, 1])},
+        "must be whole numbers; got nan in row 0",
+    ),
+    "labels without end": (
+        {"train": numbered(2), "y_train": np.array([1e300, 1])},
+        "must be at most 9223372036854775807; got 1e",
+    ),
+    "labels of three axes": (
+        {"train": numbered(2), "y_train": np.ones((2, 1, 1))},
+        r"must be 2 integers, one for each row; got float64 of shape \(2, 1, 1\)",
+    ),
+    "texts and numbers": (
+        {
+            "train": numbered(2),
+            "y_train": np.array(["a", "b"]),
+            "test": numbered(1),
+            "y_test": np.array([1]),
+        },
+        "must be numbers in all parts, or texts in all",
+    ),
+    "names in capitals and not": (
+        {"x_train": numbered(2), "X_train": numbered(2)},
+        "holds both x_train and X_train; expected one",
     ),
     "objects": (
         {"train": np.array([[None]])},
@@ -182,6 +211,86 @@ def test_bad_archives(tmp_path: Path, fault: str) -> None:
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match=message):
         Dataset(path)
+
+
+LABELS: dict[str, tuple[Any, list[int]]] = {
+    "bytes": (np.array([3, 1, 2], np.uint8), [3, 1, 2]),
+    "floats": (np.array([3.0, -1, 2]), [3, -1, 2]),
+    "half floats": (np.array([3, 1, 2], np.float16), [3, 1, 2]),
+    "truth": (np.array([True, False, True]), [1, 0, 1]),
+    "one a row": (np.array([[3], [1], [2]], np.uint8), [3, 1, 2]),
+    "one float a row": (np.array([[3.0], [1], [2]]), [3, 1, 2]),
+    "one-hot": (np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]]), [2, 0, 1]),
+    "one-hot floats": (np.eye(3)[[2, 0, 1]], [2, 0, 1]),
+    "texts": (np.array(["dog", "cat", "dog"]), [1, 0, 1]),
+    "bytes of texts": (np.array([[b"dog"], [b"cat"], [b"dog"]]), [1, 0, 1]),
+    "big ends": (np.array([3, 1, 2], ">i8"), [3, 1, 2]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_of_all_kinds(tmp_path: Path, kind: str) -> None:
+    labels, expected = LABELS[kind]
+    np.savez(tmp_path / "own.npz", x_train=numbered(3), y_train=labels)
+    data = Dataset(tmp_path / "own.npz")
+    assert data.train_labels is not None
+    assert data.train_labels.dtype == np.int64
+    assert data.train_labels.tolist() == expected
+    assert data.label_names == ({0: "cat", 1: "dog"} if "texts" in kind else None)
+
+
+def test_several_labels_a_row_are_left_out(tmp_path: Path) -> None:
+    """As those of ChestMNIST: rows can be learnt without them."""
+    np.savez(tmp_path / "chest.npz", train_images=numbered(3), train_labels=np.ones((3, 14)))
+    with pytest.warns(UserWarning, match=r"train_labels of .*chest.npz are left out: .* \(3, 14\)"):
+        data = Dataset(tmp_path / "chest.npz")
+    assert data.train_labels is None
+
+
+def test_names_of_keras_and_medmnist(tmp_path: Path) -> None:
+    images = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
+    keras = {"x_train": images, "y_train": np.arange(4), "x_test": images[:2], "y_test": [5, 6]}
+    labels = np.arange(4, dtype=np.uint8)[:, None]
+    med = {
+        "train_images": images,
+        "train_labels": labels,
+        "val_images": images[:1],
+        "val_labels": labels[:1],
+        "test_images": images[:2],
+        "test_labels": labels[:2] + 5,
+    }
+    capitals = {name.upper(): values for name, values in med.items()}
+    for path, arrays in (("a.npz", keras), ("B.NPZ", med), ("c.Npz", capitals)):
+        with (tmp_path / path).open("wb") as file:
+            np.savez(file, **arrays)
+        data = Dataset(tmp_path / path)
+        np.testing.assert_array_equal(data.train, images.reshape(4, 12))
+        np.testing.assert_array_equal(data.test, images[:2].reshape(2, 12))
+        assert data.train_labels is not None
+        assert data.test_labels is not None
+        assert data.train_labels.tolist() == [0, 1, 2, 3]
+        assert data.test_labels.tolist() == [5, 6]
+
+
+def test_a_table_with_its_labels(tmp_path: Path) -> None:
+    """`X` and `y`, unless the archive has training rows by a name that says so."""
+    np.savez(tmp_path / "own.npz", X=numbered(3), y=np.array([0.0, 1, 1]), other=numbered(9))
+    data = Dataset(tmp_path / "own.npz")
+    np.testing.assert_array_equal(data.train, numbered(3))
+    assert data.train_labels is not None
+    assert data.train_labels.tolist() == [0, 1, 1]
+    np.savez(tmp_path / "own.npz", X=numbered(3), y=np.arange(3), train=numbered(4))
+    data = Dataset(tmp_path / "own.npz")
+    assert len(data.train) == 4
+    assert data.train_labels is None
+
+
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    with (tmp_path / "ROWS.NPY").open("wb") as file:
+        np.save(file, numbered(3))
+    data = Dataset(tmp_path / "ROWS.NPY")
+    assert isinstance(data.train, np.memmap)
+    np.testing.assert_array_equal(data.train, numbered(3))
 
 
 class Explosive:
@@ -247,9 +356,11 @@ def test_bad_arrays(rows: Any, message: str) -> None:
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(
         ValueError,
-        match="unknown data set 'minst'; known: fashion_mnist, kmnist, mnist, synthetic_digits, or",
+        match="unknown data set 'minst'; known: .*, kmnist, mnist, qmnist, synthetic_digits, or",
     ):
         Dataset("minst")
+    with pytest.raises(ValueError, match=r"'pictures/cats'; .* an array; there is no such file$"):
+        Dataset("pictures/cats")
 
 
 @pytest.mark.parametrize(

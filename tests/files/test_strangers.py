@@ -173,8 +173,8 @@ def test_models_are_no_data_and_data_no_models(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it is a safetensors file, as models and checkpoints are"):
         Dataset(tmp_path / "model.npz")
     small_vae().save(tmp_path / "model.safetensors")
-    for name, kind in [("model.safetensors", "a safetensors"), ("rows.csv", "a text")]:
-        (tmp_path / "rows.csv").write_text("1,2\n")
+    for name, kind in [("model.safetensors", "a safetensors"), ("rows.txt", "a text")]:
+        (tmp_path / "rows.txt").write_text("1,2\n")
         with pytest.raises(ValueError, match=f"unknown data set .*, or an array; it is {kind}"):
             Dataset(tmp_path / name)
 

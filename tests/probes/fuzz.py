@@ -23,12 +23,14 @@ import time
 import traceback
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from safetensors.numpy import save as to_safetensors
 
 import fastvae
@@ -39,13 +41,14 @@ from fastvae.files import checkpoints, storage
 
 TITLE = "Files of strangers"
 TEXT = """
-Valid files of every kind that is read (IDX, plain and compressed; .npy; .npz, stored and
-compressed; models; checkpoints, and runs that go on from them; folders in the seed's format; the
-settings of a run) are changed at random: bits, bytes, lengths, whole parts; numbers and texts in
-headers and in JSON, checksums made good again; sizes up to 2^64, names with escape codes, nesting
-without end. Each is read. It must be taken, or refused by one of the documented exceptions, whose
-message names the file, is short, and holds no control characters. Readers may take 256 MB more
-memory than they had at the start, and 2 seconds; a crash would end the process that reads.
+Valid files of every kind that is read (IDX, plain and compressed, and pairs of them; .npy; .npz,
+stored and compressed; tables, plain and compressed; folders of pictures; models; checkpoints, and
+runs that go on from them; folders in the seed's format; the settings of a run) are changed at
+random: bits, bytes, lengths, whole parts; numbers and texts in headers and in JSON, checksums made
+good again; sizes up to 2^64, names with escape codes, nesting without end. Each is read. It must be
+taken, or refused by one of the documented exceptions, whose message names the file, is short, and
+holds no control characters. Readers may take 256 MB more memory than they had at the start, and 2
+seconds; a crash would end the process that reads.
 """
 COUNT = 200_000
 
@@ -85,6 +88,22 @@ SHAPES = (
     "(4611686018427387904, 4611686018427387904)", "(0, 4611686018427387904)",
 )  # fmt: skip
 
+PLACES = {
+    "npy": "input.npy",
+    "npz": "input.npz",
+    "IDX pairs": "input-train-images-idx3-ubyte",
+    "tables": "input.csv",
+    "tables, compressed": "input.csv.gz",
+    "tables of pixels": "input.tsv",
+    "pictures": "pictures/fuzz-input.png",
+}
+"""The names of files that are told by their names."""
+CELLS = (
+    "", "0", "1", "255", "256", "-1", "1.5", "1e999", "nan", "inf", "NA", "x", "1_0", '"', '"1"',
+    " 2 ", "9" * 400, "0x1F", "True", "label", "#", "\u0663", "\x1b[2J", "1,5", "a" * 3000,
+    "\u202e", "\ud800",
+)  # fmt: skip
+
 Reader = tuple[Callable[[random.Random], bytes], Callable[[Path], object]]
 
 
@@ -113,6 +132,11 @@ class Inputs:
             "IDX, compressed": (self._idx_compressed, read_idx),
             "npy": (self._npy, _take_rows),
             "npz": (self._npz, _take_rows),
+            "IDX pairs": (self._idx_pair, _take_rows),
+            "tables": (self._table, _take_rows),
+            "tables, compressed": (self._table_compressed, _take_rows),
+            "tables of pixels": (self._table_of_pixels, _take_rows),
+            "pictures": (self._picture, lambda path: _take_rows(path.parent)),
             "models": (self._model, fastvae.load),
             "checkpoints": (self._checkpoint, checkpoints.read),
             "checkpoints, going on": (self._crafted, self._go_on),
@@ -135,8 +159,7 @@ class Inputs:
         make, read = self.readers[name]
         self.place = self.folder / "input"
         content, path = make(chance), self.place
-        if name in ("npy", "npz"):
-            path = path.with_suffix(f".{name}")
+        path = self.folder / PLACES[name] if name in PLACES else path
         before = path.read_bytes() if path.is_relative_to(self.seed) else None
         path.write_bytes(content)
         return read, path, before
@@ -235,6 +258,66 @@ class Inputs:
             place, width = chance.choice([(8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2)])
             return overwritten(content, start + place, width, "little", chance)
         return damaged(content, chance) if chance.random() < 0.5 else content
+
+    def _idx_pair(self, chance: random.Random) -> bytes:
+        """The images, or instead what is beside them: labels, or the test pair."""
+        images = struct.pack(">BBBB3I", 0, 0, 8, 3, 5, 3, 2) + bytes(30)
+        for part in ("train", "t10k"):
+            of_images, of_labels = images, struct.pack(">BBBBI", 0, 0, 8, 1, 5) + bytes(5)
+            if chance.random() < 0.3:
+                code, width = chance.choice([(8, 1), (11, 2), (12, 4), (12, 4), (13, 4), (14, 8)])
+                n = chance.choice([1, 1, 2, 8])
+                of_labels = struct.pack(">BBBB2I", 0, 0, code, 2, 5, n) + bytes(5 * n * width)
+                of_labels = damaged(of_labels, chance) if chance.random() < 0.5 else of_labels
+            if part == "t10k" and chance.random() < 0.3:
+                of_images = self._idx(chance)
+            for kind, content in (("images-idx3", of_images), ("labels-idx1", of_labels)):
+                (self.folder / f"input-{part}-{kind}-ubyte").write_bytes(content)
+        return self._idx(chance) if chance.random() < 0.3 else images
+
+    def _table(self, chance: random.Random) -> bytes:
+        mark = chance.choice([",", ";", "\t", " "])
+        end = chance.choice(["\n", "\n", "\r\n", "\r"])
+        n = chance.choice([1, 2, 3, 64])
+        lines = [mark.join(chance.choice(["a", "label", "b", "", "0"]) for _ in range(n))]
+        odd = chance.choice([0, 0, 0.02, 0.5])
+        for _ in range(chance.choice([1, 5, 40])):
+            cells = (
+                chance.choice(CELLS if chance.random() < odd else CELLS[1:4]) for _ in range(n)
+            )
+            lines.append(mark.join(cells))
+        text = end.join(lines[chance.randrange(2) :]).encode("utf-8", "replace")
+        text = text * chance.choice([1, 1, 1, 200])
+        return damaged(text, chance) if chance.random() < 0.6 else text
+
+    def _table_compressed(self, chance: random.Random) -> bytes:
+        text = self._table(chance)
+        if chance.random() < 0.1:
+            text = chance.choice([b"0,1\n", b'"', b"\n", b"#\n", b"1", b","]) * 100_000
+        content = gzip.compress(text, 1, mtime=0)
+        return damaged(content, chance) if chance.random() < 0.7 else content
+
+    def _table_of_pixels(self, chance: random.Random) -> bytes:
+        rows = np.arange(640, dtype=np.uint8).reshape(10, 64)
+        text = "\n".join("\t".join(map(str, row)) for row in rows).encode()
+        return damaged(text, chance)
+
+    def _picture(self, chance: random.Random) -> bytes:
+        """One of two pictures of a folder; the other comes before it, and is whole."""
+        mode = chance.choice(["L", "1", "P", "RGB", "RGBA", "LA", "I;16", "CMYK"])
+        kind = "PPM" if mode in ("L", "RGB") else "PNG"
+        if mode == "CMYK":
+            kind = "JPEG"
+        kind = chance.choice([kind, "JPEG" if mode in ("L", "RGB", "CMYK") else "PNG"])
+        first, file = self.folder / "pictures" / "first.png", io.BytesIO()
+        if not first.exists():
+            first.parent.mkdir()
+            Image.new("L", (9, 7)).save(first)
+        Image.frombytes("L", (9, 7), chance.randbytes(63)).convert(mode).save(file, kind)
+        content = file.getvalue()
+        if kind == "PNG" and chance.random() < 0.7:
+            return _png(content, chance)
+        return damaged(content, chance) if chance.random() < 0.9 else content
 
     def _model(self, chance: random.Random) -> bytes:
         if chance.random() < 0.4:
@@ -387,6 +470,33 @@ def npy(header: bytes, values: bytes, version: int) -> bytes:
     """A .npy file of a header and values."""
     length = struct.pack("<H" if version < 2 else "<I", len(header))
     return b"\x93NUMPY" + bytes([version, 0]) + length + header + values
+
+
+def _png(content: bytes, chance: random.Random) -> bytes:
+    """A PNG file with a change in one of its parts, whose checksum is right again."""
+    place, parts = 8, []
+    while place < len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        parts.append((content[place + 4 : place + 8], content[place + 8 : place + 8 + length]))
+        place += 12 + length
+    i = chance.randrange(len(parts))
+    kind, inner = parts[i]
+    if kind == b"IDAT" and chance.random() < 0.5:
+        inner = zlib.compress(damaged(zlib.decompress(inner), chance))
+    else:
+        inner = damaged(inner, chance)
+    if chance.random() < 0.2:
+        kind = chance.choice(
+            [b"tRNS", b"PLTE", b"zTXt", b"iTXt", b"acTL", b"fdAT", b"eXIf", b"iCCP"]
+        )
+        parts.insert(i, (kind, inner))
+    else:
+        parts[i] = (kind, inner)
+    made = content[:8]
+    for kind, inner in parts:
+        checksum = zlib.crc32(kind + inner)
+        made += struct.pack(">I", len(inner)) + kind + inner + struct.pack(">I", checksum)
+    return made
 
 
 def safetensors(content: bytes, entry: str, chance: random.Random) -> bytes:
