@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastvae import VAE
 from fastvae.checks.quoting import printable
 from fastvae.commands.arguments import DATASETS
 from fastvae.data.variants import VARIANTS
+from fastvae.model.description import facts as facts_of
 
 INSTALL = "pip install fastvae-cpu"
 _TAGS = ("variational-autoencoder", "vae", "safetensors")
@@ -165,8 +164,8 @@ def _front_matter(name: str, settings: Mapping[str, Any], figures: Figures) -> I
 
 
 def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
-    if description := _text(settings.get("description"), 2000):
-        yield _prose(description)
+    if words := _text(settings.get("description"), 2000):
+        yield _prose(words)
     sizes = [vae.n_features, *(layer.n_out for layer in vae.encoder), vae.n_latent]
     sizes += [layer.n_out for layer in vae.decoder]
     yield (
@@ -174,11 +173,12 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
         "and used on CPUs with [fastvae](https://github.com/fastvae/fastvae)."
     )
     activations = dict.fromkeys(layer.activation for layer in [*vae.encoder, *vae.decoder])
+    described = facts_of(vae)
     facts = {
         "layers": f"{'-'.join(map(str, sizes))}, of which {vae.n_latent:,} are the latents",
         "activations": ", ".join(activations),
         "likelihood": _code(str(vae.network.likelihood)),
-        **_sigma(vae),
+        **{name: described[name] for name in ("sigma",) if name in described},
         "beta": f"{vae.beta:g}",
         "reconstruction weight": f"{vae.reconstruction_weight:g}",
         "parameters": f"{vae.n_parameters:,}, {vae.dtype.name}",
@@ -186,14 +186,6 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
     if licence := _text(settings.get("license")):
         facts["licence"] = _code(licence)
     yield "\n".join(f"- {title}: {fact}" for title, fact in facts.items())
-
-
-def _sigma(vae: VAE) -> dict[str, str]:
-    """What sigma is at present, the least and the largest of several; nothing where it is none."""
-    if vae.sigma_value is None:
-        return {}
-    ends = np.unique([np.min(vae.sigma_value), np.max(vae.sigma_value)])
-    return {"sigma": " to ".join(f"{value:g}" for value in ends)}
 
 
 def _training(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
