@@ -27,12 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastvae.sklearn import VAEOutlierDetector
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
+
+from fastvae.sklearn import VAEOutlierDetector
 
 Rows = NDArray[Any]
 Scores = Callable[[Rows, int], NDArray[Any]]
