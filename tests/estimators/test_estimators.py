@@ -183,11 +183,18 @@ def test_errors_name_the_parameter(name, value, X):
 
 
 def test_held_out_rows_stop_the_training_and_the_best_weights_stay(X):
-    model = transformer(epochs=2000).fit(X)
-    assert model.n_iter_ < 2000
-    assert model.n_iter_ == len(model.history_["val_elbo"])
-    longer = transformer(epochs=2000, early_stopping=False).fit(X[:20])
-    assert longer.n_iter_ == 2000
+    model = transformer(epochs=1000, batch_size=16).fit(X)
+    assert model.n_iter_ < 1000
+    elbos = model.history_["val_elbo"]
+    assert model.n_iter_ == len(elbos)
+    rng = np.random.RandomState(0)
+    rng.randint(np.iinfo(np.int32).max)  # the model's seed
+    held_out = model._scaling.apply(X)[rng.permutation(300)[:30]]
+    kept = model.vae_.elbo(held_out, seed=model.vae_.seed).elbo
+    assert min(abs(kept - elbo) for elbo in elbos) < 1e-4
+    assert kept > max(elbos) - 0.01 * 4 - 1e-4
+    longer = transformer(epochs=200, early_stopping=False).fit(X[:20])
+    assert longer.n_iter_ == 200
     assert "val_elbo" not in longer.history_
 
 
