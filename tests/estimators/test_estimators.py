@@ -55,7 +55,7 @@ def test_a_density_integrates_to_one():
     X = np.random.RandomState(0).standard_normal((500, 1)) * 3.0 + 5.0
     model = transformer(epochs=20, n_samples=200).fit(X)
     grid = np.linspace(-30, 40, 701)
-    total = np.trapezoid(np.exp(model.score_samples(grid[:, None])), grid)
+    total = np.exp(model.score_samples(grid[:, None])).sum() * (grid[1] - grid[0])
     assert total == pytest.approx(1.0, abs=0.02)
 
 
