@@ -33,9 +33,9 @@ from fastvae.training.settings import Settings
 if TYPE_CHECKING:
     from typing import Self
 
-_PATIENCE = 5
-_LEAST_GAIN = 0.02
-"""Training stops where the validation rows gained less nats a column within the patience."""
+_PATIENCE = 10
+_PATIENT_UPDATES = 400
+"""Training stops where held-out rows gain too little within so many epochs and updates."""
 
 
 class VAEEstimator(BaseEstimator):
@@ -48,6 +48,8 @@ class VAEEstimator(BaseEstimator):
     n_iter_: int
     _scaling: Scaling
     _moments: KeptMoments | None
+    _least_gain = 0.01
+    """Nats a column by which held-out rows must gain for the training to go on."""
 
     def __init__(
         self,
@@ -236,8 +238,10 @@ class VAEEstimator(BaseEstimator):
         vae = self.vae_
         callbacks = []
         if held_out is not None:
-            gain = _LEAST_GAIN * vae.n_features
-            callbacks.append(EarlyStopping(patience=_PATIENCE, min_delta=gain))
+            n_updates = -(-len(rows) // checks.integer(self.batch_size, "batch_size"))
+            patience = max(_PATIENCE, -(-_PATIENT_UPDATES // n_updates))
+            gain = self._least_gain * vae.n_features
+            callbacks.append(EarlyStopping(patience=patience, min_delta=gain))
         settings = Settings(
             epochs=epochs,
             batch_size=self.batch_size,

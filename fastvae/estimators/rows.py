@@ -1,4 +1,4 @@
-"""Rows as scikit-learn's estimators take them, and the column that is wrong with a table."""
+"""Rows as scikit-learn's estimators take them, and the column that is wrong with them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
+from fastvae import checks
+from fastvae.checks.quoting import quoted
 from fastvae.model.vae import VAE
 
 _DTYPES = (np.float64, np.float32)
@@ -19,9 +21,11 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
     Raises
     ------
     TypeError, ValueError
-        As scikit-learn's `validate_data` does; where a column of a table holds what is no finite
-        number, the error begins with its name.
+        As scikit-learn's `validate_data` does; where a column holds what is no finite number, the
+        error begins with its name, or its number where columns have no names.
     """
+    if isinstance(X, np.ma.MaskedArray):  # whose mask scikit-learn does not look at
+        X = checks.as_array(X, "X")
     try:
         return validate_data(estimator, X, reset=reset, dtype=_DTYPES)
     except (TypeError, ValueError) as error:
@@ -60,14 +64,20 @@ def _is_table(X: Any) -> bool:
 
 
 def _fault(X: Any) -> str | None:
-    """The first cell of a table with named columns that is no finite number, and what it holds."""
-    if not _is_table(X):
+    """The first cell, column by column, that is no finite number, and what it holds."""
+    if _is_table(X):
+        names = [repr(name) for name in X.columns]
+        columns = [
+            X.iloc[:, j] if hasattr(X, "iloc") else X[name] for j, name in enumerate(X.columns)
+        ]
+    elif isinstance(X, np.ndarray) and X.ndim == 2:
+        names, columns = [str(j) for j in range(X.shape[1])], list(X.T)
+    else:
         return None
-    for j, name in enumerate(X.columns):
-        column = X.iloc[:, j] if hasattr(X, "iloc") else X[name]
+    for name, column in zip(names, columns, strict=True):
         for i, value in enumerate(column):
             if not _is_finite(value):
-                return f"column {name!r} holds {value!r} in row {i} (counted from 0)"
+                return f"column {name} holds {_shown(value)} in row {i} (counted from 0)"
     return None
 
 
@@ -76,3 +86,7 @@ def _is_finite(value: Any) -> bool:
         return bool(np.isfinite(float(value)))
     except (TypeError, ValueError):
         return False
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, np.floating) else quoted(value)

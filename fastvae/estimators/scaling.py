@@ -47,8 +47,17 @@ class Scaling:
         X : ndarray, shape (n, D)
         may_vary_later : bool
             All columns are modelled, also those that do not vary in these rows.
+
+        Raises
+        ------
+        ValueError
+            If the differences of a column are beyond float64.
         """
         low, high = (np.asarray(f(X, axis=0), np.float64) for f in (np.min, np.max))
+        with np.errstate(over="ignore"):
+            if not np.isfinite(high - low).all():
+                worst = int(np.argmin(np.isfinite(high - low)))
+                raise ValueError(f"the values of column {worst} of X are too far apart for float64")
         rounding = _ROUNDING * np.finfo(X.dtype).eps * np.maximum(np.abs(low), np.abs(high))
         varies = high - low > rounding
         spread = np.where(varies, high - low, 1.0)

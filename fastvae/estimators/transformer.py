@@ -40,7 +40,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VAEEstim
     learning_rate : float, default=1e-3
         That of Adam.
     early_stopping : bool, default=True
-        Hold rows out, stop when their ELBO hardly improves, and keep the weights of the best epoch.
+        Hold rows out, stop when their ELBO hardly improves (by less than 0.01 nats a column within
+        400 updates and 10 epochs), and keep the weights of the best epoch.
     validation_fraction : float, default=0.1
         Share of rows that are held out, chosen at random. Where that is less than one row, none
         is, and all epochs are done.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -127,3 +129,19 @@ def test_workers_use_one_thread_each(backend):
 def test_more_threads_than_there_are_count_as_all(X):
     one, many = (small(VAETransformer, n_threads=n).fit(X).transform(X) for n in (1, 1000))
     assert np.array_equal(one, many)
+
+
+@pytest.mark.slow
+def test_without_scikit_learn_the_extra_is_named():
+    program = """
+import sys
+import fastvae
+assert "sklearn" not in sys.modules and "joblib" not in sys.modules
+sys.modules["sklearn"] = None  # as if it were not installed
+import fastvae.sklearn
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert "ImportError: fastvae.sklearn needs scikit-learn" in done.stderr
+    assert "pip install 'fastvae-cpu[sklearn]'" in done.stderr

@@ -103,6 +103,26 @@ def test_a_column_of_polars_is_named():
         transformer(likelihood="poisson").fit(pl.DataFrame({"a": [1, 2, 3], "b": [0, 1, -1]}))
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(np.nan, "nan"), (np.inf, "inf"), ("tall", "'tall'"), (None, "None")]
+)
+def test_a_cell_of_an_array_is_named(value, shown):
+    X = np.zeros((5, 3), object if value is None or value == "tall" else np.float64)
+    X[3, 1] = value
+    with pytest.raises((TypeError, ValueError), match=rf"column 1 holds {shown} in row 3"):
+        transformer().fit(X)
+
+
+def test_masked_values_are_refused():
+    X = np.ma.masked_array(np.eye(4), np.eye(4) == 1)
+    with pytest.raises(ValueError, match="masked.*row 0, column 0"):
+        transformer().fit(X)
+    assert np.array_equal(
+        transformer().fit_transform(np.ma.masked_array(np.eye(4))),
+        transformer().fit_transform(np.eye(4)),
+    )
+
+
 def test_sparse_rows_are_refused():
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match="toarray"):
