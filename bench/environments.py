@@ -1,17 +1,18 @@
-"""How large the environments of fastvae and of its peers are: ``python -m bench.environments``.
+"""How large the environments of fastvae and its peers are: ``python -m bench.environments FOLDER``.
 
-Prints the table of docs/installing.md. Each requirement is downloaded with all that it needs; then
-it is installed from these files into new virtual environments, in turns. Each file is a wheel, so
-that nothing is built.
+Prints the table of docs/installing.md. Each requirement is downloaded into the folder with all
+that it needs, if it is not there; then it is installed from these files into new virtual
+environments, in turns. All are wheels, so that nothing is built. Seconds are those of a processor,
+which other work on the machine does not change much.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import venv
 from pathlib import Path
 
@@ -43,31 +44,35 @@ def install(wheels: Path) -> tuple[float, float]:
         (packages,) = Path(folder).glob("lib/python*/site-packages")
         before = megabytes(packages)
         command = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
-        start = time.perf_counter()
+        start = os.times()
         subprocess.run([*command, *map(str, wheels.glob("*.whl"))], check=True)
-        return time.perf_counter() - start, megabytes(packages) - before
+        end = os.times()
+        seconds = (
+            end.children_user - start.children_user + end.children_system - start.children_system
+        )
+        return seconds, megabytes(packages) - before
 
 
-def main() -> None:
+def main(base: Path) -> None:
     """Measure, and print the table."""
-    with tempfile.TemporaryDirectory() as base:
-        folders = {name: Path(base, str(i)) for i, name in enumerate(REQUIREMENTS)}
-        for name, folder in folders.items():
+    folders = {name: base / str(i) for i, name in enumerate(REQUIREMENTS)}
+    for name, folder in folders.items():
+        if not folder.exists():
             download(REQUIREMENTS[name], folder)
-        rounds = [{name: install(folders[name]) for name in folders} for _ in range(ROUNDS)]
-        print("| environment | packages | download | on disk | seconds to install |")
-        print("|---|---:|---:|---:|---:|")
-        for name, folder in folders.items():
-            seconds, sizes = zip(*(measured[name] for measured in rounds), strict=True)
-            cells = (
-                name,
-                str(len(list(folder.glob("*.whl")))),
-                f"{megabytes(folder):,.0f} MB",
-                f"{sizes[0]:,.0f} MB",
-                f"{statistics.median(seconds):.0f} ({min(seconds):.0f} to {max(seconds):.0f})",
-            )
-            print(f"| {' | '.join(cells)} |", flush=True)
+    rounds = [{name: install(folders[name]) for name in folders} for _ in range(ROUNDS)]
+    print("| environment | packages | download | on disk | seconds to install |")
+    print("|---|---:|---:|---:|---:|")
+    for name, folder in folders.items():
+        seconds, sizes = zip(*(measured[name] for measured in rounds), strict=True)
+        cells = (
+            name,
+            str(len(list(folder.glob("*.whl")))),
+            f"{megabytes(folder):,.0f} MB",
+            f"{sizes[0]:,.0f} MB",
+            f"{statistics.median(seconds):.0f} ({min(seconds):.0f} to {max(seconds):.0f})",
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

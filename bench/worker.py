@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from bench.workload import initial_parameters
 
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PEAK_BLOCKS = 40
-TRAINED = (
-    Path(__file__).resolve().parents[1]
-    / "fastvae/files/pretrained/mnist_variational_autoencoder.safetensors"
+_PACKAGE = find_spec("fastvae")  # found and not imported: peers work without it
+assert _PACKAGE is not None
+TRAINED = Path(str(_PACKAGE.origin)).with_name("files") / (
+    "pretrained/mnist_variational_autoencoder.safetensors"
 )
 _TRIALS = 2
 _LIKELIHOOD_TRIALS, _LIKELIHOOD_SHARE = 4, 10
