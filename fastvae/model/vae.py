@@ -29,7 +29,7 @@ from fastvae.model.bounds import Bounds
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
-from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import Activation, Blocks, FileFormat, LikelihoodName, Missing, SigmaName
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 from fastvae.model.summary import vae_summary
@@ -171,7 +171,7 @@ class VAE(Bounds, Trained, Seeded, Value):
         *,
         likelihood: LikelihoodName = defaults.LIKELIHOOD,
         sigma: float | SigmaName | None = None,
-        blocks: Sequence[Any] | None = None,
+        blocks: Blocks | None = None,
         missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
@@ -247,7 +247,7 @@ class VAE(Bounds, Trained, Seeded, Value):
         *,
         likelihood: LikelihoodName = defaults.LIKELIHOOD,
         sigma: float | SigmaName | None = None,
-        blocks: Sequence[Any] | None = None,
+        blocks: Blocks | None = None,
         missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,

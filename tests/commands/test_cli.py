@@ -265,6 +265,7 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--hidden", "-4"], 2, "--hidden: must be a whole number of at least 1"),
         (["train", "--activation", "sin"], 2, "softplus; got 'sin' (see"),
         (["train", "--activation", "reul"], 2, "got 'reul' (did you mean relu?)"),
+        (["train", "--likelihood", "mixed"], 2, "mixed needs blocks of columns, which only VAE."),
         (["train", "--optimizer", "Adamm"], 2, "rmsprop, sgd; got 'Adamm' (did you mean adam?)"),
         (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
         (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),
