@@ -176,9 +176,9 @@ def _load(
         path = Path(name)
         if path.suffix not in (".npy", ".npz"):
             raise ValueError(
-                f"unknown data set {quoted(os.fspath(name), 200)}"
-                f"{checks.did_you_mean(os.fspath(name), NAMES)}; known: {', '.join(NAMES)}, "
+                f"unknown data set {quoted(os.fspath(name), 200)}; known: {', '.join(NAMES)}, "
                 f"or the path of a .npy or .npz file, or an array{_but_is(path)}"
+                f"{checks.did_you_mean(os.fspath(name), NAMES)}"
             )
         return str(path), read_array_file(path)
     try:

@@ -270,7 +270,7 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
         (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),
         (["interpolate", "--steps", "1"], 2, "--steps: must be a whole number of at least 2"),
-        (["train", "--dataset", "minst"], 1, "unknown data set 'minst' (did you mean 'mnist'?)"),
+        (["train", "--dataset", "minst"], 1, "or an array (did you mean 'mnist'?)"),
         (["train", "--dataset", "xyz"], 1, "unknown data set 'xyz'; known: "),
         (["train", "--dataset", "none.npy"], 1, "none.npy: No such file or directory"),
         (
