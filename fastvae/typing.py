@@ -1,7 +1,15 @@
 """Types for annotations: names, rows of data, callbacks, schedules; for type checkers only."""
 
 from fastvae.data.rows import Rows
-from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import (
+    Activation,
+    BlockKind,
+    Blocks,
+    FileFormat,
+    LikelihoodName,
+    Missing,
+    SigmaName,
+)
 from fastvae.training.evaluation import PerRow
 from fastvae.training.history import Figures
 from fastvae.training.hooks import CallbackLike, EpochHook
@@ -11,6 +19,8 @@ from fastvae.training.schedules import Schedule
 __all__ = [
     "Activation",
     "Binarization",
+    "BlockKind",
+    "Blocks",
     "CallbackLike",
     "EpochHook",
     "FigureName",

@@ -20,6 +20,7 @@ from fastvae.model.kinds import LIKELIHOODS
 from fastvae.typing import (
     Activation,
     Binarization,
+    BlockKind,
     FigureName,
     FileFormat,
     LikelihoodName,
@@ -84,6 +85,8 @@ relu: Activation = "relu"
 vae = VAE.from_sizes(6, (4,), 2, relu, likelihood="bernoulli", missing="ignore", dtype=np.float64)
 VAE.from_sizes(6, [4, 3], 2, "tanh", likelihood="gaussian", sigma="learned", dtype="float32")
 other = VAE.from_sizes(6, (4,), likelihood=vae.likelihood, missing=vae.missing, sigma=vae.sigma)
+VAE.from_sizes(6, (4,), likelihood="mixed", blocks=[("gaussian", 4), ("categorical", 2)])
+VAE.from_sizes(6, (4,), likelihood="categorical", blocks=[4, 2])
 VAE(MLP([Dense(6, 4, "softplus")]), Sampler(4, 2), MLP([Dense(2, 6, "sigmoid")]))
 history: History = vae.fit(
     rows,
@@ -163,6 +166,7 @@ VAE.from_sizes(3, (2,), 2, "relu", "sigmod")  # wrong
 VAE.from_sizes(likelihood="gausian")  # wrong
 VAE.from_sizes(likelihood="gaussian", sigma="lerned")  # wrong
 VAE.from_sizes(missing="ignored")  # wrong
+VAE.from_sizes(likelihood="mixed", blocks=[("gausian", 4)])  # wrong
 VAE(likelihood="bernouli")  # wrong
 Dense(3, 2, "reul")  # wrong
 Dense(3, 2, activation="leaky-relu")  # wrong
@@ -229,6 +233,7 @@ def test_scripts_of_users(tmp_path: Path) -> None:
     [
         (Activation, kernels.ACTIVATIONS),
         (LikelihoodName, LIKELIHOODS),
+        (BlockKind, kernels.BLOCK_KINDS),
         (OptimizerName, kernels.OPTIMIZERS),
         (Binarization, kernels.BINARIZATIONS),
     ],

@@ -97,10 +97,12 @@ def choice(value: Any, known: Iterable[_Name], what: str) -> _Name:
 
 def dtype(value: DTypeLike) -> np.dtype[Any]:
     """Return `value` as one of the two working types, float32 or float64."""
+    meant = ""
     try:
         result = np.dtype(value)
     except TypeError:
         result = np.dtype(object)
+        meant = did_you_mean(value, (known.name for known in WORKING_DTYPES))
     if result not in WORKING_DTYPES:
-        raise ValueError(f"dtype must be float32 or float64; got {quoted(value)}")
+        raise ValueError(f"dtype must be float32 or float64; got {quoted(value)}{meant}")
     return result

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn, TypeAlias, get_args
 
+from fastvae.model.kinds import WITH_BLOCKS
 from fastvae.model.names import SigmaName
 
 Option: TypeAlias = tuple[tuple[str, ...], Mapping[str, Any]]
@@ -169,6 +170,16 @@ def sigma(text: str) -> float | str:
             f"must be a number above 0, learned, feature or output; got {text!r}"
         )
     return number
+
+
+def likelihood(text: str) -> str:
+    """An argument type: a likelihood that needs no blocks of columns."""
+    if text in WITH_BLOCKS:
+        raise argparse.ArgumentTypeError(
+            f"{text} needs blocks of columns, which only VAE.from_sizes takes: see "
+            "docs/likelihoods.md"
+        )
+    return text
 
 
 def path_name(text: str) -> str:

@@ -10,7 +10,7 @@ import re
 import sys
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from fastvae.commands.interrupt import exit_code, interruptible
 from fastvae.commands.parser import build_parser
@@ -35,11 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         nobody reads standard output any more (head, less), 143 after SIGTERM, 129 after SIGHUP.
     """
     options: dict[str, str] = {}
+    given: frozenset[str] = frozenset()
     try:
         parser = build_parser()
         args = parser.parse_args(argv)
         # By name, what stands on the command line, be it the default value or not.
-        args.given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
+        args.given = given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
         flags = {name: f"--{name.replace('_', '-')}" for name in vars(args)}
         options = {name: flag for name, flag in flags.items() if flag in parser.of_commands}
         return _run(args)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return PIPE_CLOSED
     except (ArithmeticError, ValueError, ImportError, OSError, MemoryError) as error:
-        complain(f"error: {_by_options(_message(error), options)}")
+        complain(f"error: {_by_options(_message(error), options, given)}")
         return FAILURE
     except Exception as error:
         if not type(error).__module__.startswith("numba."):
@@ -100,21 +101,22 @@ def _message(error: Exception) -> str:
     return _one_line(text)
 
 
-def _by_options(text: str, options: Mapping[str, str]) -> str:
+def _by_options(text: str, options: Mapping[str, str], given: Container[str]) -> str:
     """An error of the library with options in place of arguments of the same names.
 
-    "beta must be" becomes "--beta must be", data_dir --data-dir, and likelihood='gaussian'
-    --likelihood gaussian; other single words, and parts of paths, stay.
+    Of those that are given "beta must be" becomes "--beta must be", and data_dir --data-dir; of
+    all, likelihood='gaussian' becomes --likelihood gaussian. Other single words, and parts of
+    paths, stay.
     """
 
     def flag(found: re.Match[str]) -> str:
-        return options.get(found[1], found[1])
+        return options.get(found[1], found[1]) if found[1] in given else found[1]
 
     text = re.sub(r"^(\w+)(?= must be | must have | is of )", flag, text)
     text = re.sub(r"(?<![\w/.'\"-])(\w+_\w+)(?![\w/.'\"=-])", flag, text)
     return re.sub(
         r"\b(\w+)=(['\"])(\w+)\2",
-        lambda found: f"{flag(found)} {found[3]}" if found[1] in options else found[0],
+        lambda found: f"{options[found[1]]} {found[3]}" if found[1] in options else found[0],
         text,
     )
 

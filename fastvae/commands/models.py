@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastvae
-from fastvae import VAE
+from fastvae import VAE, checks
 from fastvae.checks.quoting import printable
 from fastvae.commands.inputs import load_model_and_data, rows_to_show
 from fastvae.data.variants import VARIANTS
@@ -37,6 +37,9 @@ def evaluate(args: Namespace) -> None:
     if path is not None:
         check_file(path)
     vae, dataset = load_model_and_data(args)
+    most = importance.MAX_ELEMENTS // vae.n_latent
+    for option, n in (("--samples", args.samples), ("--nll", args.nll or 1)):
+        checks.integer(n, option, maximum=most)
     if args.threads is not None:
         fastvae.set_num_threads(args.threads)
     rows, _ = rows_to_show(dataset)

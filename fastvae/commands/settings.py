@@ -11,7 +11,7 @@ import numpy as np
 
 from fastvae import __version__, checks, kernels
 from fastvae.checks.quoting import printable, quoted
-from fastvae.commands.arguments import path_name, sigma, units
+from fastvae.commands.arguments import likelihood, path_name, sigma, units
 from fastvae.commands.train_options import TRAIN
 from fastvae.data.variants import VARIANTS
 from fastvae.files.reading import read_json
@@ -36,6 +36,7 @@ _OPTIONS: dict[str, Mapping[str, Any]] = {
 _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
     path_name: ((str,), "a text"),
+    likelihood: ((str,), "a text"),
     float: ((int, float), "a number"),
     sigma: ((int, float, str), "a number or a text"),
     units: ((int, str), "a whole number or a text"),
@@ -147,18 +148,20 @@ def _check(name: str, value: Any) -> None:
 
 def _check_value(name: str, option: Mapping[str, Any], value: Any) -> None:
     parse = option.get("type", str)
-    kinds, known = _KINDS.get(parse, ((int,), "a whole number"))
+    kinds, wanted = _KINDS.get(parse, ((int,), "a whole number"))
     if type(value) not in kinds:
-        raise ValueError(f'"{name}" must be {known}; got {quoted(value)}')
+        raise ValueError(f'"{name}" must be {wanted}; got {quoted(value)}')
     if type(value) is int and abs(value) > checks.MAX_SEED:
         raise ValueError(f'"{name}" must be a number of at most 64 bits; got {quoted(value)}')
     try:
         parse(str(value))
     except ArgumentTypeError as error:
         raise ValueError(f'"{name}" {printable(str(error), 200)}') from error
-    if value not in option.get("choices", [value]):
+    known = option.get("choices", [value])
+    if value not in known:
         raise ValueError(
-            f'"{name}" must be one of {", ".join(option["choices"])}; got {quoted(value)}'
+            f'"{name}" must be one of {", ".join(known)}; got {quoted(value)}'
+            f"{checks.did_you_mean(value, known)}"
         )
 
 

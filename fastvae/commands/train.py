@@ -312,6 +312,13 @@ def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.n
 
 
 def _new_model(args: Namespace, dataset: Dataset) -> VAE:
+    try:
+        return _built(args, dataset)
+    except MemoryError as error:
+        raise MemoryError(f"{error}: take smaller --hidden or --latent") from error
+
+
+def _built(args: Namespace, dataset: Dataset) -> VAE:
     return VAE.from_sizes(
         n_features=dataset.train.shape[1],
         hidden=plan.hidden(args),

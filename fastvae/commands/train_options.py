@@ -11,6 +11,7 @@ from fastvae.commands.arguments import (
     Command,
     count,
     data_options,
+    likelihood,
     option,
     path_name,
     seed,
@@ -105,6 +106,7 @@ TRAIN = Command(
             ),
             option(
                 "--likelihood",
+                type=likelihood,
                 choices=LIKELIHOODS,
                 default=model_defaults.LIKELIHOOD,
                 metavar="NAME",

@@ -27,6 +27,8 @@ def check_places(args: Namespace) -> None:
     for path in (args.csv, args.json):
         if path is not None and not _is_in_run(path, args):
             check_file(path)
+    if args.tensorboard is not None and Path(args.tensorboard).is_file():
+        raise ValueError(f"--tensorboard must be a folder; {args.tensorboard} is a file")
     if args.tensorboard is not None and not _is_in_run(args.tensorboard, args):
         _tensorboard(args.tensorboard)
 

@@ -222,10 +222,9 @@ def _read(path: Path) -> Split:
     if simple(path.name) == "emnist":
         splits = f" (emnist is one of these, by its splits: {', '.join(EMNIST_SPLITS)})"
     raise ValueError(
-        f"unknown data set {quoted(os.fspath(path), 200)}"
-        f"{checks.did_you_mean(os.fspath(path), NAMES)}; known: {', '.join(NAMES)}{splits}, "
+        f"unknown data set {quoted(os.fspath(path), 200)}; known: {', '.join(NAMES)}{splits}, "
         "or the path of a .npy, .npz, .csv, .tsv or IDX file, or of a folder of pictures, or an "
-        f"array{found}"
+        f"array{found}{checks.did_you_mean(os.fspath(path), NAMES)}"
     )
 
 

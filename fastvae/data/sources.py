@@ -70,8 +70,8 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
     """
     if name not in SOURCES:
         raise ValueError(
-            f"unknown data set {name!r}{did_you_mean(name, SOURCES)}; "
-            f"known: {', '.join(sorted(SOURCES))}"
+            f"unknown data set {name!r}; known: {', '.join(sorted(SOURCES))}"
+            f"{did_you_mean(name, SOURCES)}"
         )
     named = _named_folder(data_dir)
     if named is None:

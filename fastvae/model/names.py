@@ -4,12 +4,18 @@ What each name stands for is in the tables of those who read it; the tests compa
 The command line's help is made from them, so that nothing here needs NumPy.
 """
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 Activation: TypeAlias = Literal["identity", "relu", "leaky_relu", "tanh", "sigmoid", "softplus"]
 LikelihoodName: TypeAlias = Literal[
     "bernoulli", "gaussian", "continuous_bernoulli", "poisson", "categorical", "mixed"
 ]
+BlockKind: TypeAlias = Literal[
+    "bernoulli", "gaussian", "continuous_bernoulli", "poisson", "categorical"
+]
+Blocks: TypeAlias = Sequence[int] | Sequence[tuple[BlockKind, int]]
+"""How many columns each block has; of mixed rows its kind, too."""
 SigmaName: TypeAlias = Literal["learned", "feature", "output"]
 Missing: TypeAlias = Literal["error", "ignore"]
 FileFormat: TypeAlias = Literal["safetensors", "seed"]

@@ -32,7 +32,7 @@ from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
-from fastvae.model.names import Activation, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import Activation, Blocks, FileFormat, LikelihoodName, Missing, SigmaName
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 from fastvae.model.trained import Trained
@@ -177,7 +177,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         *,
         likelihood: LikelihoodName = defaults.LIKELIHOOD,
         sigma: float | SigmaName | None = None,
-        blocks: Sequence[Any] | None = None,
+        blocks: Blocks | None = None,
         missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,
@@ -253,7 +253,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         *,
         likelihood: LikelihoodName = defaults.LIKELIHOOD,
         sigma: float | SigmaName | None = None,
-        blocks: Sequence[Any] | None = None,
+        blocks: Blocks | None = None,
         missing: Missing = "error",
         beta: float = 1.0,
         reconstruction_weight: float = 1.0,

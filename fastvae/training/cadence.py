@@ -44,7 +44,7 @@ def cadence(given: Any) -> Cadence:
 def _wanted(given: Any) -> str:
     return (
         'checkpoint_every must be "epoch", a number of updates, seconds such as "30s", or a tuple '
-        f"of these; got {given!r}"
+        f"of these; got {given!r}{checks.did_you_mean(given, ('epoch',))}"
     )
 
 

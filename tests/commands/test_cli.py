@@ -267,11 +267,12 @@ def test_real_mnist_is_found_and_trained_on(mnist_dir, capsys):
         (["train", "--hidden", "8", "none"], 1, "--hidden takes sizes, or none alone; got 8 none"),
         (["train", "--activation", "sin"], 2, "softplus; got 'sin' (see"),
         (["train", "--activation", "reul"], 2, "got 'reul' (did you mean relu?)"),
+        (["train", "--likelihood", "mixed"], 2, "mixed needs blocks of columns, which only VAE."),
         (["train", "--optimizer", "Adamm"], 2, "rmsprop, sgd; got 'Adamm' (did you mean adam?)"),
         (["train", "--beta", "much"], 2, "--beta: invalid float value: 'much'"),
         (["sample", "--image-shape", "4,4"], 2, "must be like 28x28 (height x width); got '4,4'"),
         (["interpolate", "--steps", "1"], 2, "--steps: must be a whole number of at least 2"),
-        (["train", "--dataset", "minst"], 1, "unknown data set 'minst' (did you mean 'mnist'?)"),
+        (["train", "--dataset", "minst"], 1, "or an array (did you mean 'mnist'?)"),
         (["train", "--dataset", "xyz"], 1, "unknown data set 'xyz'; known: "),
         (["train", "--dataset", "none.npy"], 1, "none.npy: No such file or directory"),
         (
