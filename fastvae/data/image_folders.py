@@ -4,6 +4,7 @@ Pictures may come from strangers. Their sizes are compared before they are decod
 formats that are named here are tried.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm")
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _MAX_PIXELS = 1 << 24  # 4096 x 4096
+_MAX_BYTES = 9 * _MAX_PIXELS  # of four colours of 16 bits, not compressed, and their metadata
 _N_LISTED = 20
 _MAX_DIGITS = 18  # of class names that are numbers: they fit int64
 
@@ -193,7 +195,11 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
         warnings.simplefilter("ignore")  # of metadata that are not looked at
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(file, formats=_FORMATS) as image:
+            content = file.read(_MAX_BYTES + 1)
+            if len(content) > _MAX_BYTES:
+                raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+            # Of a file, decoders would ask for as many bytes as some length in it says.
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 yield image
         except MemoryError as error:
             raise MemoryError(f"there is no memory for {printable(str(path))}: {error}") from error
