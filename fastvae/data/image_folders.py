@@ -18,7 +18,7 @@ import numpy.typing as npt
 from fastvae.checks.quoting import printable, quoted
 from fastvae.data.splits import Split
 from fastvae.files.kinds import but_found
-from fastvae.files.reading import open_file
+from fastvae.files.reading import open_file, size_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -195,11 +195,11 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
         warnings.simplefilter("ignore")  # of metadata that are not looked at
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            content = file.read(_MAX_BYTES + 1)
-            if len(content) > _MAX_BYTES:
+            if size_of(file) > _MAX_BYTES:
                 raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
             # Of a file, decoders would ask for as many bytes as some length in it says.
-            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
+            content = io.BytesIO(file.read(size_of(file)))
+            with Image.open(content, formats=_FORMATS) as image:
                 yield image
         except MemoryError as error:
             raise MemoryError(f"there is no memory for {printable(str(path))}: {error}") from error
