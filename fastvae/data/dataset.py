@@ -187,8 +187,7 @@ def _load(
     if known is not None:
         return known, _known(known, data_dir, download)
     if isinstance(name, (str, os.PathLike)):
-        path = Path(name)
-        return str(path), _read(path)
+        return str(Path(name)), _read(name)
     try:
         return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
@@ -207,9 +206,10 @@ def _known(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -
     )
 
 
-def _read(path: Path) -> Split:
+def _read(name: str | os.PathLike[str]) -> Split:
     """Read a file or a folder by what its name says that it is."""
-    if os.path.isdir(path):
+    path = Path(name)
+    if os.fspath(name) and os.path.isdir(path):
         return read_folder_of_pairs(path) if has_idx_pair(path) else read_folder(path)
     if path.suffix.lower() in (".npy", ".npz"):
         return read_array_file(path)
@@ -222,7 +222,7 @@ def _read(path: Path) -> Split:
     if simple(path.name) == "emnist":
         splits = f" (emnist is one of these, by its splits: {', '.join(EMNIST_SPLITS)})"
     raise ValueError(
-        f"unknown data set {quoted(os.fspath(path), 200)}; known: {', '.join(NAMES)}{splits}, "
+        f"unknown data set {quoted(os.fspath(name), 200)}; known: {', '.join(NAMES)}{splits}, "
         "or the path of a .npy, .npz, .csv, .tsv or IDX file, or of a folder of pictures, or an "
         f"array{found}{checks.did_you_mean(os.fspath(path), NAMES)}"
     )

@@ -4,6 +4,7 @@ Pictures may come from strangers. Their sizes are compared before they are decod
 formats that are named here are tried.
 """
 
+import io
 import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from fastvae.checks.quoting import printable, quoted
 from fastvae.data.splits import Split
 from fastvae.files.kinds import but_found
-from fastvae.files.reading import open_file
+from fastvae.files.reading import open_file, size_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -30,6 +31,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".pgm", ".ppm")
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _MAX_PIXELS = 1 << 24  # 4096 x 4096
+_MAX_BYTES = 9 * _MAX_PIXELS  # of four colours of 16 bits, not compressed, and their metadata
 _N_LISTED = 20
 _MAX_DIGITS = 18  # of class names that are numbers: they fit int64
 
@@ -193,7 +195,11 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
         warnings.simplefilter("ignore")  # of metadata that are not looked at
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(file, formats=_FORMATS) as image:
+            if size_of(file) > _MAX_BYTES:
+                raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
+            # Of a file, decoders would ask for as many bytes as some length in it says.
+            content = io.BytesIO(file.read(size_of(file)))
+            with Image.open(content, formats=_FORMATS) as image:
                 yield image
         except MemoryError as error:
             raise MemoryError(f"there is no memory for {printable(str(path))}: {error}") from error

@@ -159,6 +159,17 @@ def test_faults_are_named(tmp_path: Path, fault: str) -> None:
     assert len(str(e.value)) < 1000
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("block", [1, 4, 6, 1000])
+def test_lines_are_counted_through_all_blocks(
+    tmp_path: Path, end: str, block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(csv_tables, "_BLOCK", block)
+    lines = ["# a,b", "", "a,b", "1,2", "", "3,4", '5,"6"', "7,x", "8,9"]
+    with pytest.raises(ValueError, match="line 8, column 'b' holds 'x'"):
+        loaded(tmp_path, end.join(lines))
+
+
 def test_corrupt_compression(tmp_path: Path) -> None:
     content = gzip.compress(b"a,b\n" + b"1,2\n" * 100)
     for cut in (len(content) - 3, 20):

@@ -359,6 +359,8 @@ def test_unknown_name_lists_the_known() -> None:
         match="unknown data set 'minst'; known: .*, kmnist, mnist, qmnist, synthetic_digits, or",
     ):
         Dataset("minst")
+    with pytest.raises(ValueError, match="unknown data set '';"):
+        Dataset("")
     with pytest.raises(ValueError, match=r"'pictures/cats'; .* an array; there is no such file$"):
         Dataset("pictures/cats")
 

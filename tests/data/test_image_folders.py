@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 import warnings
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +205,22 @@ def test_faults_are_named(tmp_path: Path, fault: str) -> None:
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(ValueError, match=r"a\.png is not a sound picture"):
             Dataset(tmp_path)
+
+
+def test_lengths_that_lie_and_large_files(tmp_path: Path) -> None:
+    """A part that announces 4 GB costs none, nor is a file of a gigabyte of zeros read."""
+    put(tmp_path / "a.png")
+    place = SOUND.index(b"IDAT") - 4
+    (tmp_path / "b.png").write_bytes(SOUND[:place] + b"\xff" * 4 + SOUND[place + 4 :])
+    tracemalloc.start()
+    with suppress(ValueError):  # all pixels are there before the end is missed
+        Dataset(tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 10 << 20
+    tracemalloc.stop()
+    with (tmp_path / "b.png").open("wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(ValueError, match=UNSOUND + "it has more than 150,994,944 bytes"):
+        Dataset(tmp_path)
 
 
 def test_the_first_picture_is_bounded(tmp_path: Path) -> None:

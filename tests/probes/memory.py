@@ -22,7 +22,8 @@ TITLE = "Memory of readers"
 TEXT = """
 A valid file of some 200 MB of every kind is read in a process of its own: how much the process grew
 at most, above what it had before, for each megabyte of values. A model's network has its weights in
-memory beside what was read of the file; a .npy file is mapped and takes nothing until it is used.
+memory beside what was read of the file; a table's rows are put together from parts; a .npy file is
+mapped and takes nothing until it is used.
 """
 COUNT = 200
 
@@ -55,6 +56,12 @@ def _write_gzip(path: Path, n_bytes: int) -> None:
     path.write_bytes(gzip.compress(_idx(n_bytes), 1))
 
 
+def _write_table(path: Path, n_bytes: int) -> None:
+    values = np.resize(np.arange(251, dtype=np.uint8), (max(1, n_bytes // 784), 784))
+    with path.open("w") as file:
+        file.writelines(",".join(map(str, row.tolist())) + "\n" for row in values)
+
+
 Kind = tuple[str, Callable[[Path, int], object], Callable[[Path], object]]
 KINDS: dict[str, Kind] = {
     "IDX": ("images", lambda path, n: path.write_bytes(_idx(n)), read_idx),
@@ -66,6 +73,7 @@ KINDS: dict[str, Kind] = {
         lambda path, n: np.savez_compressed(path, train=_values(n)),
         Dataset,
     ),
+    "tables of pixels": ("rows.csv", _write_table, Dataset),
     "models": ("model", lambda path, n: _vae(n).save(path), fastvae.load),
     "seed folders": ("seed", lambda path, n: _vae(n).save(path, format="seed"), fastvae.load),
     "checkpoints": ("run.ckpt", _write_checkpoint, checkpoints.read),
