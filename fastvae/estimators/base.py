@@ -5,7 +5,6 @@ Letters: n rows, D columns, Z components.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,8 +20,10 @@ from fastvae.estimators.rows import check_kind, checked
 from fastvae.estimators.scaling import Scaling
 from fastvae.estimators.workers import threads
 from fastvae.model import importance
+from fastvae.model.assembly import Sizes
 from fastvae.model.kinds import LIKELIHOODS, WITH_BLOCKS
 from fastvae.model.likelihood import GAUSSIAN
+from fastvae.model.names import Activation, LikelihoodName, SigmaName
 from fastvae.model.vae import VAE
 from fastvae.training import loop
 from fastvae.training.history import History
@@ -54,10 +55,10 @@ class VAEEstimator(BaseEstimator):
     def __init__(
         self,
         n_components: int = 8,
-        hidden: Sequence[int] = (64,),
-        activation: str = "relu",
-        likelihood: str = "gaussian",
-        sigma: float | str | None = "feature",
+        hidden: Sizes = (64,),
+        activation: Activation = "relu",
+        likelihood: LikelihoodName = "gaussian",
+        sigma: float | SigmaName | None = "feature",
         epochs: int = 200,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -218,7 +219,7 @@ class VAEEstimator(BaseEstimator):
             self.hidden,
             checks.integer(self.n_components, "n_components"),
             self.activation,
-            likelihood=likelihood,
+            likelihood=self.likelihood,
             sigma=self.sigma if is_gaussian else None,
             seed=int(rng.randint(np.iinfo(np.int32).max)),
         )

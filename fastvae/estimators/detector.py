@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from sklearn.base import OutlierMixin
 
 from fastvae import checks
 from fastvae.estimators.base import VAEEstimator
+from fastvae.model.assembly import Sizes
+from fastvae.model.names import Activation, LikelihoodName, SigmaName
 
 if TYPE_CHECKING:
     from typing import Self
@@ -55,10 +56,10 @@ early_stopping, validation_fraction, n_samples, standardize, random_state, n_thr
     def __init__(
         self,
         n_components: int = 8,
-        hidden: Sequence[int] = (64,),
-        activation: str = "relu",
-        likelihood: str = "gaussian",
-        sigma: float | str | None = "feature",
+        hidden: Sizes = (64,),
+        activation: Activation = "relu",
+        likelihood: LikelihoodName = "gaussian",
+        sigma: float | SigmaName | None = "feature",
         epochs: int = 200,
         batch_size: int = 128,
         learning_rate: float = 1e-3,

@@ -233,7 +233,7 @@ def test_pretrained_models(tmp_path: Path, name: str) -> None:
 
 def test_what_a_file_says_of_itself(tmp_path: Path) -> None:
     path = tmp_path / "vae.onnx"
-    blocks = [("gaussian", 2), ("poisson", 1)]
+    blocks: Any = [("gaussian", 2), ("poisson", 1)]
     vae = VAE.from_sizes(3, (2,), 1, likelihood="mixed", blocks=blocks, sigma=0.5)
     ports = {
         "encoder": (["x"], ["mean", "log_var"]),
