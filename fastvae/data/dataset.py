@@ -187,11 +187,17 @@ def _load(
     if known is not None:
         return known, _known(known, data_dir, download)
     if isinstance(name, (str, os.PathLike)):
-        return str(Path(name)), _read(name)
+        return _path_name(Path(name)), _read(name)
     try:
         return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def _path_name(path: Path) -> str:
+    """The path as a name, which must not be that of a known data set: ./mnist, not mnist."""
+    is_known = known_name(str(path)) is not None or simple(str(path)) == simple(SYNTHETIC)
+    return os.path.join(os.curdir, path) if is_known else str(path)
 
 
 def _known(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -> Split:
