@@ -57,7 +57,8 @@ class Dataset:
           training rows;
         - the path of a table of numbers, .csv or .tsv, also .gz: a row a line, with a header or
           without; a column named `label`, `labels`, `class` or `target` holds labels; empty cells
-          are NaN. Square pictures of whole numbers from 0 to 255 become uint8, all else float64;
+          are NaN. Square pictures of whole numbers from 0 to 255 become uint8, and what stands
+          before them without a header is a label; all else is float64;
         - the path of an IDX file of images, `...train-images-idx3-ubyte`, also .gz; its labels
           and the test pair are taken from beside it; or of a folder that holds such files;
         - the path of a folder of pictures (PNG, JPEG, BMP, PGM, PPM) of one size, which become
