@@ -53,7 +53,7 @@ def data(args: Namespace) -> None:
             table[name] = f"not usable: {str(error).splitlines()[0].rstrip(':')}"
             continue
         if files is None and not SOURCES[name].mirrors:
-            table[name] = "not on disk, and not downloaded: see docs/data.md"
+            table[name] = f"not on disk, and not downloaded: it is in {SOURCES[name].home}"
         elif files is None:
             table[name] = f"not on disk; would be downloaded to {cache_folder(name)}"
         else:

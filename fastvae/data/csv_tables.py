@@ -131,12 +131,14 @@ def _read(file: BinaryIO, start: bytes) -> Split:
             parts.append(_parsed(block, layout))
     if layout is None or not any(len(part.values) for part in parts):
         raise ValueError("it holds no rows")
+    if layout.names is None and _are_pixels(parts, 1):
+        parts = deque(_Rows(part.values[:, 1:], part.values[:, 0] * 1.0) for part in parts)
     labels, label_names = None, None
-    if layout.label is not None:
-        what = f"{layout.name(layout.label)} (rename it where it holds none)"
+    if parts[0].labels is not None:
+        what = f"{layout.name(layout.label or 0)} (rename it where it holds none)"
         found, label_names = as_classes({"train": _labels(parts)}, what)
         labels = found["train"]
-    rows = _joined(parts, len(layout.columns))
+    rows = _joined(parts)
     return Split(rows, labels, rows[:0], None, label_names)
 
 
@@ -416,10 +418,11 @@ def _labels(parts: Iterable[_Rows]) -> Array:
         )
 
 
-def _joined(parts: deque[_Rows], n_columns: int) -> Array:
+def _joined(parts: deque[_Rows]) -> Array:
     """All rows: as pixels where they look like these, else as float64; takes the parts away."""
-    dtype = np.uint8 if _are_pixels(parts, n_columns) else np.float64
-    rows = np.empty((sum(len(part.values) for part in parts), n_columns), dtype)
+    dtype = np.uint8 if _are_pixels(parts) else np.float64
+    shape = sum(len(part.values) for part in parts), parts[0].values.shape[1]
+    rows = np.empty(shape, dtype)
     first = 0
     while parts:
         values = parts.popleft().values
@@ -428,11 +431,17 @@ def _joined(parts: deque[_Rows], n_columns: int) -> Array:
     return rows
 
 
-def _are_pixels(parts: Iterable[_Rows], n_columns: int) -> bool:
+def _are_pixels(parts: deque[_Rows], first: int = 0) -> bool:
     """Whether rows are square pictures, grey or of three colours, of values from 0 to 255.
 
     Some value must be so large as that of a picture which is not all dark.
+
+    Parameters
+    ----------
+    parts : rows in their order
+    first : the first column of the pictures
     """
+    n_columns = parts[0].values.shape[1] - first
     is_square = any(
         side >= _MIN_SIDE and side * side * depth == n_columns
         for depth in (1, 3)
@@ -441,5 +450,5 @@ def _are_pixels(parts: Iterable[_Rows], n_columns: int) -> bool:
     return (
         is_square
         and all(part.values.dtype == np.uint8 for part in parts)
-        and max(int(part.values.max(initial=0)) for part in parts) >= DARK
+        and max(int(part.values[:, first:].max(initial=0)) for part in parts) >= DARK
     )

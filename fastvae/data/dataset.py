@@ -57,7 +57,8 @@ class Dataset:
           training rows;
         - the path of a table of numbers, .csv or .tsv, also .gz: a row a line, with a header or
           without; a column named `label`, `labels`, `class` or `target` holds labels; empty cells
-          are NaN. Square pictures of whole numbers from 0 to 255 become uint8, all else float64;
+          are NaN. Square pictures of whole numbers from 0 to 255 become uint8, and what stands
+          before them without a header is a label; all else is float64;
         - the path of an IDX file of images, `...train-images-idx3-ubyte`, also .gz; its labels
           and the test pair are taken from beside it; or of a folder that holds such files;
         - the path of a folder of pictures (PNG, JPEG, BMP, PGM, PPM) of one size, which become
@@ -187,11 +188,17 @@ def _load(
     if known is not None:
         return known, _known(known, data_dir, download)
     if isinstance(name, (str, os.PathLike)):
-        return str(Path(name)), _read(name)
+        return _path_name(Path(name)), _read(name)
     try:
         return "array", from_array(checks.as_array(name, "array"))
     except TypeError as error:
         raise ValueError(str(error)) from error
+
+
+def _path_name(path: Path) -> str:
+    """The path as a name, which must not be that of a known data set: ./mnist, not mnist."""
+    is_known = known_name(str(path)) is not None or simple(str(path)) == simple(SYNTHETIC)
+    return os.path.join(os.curdir, path) if is_known else str(path)
 
 
 def _known(name: str, data_dir: str | os.PathLike[str] | None, download: bool) -> Split:

@@ -249,6 +249,29 @@ def test_what_is_taken_for_pixels(tmp_path: Path, content: str, dtype: str) -> N
     assert loaded(tmp_path, content).train.dtype == dtype
 
 
+@pytest.mark.parametrize("header", ["", "a" + ",b" * 64 + "\n"])
+@pytest.mark.parametrize("largest", [63, 64, 255])
+@pytest.mark.parametrize("n_more", [1, 2])
+def test_a_label_before_pictures_without_a_header(
+    tmp_path: Path, header: str, largest: int, n_more: int
+) -> None:
+    """As in the copies of MNIST that have none; with a header the label's column is named."""
+    lines = pictures(5, 8, largest).splitlines()
+    header = header and header.strip() + ",c" * (n_more - 1) + "\n"
+    content = "\n".join(f"{i}{',200' * (n_more - 1)},{line}" for i, line in enumerate(lines))
+    data = loaded(tmp_path, header + content)
+    if header or largest < 64 or n_more > 1:
+        assert data.train.shape == (5, 64 + n_more)
+        assert data.train.dtype == np.float64
+        assert data.train_labels is None
+    else:
+        assert data.train.dtype == np.uint8
+        assert data.train.shape == (5, 64)
+        assert data.train.max() == largest
+        assert data.train_labels is not None
+        assert data.train_labels.tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.slow
 def test_training_on_a_table(tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

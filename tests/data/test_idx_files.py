@@ -312,6 +312,20 @@ def test_names_of_many_spellings() -> None:
         assert known_name(given) == known
 
 
+def test_a_folder_that_is_named_like_a_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name does not say that it is that data set: a card would be believed."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("mnist", "EMNIST-letters", "synthetic_digits"):
+        pair(tmp_path / name, FORMS[0])
+        for given in (f"./{name}", Path(name)):
+            data = Dataset(given)
+            check(data)
+            assert data.name == f"./{name}"
+            check(Dataset(data.name))
+
+
 def test_synthetic_digits_with_dashes() -> None:
     data = Dataset("Synthetic-digits", train_size=2, test_size=1)
     assert data.name == "synthetic_digits"
