@@ -208,13 +208,14 @@ class VAEEstimator(BaseEstimator):
                 f"the {likelihood} likelihood needs blocks of columns, which estimators for "
                 "scikit-learn do not have: use fastvae.VAE.from_sizes(..., blocks=...)"
             )
+        checks.integer(self.n_samples, "n_samples")
         is_gaussian = likelihood == GAUSSIAN
         rows = checked(self, X, reset=True)
         scaling = Scaling.none(rows.shape[1])
         if self.standardize and is_gaussian:
             scaling = Scaling.of(rows, may_vary_later=may_vary_later)
         rng = check_random_state(self.random_state)
-        self.vae_ = VAE.from_sizes(
+        vae = VAE.from_sizes(
             int(scaling.modelled.sum()),
             self.hidden,
             checks.integer(self.n_components, "n_components"),
@@ -223,9 +224,11 @@ class VAEEstimator(BaseEstimator):
             sigma=self.sigma if is_gaussian else None,
             seed=int(rng.randint(np.iinfo(np.int32).max)),
         )
-        self.mean_, self.scale_, self._scaling = scaling.mean, scaling.scale, scaling
-        self._moments = None
-        return self._model_rows(rows, X), rng
+        model_rows = scaling.apply(rows)
+        check_kind(vae, model_rows, X)
+        self.vae_, self._scaling, self._moments = vae, scaling, None
+        self.mean_, self.scale_ = scaling.mean, scaling.scale
+        return model_rows, rng
 
     def _train(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def checked(estimator: Any, X: Any, *, reset: bool) -> NDArray[Any]:
         X = checks.as_array(X, "X")
     try:
         return validate_data(estimator, X, reset=reset, dtype=_DTYPES)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         fault = _fault(X)
         if fault is None:
             raise
@@ -83,8 +84,8 @@ def _fault(X: Any) -> str | None:
 
 def _is_finite(value: Any) -> bool:
     try:
-        return bool(np.isfinite(float(value)))
-    except (TypeError, ValueError):
+        return not np.iscomplexobj(value) and math.isfinite(float(value))
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

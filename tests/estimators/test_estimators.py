@@ -170,6 +170,7 @@ def test_likelihoods_of_blocks_are_refused(likelihood, X):
         ("learning_rate", -1.0),
         ("validation_fraction", 0.0),
         ("validation_fraction", 1.0),
+        ("n_samples", 0),
         ("n_threads", 0),
         ("likelihood", "gausian"),
         ("activation", "rleu"),
@@ -228,6 +229,13 @@ def test_partial_fit_goes_on_with_adam(X):
     whole.fit(scaled, epochs=2, verbose=False)
     parts.partial_fit(X)
     assert np.array_equal(parts.vae_.network.parameters, whole.network.parameters)
+
+
+def test_rows_that_are_refused_are_not_the_first():
+    model = transformer(likelihood="poisson")
+    with pytest.raises(ValueError, match="whole numbers"):
+        model.partial_fit(np.full((5, 3), 0.5))
+    assert not hasattr(model, "vae_")
 
 
 def test_partial_fit_learns_columns_that_vary_later(X):

@@ -58,6 +58,8 @@ def test_nullable_columns_of_pandas_are_numbers(table):
         (["tall"] * 30, "'tall'"),
         (pd.Categorical(["tall"] * 30), "'tall'"),
         (pd.date_range("2020-01-01", periods=30), "Timestamp"),
+        (np.full(30, 1 + 2j), r"\(1\+2j\)"),
+        ([10**400] * 30, "an integer of 1,329 bits"),
     ],
 )
 @pytest.mark.parametrize("kind", [VAETransformer, VAEOutlierDetector])
