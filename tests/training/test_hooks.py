@@ -48,7 +48,11 @@ def test_a_misspelt_hook_is_named_with_the_nearest(name: str, meant: str) -> Non
 
 
 def test_methods_of_other_names_are_nobodys_business() -> None:
-    fit(with_hooks(on_disk=lambda self: 1, once=3, only=property(lambda self: 1 / 0), save=print))
+    fit(
+        with_hooks(
+            on_disk=lambda self: 1, once=3, on_epoch_ends=property(lambda self: 1 / 0), save=print
+        )
+    )
 
 
 @pytest.mark.parametrize(
