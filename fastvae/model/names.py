@@ -14,7 +14,7 @@ LikelihoodName: TypeAlias = Literal[
 BlockKind: TypeAlias = Literal[
     "bernoulli", "gaussian", "continuous_bernoulli", "poisson", "categorical"
 ]
-Blocks: TypeAlias = Sequence[int] | Sequence[tuple[BlockKind, int]]
+Blocks: TypeAlias = Sequence[int | tuple[BlockKind, int]]
 """How many columns each block has; of mixed rows its kind, too."""
 SigmaName: TypeAlias = Literal["learned", "feature", "output"]
 Missing: TypeAlias = Literal["error", "ignore"]
