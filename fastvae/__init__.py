@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         optimizers,
         plots,
         schedules,
+        sklearn,
+        typing,
     )
     from fastvae.data import Dataset
     from fastvae.files.storage import pretrained
@@ -64,6 +66,9 @@ __all__ = [
     "warmup",
 ]
 
+_ASIDE = ("sklearn", "typing")
+"""Modules that `import *` leaves out: of an extra, and for type checkers."""
+
 _HOMES = {
     "Adam": "training.optimizers",
     "Dataset": "data",
@@ -99,7 +104,7 @@ def load(name_or_path: str | os.PathLike[str]) -> VAE:
 if not TYPE_CHECKING:  # to a type checker every name would be one that there is
 
     def __getattr__(name: str) -> Any:
-        if name in __all__:
+        if name in __all__ or name in _ASIDE:
             module = f"fastvae.{_HOMES.get(name, name)}"
             try:
                 home = importlib.import_module(module)
@@ -113,4 +118,4 @@ if not TYPE_CHECKING:  # to a type checker every name would be one that there is
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ASIDE})
