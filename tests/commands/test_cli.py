@@ -536,6 +536,36 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+def test_classes_are_called_by_their_names(model, images, monkeypatch, capsys):
+    with np.load(images) as arrays:
+        rows = arrays["test"]
+    names = np.array(["cat", "dog", "2"])[np.arange(len(rows)) % 3]
+    np.savez("named.npz", X=rows, y=names)  # their numbers: 2 is 0, cat is 1, dog is 2
+    own = ["--dataset", "named.npz"]
+    seen = []
+
+    def interpolation(vae, start, end, **kwargs):
+        seen.extend([start, end])
+        raise ValueError("seen")
+
+    monkeypatch.setattr("fastvae.plots.interpolation", interpolation)
+    for first, last in (("cat", "2"), ("1", "0")):
+        assert main(["interpolate", model, *own, "--from", first, "--to", last]) == 1
+        for row, name in zip(seen[-2:], ("cat", "2"), strict=True):
+            assert (rows[names == name] == row).all(axis=1).any()
+    capsys.readouterr()
+    assert main(["interpolate", model, *own, "--to", "dgo"]) == 1
+    assert "the labels 2, cat, dog; got 'dgo' (did you mean 'dog'?)" in failure(capsys)
+    assert main(["interpolate", model, *own, "--to", "cat", "--indices"]) == 1
+    assert "--to must be a row number of at least 0, with --indices" in failure(capsys)
+
+    given = {}
+    monkeypatch.setattr("fastvae.plots.latent_space", lambda *args, **kwargs: given.update(kwargs))
+    monkeypatch.setattr("fastvae.plots.save_figure", lambda drawn, path: path)
+    assert main(["latent", model, *own]) == 0
+    assert given["label_names"] == {0: "2", 1: "cat", 2: "dog"}
+
+
 def test_info_describes_the_installation(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out
