@@ -128,7 +128,9 @@ def _inner(folder: Path) -> Iterator[Path]:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in _visible(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
+    pictures = (path for path in _visible(folder) if path.suffix.lower() in SUFFIXES)
+    # A link to nothing is no reason to train on fewer pictures: opening it says what is missing.
+    return (path for path in pictures if path.is_file() or not path.exists())
 
 
 def _visible(folder: Path) -> Iterable[Path]:

@@ -253,15 +253,21 @@ def test_layouts_that_are_refused(tmp_path: Path) -> None:
         Dataset(tmp_path)
 
 
-def test_pipes_and_missing_links(tmp_path: Path) -> None:
+def test_pipes_and_circles(tmp_path: Path) -> None:
     put(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
-    (tmp_path / "c.png").symlink_to("nowhere")
     (tmp_path / "circle").symlink_to(".")
     with pytest.raises(ValueError, match="beside folders of pictures, such as 'circle'"):
         Dataset(tmp_path)
     (tmp_path / "circle").unlink()
     np.testing.assert_array_equal(Dataset(tmp_path).train, rows(0))
+
+
+def test_links_to_nothing_are_missing_pictures(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    (tmp_path / "c.png").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"c\.png"):
+        Dataset(tmp_path)
 
 
 def test_no_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
