@@ -125,12 +125,14 @@ _INTERPOLATE = Command(
             "--from",
             dest="start",
             metavar="CLASS",
+            type=path_name,
             help="label of the first image, as a number or by its name (default: any)",
         ),
         option(
             "--to",
             dest="end",
             metavar="CLASS",
+            type=path_name,
             help="label of the last image, as a number or by its name (default: any)",
         ),
         option(

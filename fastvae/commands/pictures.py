@@ -36,7 +36,7 @@ def reconstruct(args: Namespace) -> None:
     path = _output(args, _PICTURES)
     vae, dataset = load_model_and_data(args)
     rows, _ = rows_to_show(dataset)
-    if args.n > len(rows):
+    if args.n > len(rows) and "n" in args.given:
         raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
     chosen = _permutation(len(rows), args.seed, 0)[: args.n]
     ax = plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape)

@@ -50,8 +50,8 @@ TRAIN = Command(
                 type=path_name,
                 help="go on with the run in the folder RUN, with its settings, to the same bits as "
                 "if it had never stopped; beside it only --epochs (to raise their total), "
-                "--data-dir, --threads, --quiet and --no-pictures may be given "
-                "(default: begin a new run)",
+                "--dataset and --data-dir (where the same data have moved), --threads, --quiet and "
+                "--no-pictures may be given (default: begin a new run)",
             ),
         ],
         "data": [

@@ -536,6 +536,14 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+def test_fewer_images_than_are_usually_drawn(model, images, capsys):
+    with np.load(images) as arrays:
+        np.savez("few.npz", X=arrays["test"][:3])
+    assert main(["reconstruct", model, "--dataset", "few.npz"]) == 0
+    assert main(["reconstruct", model, "--dataset", "few.npz", "-n", "20"]) == 1
+    assert "-n must be at most 3" in failure(capsys)
+
+
 def test_classes_are_called_by_their_names(model, images, monkeypatch, capsys):
     with np.load(images) as arrays:
         rows = arrays["test"]
