@@ -341,6 +341,7 @@ def _built(args: Namespace, dataset: Dataset) -> VAE:
         output_activation=args.output_activation,
         likelihood=args.likelihood,
         sigma=args.sigma,
+        missing=args.missing,
         beta=args.beta,
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,
