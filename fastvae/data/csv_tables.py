@@ -425,13 +425,12 @@ def _labels(parts: Iterable[_Rows]) -> Array:
     try:
         return np.concatenate([np.asarray(labels, np.float64) for labels in found])
     except ValueError:
-        return np.array(
-            [
-                label if isinstance(label, str) else f"{label:.17g}"
-                for labels in found
-                for label in labels
-            ]
-        )
+        texts = [
+            label if isinstance(label, str) else f"{label:.17g}"
+            for labels in found
+            for label in labels
+        ]
+        return np.array(texts, object)  # an array of texts takes for each what the longest does
 
 
 def _joined(parts: deque[_Rows]) -> Array:

@@ -215,6 +215,7 @@ def most_memory(path: Path) -> int:
         b'"""\n' * 100_000,
         b'"1"\n' * 100_000,
         b"a" + b",b" * 300_000 + b"\n" + b"1," * 100,
+        b"label,a\n" + b"x" * 1_000_000 + b",1\n" + b"y,1\n" * 1_000,
     ],
     ids=[
         "rows",
@@ -227,6 +228,7 @@ def most_memory(path: Path) -> int:
         "odd",
         "quoted",
         "header",
+        "one long label",
     ],
 )
 def test_what_is_made_to_do_harm(tmp_path: Path, content: bytes) -> None:

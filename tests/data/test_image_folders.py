@@ -270,6 +270,17 @@ def test_links_to_nothing_are_missing_pictures(tmp_path: Path) -> None:
         Dataset(tmp_path)
 
 
+def test_comments_without_end_take_no_time(tmp_path: Path) -> None:
+    for comments in (b"#" + bytes(1 << 25) + b"\n", b"# 8 8 255\n" * (1 << 21)):
+        (tmp_path / "a.pgm").write_bytes(b"P5\n8 " + comments + b"8 255\n" + bytes(64))
+        with pytest.raises(ValueError, match=r"a\.pgm is not a sound picture: its header has more"):
+            Dataset(tmp_path)
+    (tmp_path / "a.pgm").write_bytes(b"P4\n# seen\n800 800\n" + bytes(80_000))
+    assert Dataset(tmp_path).train.shape == (1, 640_000)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n# seen\n800 # wide\n800\n255\n" + bytes(640_000))
+    assert Dataset(tmp_path).train.shape == (1, 640_000)
+
+
 def test_no_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path / "a.png")
 
