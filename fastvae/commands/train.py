@@ -322,6 +322,15 @@ def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.n
             f"--validation must leave at least one of the {len(dataset.train):,} training rows; "
             f"got {n_validation:,}"
         )
+    labels = dataset.train_labels
+    if labels is not None and labels[0] != labels[-1] and (labels[1:] >= labels[:-1]).all():
+        warnings.warn(
+            "the training rows are in the order of their labels, as those of folders of classes: "
+            f"the last {n_validation:,}, which --validation holds out, are of other classes than "
+            "most; shuffle the rows, in a .npz file, for figures that mean something",
+            UserWarning,
+            stacklevel=2,
+        )
     return dataset.train[:n_rows], dataset.train[n_rows:]
 
 

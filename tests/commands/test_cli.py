@@ -536,6 +536,21 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+def test_rows_in_the_order_of_their_labels_are_no_validation(images, capsys):
+    with np.load(images) as arrays:
+        rows, labels = arrays["train"], arrays["train_labels"]
+    np.savez("sorted.npz", train=rows, train_labels=np.sort(labels))
+    np.savez("one.npz", train=rows, train_labels=0 * labels)
+    given = ["train", *SMALL, "--validation", "30", "--dataset"]
+    assert main([*given, "sorted.npz"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fastvae: warning: the training rows are in the order of their labels")
+    assert "the last 30, which --validation holds out" in line
+    for name in ("one.npz", images):
+        assert main([*given, name]) == 0
+        assert capsys.readouterr().err == ""
+
+
 def test_fewer_images_than_are_usually_drawn(model, images, capsys):
     with np.load(images) as arrays:
         np.savez("few.npz", X=arrays["test"][:3])
