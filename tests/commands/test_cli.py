@@ -536,6 +536,7 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+@pytest.mark.filterwarnings("always")
 def test_rows_in_the_order_of_their_labels_are_no_validation(images, capsys):
     with np.load(images) as arrays:
         rows, labels = arrays["train"], arrays["train_labels"]
