@@ -1,8 +1,7 @@
 """Tables of numbers as text: CSV and its relatives, plain or compressed with gzip.
 
-A file is read a block of lines at a time. Blocks of small whole numbers, as pixels are, are taken
-apart by NumPy in one go, other numbers by `numpy.loadtxt`, and what neither takes (quotes, words,
-damage) cell by cell, which also says what is wrong and where.
+A file is read a block of lines at a time, by `numpy.loadtxt`, and what that does not take (quotes,
+words, damage) cell by cell, which also says what is wrong and where.
 """
 
 import csv
@@ -282,31 +281,10 @@ def _is_number(cell: str) -> bool:
 
 def _parsed(block: _Block, layout: _Layout) -> _Rows:
     if '"' not in block.text:
-        rows = _small_numbers(block.text, layout) or _plain_numbers(block.text, layout)
+        rows = _plain_numbers(block.text, layout)
         if rows is not None:
             return rows
     return _any_numbers(block, layout)
-
-
-def _small_numbers(text: str, layout: _Layout) -> _Rows | None:
-    """Whole numbers of up to three digits; None where there is anything else."""
-    content = np.frombuffer(text.encode() + b"\n" * (not text.endswith("\n")), np.uint8)
-    digits = content - np.uint8(ord("0"))
-    ends = np.flatnonzero(digits > 9)
-    if len(ends) % layout.n_columns:
-        return None
-    lengths = np.diff(ends, prepend=-1) - 1
-    marks = content[ends].reshape(-1, layout.n_columns)
-    is_table = (marks[:, :-1] == ord(layout.delimiter)).all() and (marks[:, -1] == 10).all()
-    if not is_table or lengths.min() < 1 or lengths.max() > 3:
-        return None
-    values = digits[ends - 1].astype(np.uint16)
-    for place, power in ((2, 10), (3, 100)):
-        there = lengths >= place
-        values[there] += power * digits[ends[there] - place].astype(np.uint16)
-    table = values.reshape(-1, layout.n_columns)
-    labels = None if layout.label is None else table[:, layout.label].astype(np.float64)
-    return _Rows(_smallest(table[:, layout.columns]), labels)
 
 
 def _plain_numbers(text: str, layout: _Layout) -> _Rows | None:
@@ -414,9 +392,9 @@ def _smallest(table: Array) -> Array:
     with np.errstate(invalid="ignore"):
         if table.min(initial=0) >= 0 and table.max(initial=0) <= 255:  # not where one is NaN
             small = table.astype(np.uint8)
-            if table.dtype.kind == "u" or (small == table).all():
+            if (small == table).all():
                 return small
-    return table.astype(np.float64)
+    return table
 
 
 def _labels(parts: Iterable[_Rows]) -> Array:

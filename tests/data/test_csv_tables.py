@@ -74,12 +74,10 @@ def test_forms(tmp_path: Path, form: str, compressed: bool) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_three_ways_of_reading_agree(
+def test_both_ways_of_reading_agree(
     tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, expected = FORMS[form]
-    monkeypatch.setattr(csv_tables, "_small_numbers", lambda text, layout: None)
-    np.testing.assert_array_equal(loaded(tmp_path, content).train, expected)
     monkeypatch.setattr(csv_tables, "_plain_numbers", lambda text, layout: None)
     np.testing.assert_array_equal(loaded(tmp_path, content).train, expected)
 
