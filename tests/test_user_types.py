@@ -34,6 +34,8 @@ PACKAGE = Path(fastvae.__file__).parent
 RIGHT = """
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,18 @@ class OfItsOwn:
     def load_state_dict(self, state: Any) -> None: ...
 
 
+class OfDicts(Callback):
+    def on_epoch_end(self, model: VAE, epoch: int, logs: dict[str, float]) -> None: ...
+
+
+def of_dicts(model: VAE, epoch: int, logs: dict[str, float]) -> bool:
+    return logs["elbo"] > -100
+
+
+def of_mappings(vae: VAE, epoch: int, figures: Mapping[str, float], more: int = 1) -> None: ...
+def of_more(name: str, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None: ...
+
+
 def after(vae: VAE, epoch: int, figures: Figures) -> None:
     print(epoch, figures["kl"])
 
@@ -107,6 +121,7 @@ watchers = [Checkpoint("best.safetensors", best_only=True), CSVLogger("log.csv")
 vae.fit(listed, epochs=1, optimizer=Adam(beta1=0.8), callbacks=watchers, verbose=False)
 vae.fit(table, epochs=1, validation=floats, callbacks=(after,), verbose=False)
 vae.fit(dataset, epochs=1, resume=None, verbose=False)
+vae.fit(rows, epochs=1, callbacks=[OfDicts(), of_dicts, of_mappings, partial(of_more, "x")])
 last: float = history["elbo"][-1]
 for X in (rows, floats, listed, table, dataset):
     mean, log_var = vae.encode(X)

@@ -1,12 +1,11 @@
 """The history that `VAE.fit` returns, and its table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from fastvae.checks import public
 from fastvae.data.variants import VARIANTS
 
-Figures = Mapping[str, float]
+Figures = dict[str, float]
 """What one epoch gave, by the keys of the history."""
 
 # The columns of the printed table, of what is there: side by side they fit into 80 characters.
