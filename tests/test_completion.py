@@ -73,6 +73,7 @@ def test_a_model_has_no_attributes_beside_those_of_its_class() -> None:
         ("POISSON", "poisson"),
         ("continuous-bernoulli", "continuous_bernoulli"),
         ("bernouli", "bernoulli"),
+        ("--Poison", "poisson"),
         ("xyz", None),
         ("", None),
         ("b" * 10**7, None),

@@ -1,8 +1,9 @@
 """The history that `VAE.fit` returns, and its table."""
 
-from typing import Any
+from typing import Any, NoReturn
 
-from fastvae.checks import public
+from fastvae.checks import did_you_mean, public
+from fastvae.checks.quoting import quoted
 from fastvae.data.variants import VARIANTS
 
 Figures = dict[str, float]
@@ -44,6 +45,12 @@ class History(dict[str, list[float]]):
     def n_epochs(self) -> int:
         """Number of finished epochs."""
         return min(map(len, self.values()), default=0)
+
+    def __missing__(self, name: Any) -> NoReturn:
+        hint = did_you_mean(name, self)
+        if isinstance(name, str) and name.startswith("val_"):
+            hint = " (fit(..., validation=rows) measures it)"
+        raise KeyError(f"no {quoted(name)} in the history, which has {', '.join(self)}{hint}")
 
     def append(self, figures: Figures) -> None:
         """Add the figures of one epoch."""
