@@ -9,13 +9,13 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
 import fastvae
 from fastvae import kernels
-from fastvae.evaluation import evaluate
+from fastvae.evaluation import diagnose, evaluate
 from fastvae.model.kinds import LIKELIHOODS
 from fastvae.typing import (
     Activation,
@@ -75,7 +75,7 @@ class OfItsOwn:
 
 
 class OfDicts(Callback):
-    def on_epoch_end(self, model: VAE, epoch: int, logs: dict[str, float]) -> None: ...
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: dict[str, float]) -> None: ...
 
 
 def of_dicts(model: VAE, epoch: int, logs: dict[str, float]) -> bool:
@@ -255,6 +255,13 @@ def test_scripts_of_users(tmp_path: Path) -> None:
 )
 def test_names_are_those_of_the_tables(names: object, known: object) -> None:
     assert set(get_args(names)) == set(known)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("function", [evaluate, diagnose])
+def test_what_functions_ask_of_a_model_is_not_to_be_set(function: object) -> None:
+    """Pyright takes no property for an attribute that can be set, where mypy does."""
+    asked = get_type_hints(function)["vae"]
+    assert not any(vars(kind).get("__annotations__") for kind in asked.__mro__)
 
 
 def test_all_names_are_taken_and_no_other() -> None:
