@@ -112,6 +112,10 @@ if not TYPE_CHECKING:  # to a type checker every name would be one that there is
                 AttributeError
             ) as error:  # `from fastvae import` would say that there is no such name
                 raise ImportError(f"{module} cannot be loaded: {error}") from error
+            except ImportError as error:
+                if name not in _ASIDE:
+                    raise
+                raise AttributeError(error) from error  # help and inspect ask for all names
             globals()[name] = value = getattr(home, name) if name in _HOMES else home
             return value
         raise AttributeError(f"module 'fastvae' has no attribute {name!r}")

@@ -34,6 +34,23 @@ def test_the_package_offers_what_is_public_whatever_was_imported() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_help_does_not_need_what_an_extra_brings() -> None:
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "import inspect, pydoc, fastvae\n"
+        "assert 'VAE' in pydoc.render_doc(fastvae)\n"
+        "assert 'Dataset' in dict(inspect.getmembers(fastvae))\n"
+        "assert not hasattr(fastvae, 'sklearn')\n"
+        "try: fastvae.sklearn\n"
+        "except AttributeError as error: assert \"'fastvae-cpu[sklearn]'\" in str(error)\n"
+        "from fastvae import sklearn\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    message = "ImportError: fastvae.sklearn needs scikit-learn"
+    assert message in done.stderr.splitlines()[-1], done.stderr
+    assert "line 8" in done.stderr
+
+
 def public_classes() -> list[type]:
     modules = [fastvae, *(importlib.import_module(f"fastvae.{name}") for name in MODULES)]
     found = [getattr(module, name) for module in modules for name in module.__all__]
@@ -73,6 +90,7 @@ def test_a_model_has_no_attributes_beside_those_of_its_class() -> None:
         ("POISSON", "poisson"),
         ("continuous-bernoulli", "continuous_bernoulli"),
         ("bernouli", "bernoulli"),
+        ("--Poison", "poisson"),
         ("xyz", None),
         ("", None),
         ("b" * 10**7, None),

@@ -9,13 +9,13 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import get_args
+from typing import get_args, get_type_hints
 
 import pytest
 
 import fastvae
 from fastvae import kernels
-from fastvae.evaluation import evaluate
+from fastvae.evaluation import diagnose, evaluate
 from fastvae.model.kinds import LIKELIHOODS
 from fastvae.typing import (
     Activation,
@@ -34,6 +34,8 @@ PACKAGE = Path(fastvae.__file__).parent
 RIGHT = """
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +74,18 @@ class OfItsOwn:
     def load_state_dict(self, state: Any) -> None: ...
 
 
+class OfDicts(Callback):
+    def on_epoch_end(self, vae: VAE, epoch: int, figures: dict[str, float]) -> None: ...
+
+
+def of_dicts(model: VAE, epoch: int, logs: dict[str, float]) -> bool:
+    return logs["elbo"] > -100
+
+
+def of_mappings(vae: VAE, epoch: int, figures: Mapping[str, float], more: int = 1) -> None: ...
+def of_more(name: str, vae: VAE, epoch: int, figures: Mapping[str, float]) -> None: ...
+
+
 def after(vae: VAE, epoch: int, figures: Figures) -> None:
     print(epoch, figures["kl"])
 
@@ -107,6 +121,7 @@ watchers = [Checkpoint("best.safetensors", best_only=True), CSVLogger("log.csv")
 vae.fit(listed, epochs=1, optimizer=Adam(beta1=0.8), callbacks=watchers, verbose=False)
 vae.fit(table, epochs=1, validation=floats, callbacks=(after,), verbose=False)
 vae.fit(dataset, epochs=1, resume=None, verbose=False)
+vae.fit(rows, epochs=1, callbacks=[OfDicts(), of_dicts, of_mappings, partial(of_more, "x")])
 last: float = history["elbo"][-1]
 for X in (rows, floats, listed, table, dataset):
     mean, log_var = vae.encode(X)
@@ -240,6 +255,13 @@ def test_scripts_of_users(tmp_path: Path) -> None:
 )
 def test_names_are_those_of_the_tables(names: object, known: object) -> None:
     assert set(get_args(names)) == set(known)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("function", [evaluate, diagnose])
+def test_what_functions_ask_of_a_model_is_not_to_be_set(function: object) -> None:
+    """Pyright takes no property for an attribute that can be set, where mypy does."""
+    asked = get_type_hints(function)["vae"]
+    assert not any(vars(kind).get("__annotations__") for kind in asked.__mro__)
 
 
 def test_all_names_are_taken_and_no_other() -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 REAL_KINDS = "buif"
 _NUMBERS = (int, float, np.bool_, np.integer, np.floating)
 _TABLES = (("pandas", "DataFrame"), ("polars", "DataFrame"))
+_OF_TORCH_DATA = (("Dataset", "stack"), ("DataLoader", "cat"))
 _PANDAS_COLUMNS = ("Series", "Index", "api.extensions.ExtensionArray")
 
 
@@ -168,6 +169,13 @@ def _converted(values: Any, name: str) -> NDArray[Any]:
             f"{name} must be a dense array; got {_type_name(values)} of shape {values.shape} "
             "(call .toarray())"
         )
+    for kind, joined in _OF_TORCH_DATA:
+        if _is_a(values, "torch.utils.data", kind):
+            raise TypeError(
+                f"{name} must be an array of real numbers; got {_type_name(values)} of PyTorch; "
+                f"where it gives tuples, torch.{joined}([rows for rows, *_ in it]).flatten(1) has "
+                "the rows"
+            )
     if _is_a(values, "torch", "Tensor"):
         values = _from_torch(values, name)
     elif any(_is_a(values, "pandas", path) for path in _PANDAS_COLUMNS):

@@ -10,7 +10,7 @@ MAX_COMPARED = 80  # characters: the search takes their square
 def nearest(value: Any, known: Iterable[str]) -> str | None:
     """Return the name that a misspelt one is likely meant as; None where nothing is near.
 
-    Capitals, and what stands between words, count for nothing.
+    Capitals, and what stands between and around words, count for nothing.
     """
     if not isinstance(value, str) or len(value) > MAX_COMPARED:
         return None
@@ -27,4 +27,4 @@ def did_you_mean(value: Any, known: Iterable[str], quote: str = "'") -> str:
 
 def _form(name: str) -> str:
     """What names are compared by."""
-    return name.lower().replace("-", "_").replace(" ", "_")
+    return name.lower().replace("-", "_").replace(" ", "_").strip("_")

@@ -14,6 +14,7 @@ from fastvae.checks.quoting import quoted
 WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
 MAX_COUNT = 2**62 - 1
+MAX_SIZE = 2**31 - 1
 _Name = TypeVar("_Name", bound=str)
 
 
@@ -39,6 +40,11 @@ def integer(value: Any, name: str, minimum: int = 1, maximum: int | None = None)
     if number < minimum or (maximum is not None and number > maximum):
         raise ValueError(f"{name} must be {wanted}; got {quoted(number)}")
     return number
+
+
+def size(value: Any, name: str) -> int:
+    """Return `value` as a number of units or columns: an integer in [1, 2**31)."""
+    return integer(integer(value, name), name, maximum=MAX_SIZE)
 
 
 def seed(value: Any, name: str = "seed") -> int:
@@ -102,7 +108,8 @@ def dtype(value: DTypeLike) -> np.dtype[Any]:
         result = np.dtype(value)
     except TypeError:
         result = np.dtype(object)
-        meant = did_you_mean(value, (known.name for known in WORKING_DTYPES))
+        name = (value if isinstance(value, str) else quoted(value)).rpartition(".")[2]
+        meant = did_you_mean(name, (known.name for known in WORKING_DTYPES))
     if result not in WORKING_DTYPES:
         raise ValueError(f"dtype must be float32 or float64; got {quoted(value)}{meant}")
     return result

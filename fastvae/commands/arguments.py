@@ -144,8 +144,10 @@ def units(text: str) -> int | str:
     try:
         return text if text == "none" else count(text)
     except argparse.ArgumentTypeError:
+        sizes = re.findall(r"\d+", text[:80])
+        hint = f" (spaces stand between sizes: {' '.join(sizes)})" if len(sizes) > 1 else ""
         raise argparse.ArgumentTypeError(
-            f"must be a whole number of at least 1, or none; got {text!r}"
+            f"must be a whole number of at least 1, or none; got {text!r}{hint}"
         ) from None
 
 

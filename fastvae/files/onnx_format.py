@@ -40,6 +40,8 @@ MAX_BYTES = 2**31 - 2**20
 _SMALL_LOGIT = 0.5
 _NEAR_HALF = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
 
+_OF_MODELS = (".safetensors", ".npz")
+
 
 class Port(NamedTuple):
     """An input or output: its name, its columns, and what it is."""
@@ -109,11 +111,14 @@ def write(path: str | os.PathLike[str], model: Exported, part: Part) -> None:
     ImportError
         If onnx is not installed.
     ValueError
-        If a weight is not finite, or there are more of them than a file can hold.
+        If the name is one of a model file, which would be lost; if a weight is not finite, or
+        there are more of them than a file can hold.
     OSError
         If the file cannot be written; an old one stays.
     """
     target = check_file(path)
+    if target.suffix.lower() in _OF_MODELS:
+        raise ValueError(f"{target} is the name of a model file; name one that ends in .onnx")
     try:
         import onnx
     except ImportError as error:

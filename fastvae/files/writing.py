@@ -193,7 +193,9 @@ def check_file(path: str | os.PathLike[str]) -> Path:
     """
     given = os.fspath(path)
     if not given or "\0" in given:
-        raise ValueError(f"the name of a file must not be empty; got {given!r}")
+        raise ValueError(
+            f"the name of a file must not be empty, nor hold a zero byte; got {given!r}"
+        )
     checked = Path(path)
     if checked.is_dir() or given.endswith(os.sep):
         raise IsADirectoryError(f"{given} is a folder; name a file in it")

@@ -30,7 +30,7 @@ def from_sizes(
     dtype: DTypeLike,
 ) -> tuple[MLP, Sampler, MLP]:
     """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
-    sizes = [checks.integer(n_features, "n_features"), *_hidden_sizes(hidden)]
+    sizes = [checks.size(n_features, "n_features"), *_hidden_sizes(hidden)]
     if output_activation is None:
         output_activation = likelihood.output_activation
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
@@ -53,7 +53,7 @@ def _hidden_sizes(hidden: Any) -> list[int]:
     listed = isinstance(hidden, Sequence) and not isinstance(hidden, (str, bytes, bytearray))
     sizes = hidden if listed or getattr(hidden, "ndim", 0) == 1 else [hidden]
     try:
-        return [checks.integer(size, "hidden sizes") for size in sizes]
+        return [checks.size(size, "hidden sizes") for size in sizes]
     except (TypeError, ValueError) as error:
         raise type(error)(
             f"{error} (hidden is one size, a sequence of sizes, or () for a linear model)"

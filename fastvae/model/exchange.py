@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, KeysView, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks
 from fastvae.checks import foreign
-from fastvae.checks.quoting import printable, quoted
+from fastvae.checks.quoting import MAX_QUOTED, printable, quoted
 from fastvae.files.state_files import StateFile, open_state
 from fastvae.model.network import Network
 
@@ -96,7 +96,13 @@ class Exchange:
             def take(their: str, *_: Any) -> Any:
                 return foreign.without_bfloat16(mapping[their])
 
-            found = _matched(mapping, take, network, names)
+            try:
+                found = _matched(mapping, take, network, names)
+            except ValueError as error:
+                inner = _inner(mapping)
+                if inner is None:
+                    raise
+                raise ValueError(f"{error}; {quoted(inner)} holds a mapping: give that") from error
         else:
             hint = "; give its state_dict()" if hasattr(mapping, "state_dict") else ""
             raise TypeError(
@@ -140,7 +146,10 @@ def _from_file(state: StateFile) -> _Take:
 
     def take(their: str, name: str, shape: tuple[int, ...]) -> Any:
         _check_shape(state.held[their].shape, shape, name)
-        return state.read(their)
+        try:
+            return state.read(their)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
     return take
 
@@ -167,15 +176,17 @@ def _matched(
     """
     shapes, dtype = _shapes(network), network.dtype
     theirs, problems = _renamed(dict.fromkeys(given).keys(), {} if names is None else names)
-    missing = ", ".join(f"{ours} {shape}" for ours, shape in shapes.items() if ours not in theirs)
-    others = [_both(their, ours) for ours, their in theirs.items() if ours not in shapes]
+    missing = [ours for ours in shapes if ours not in theirs]
+    others = {ours: their for ours, their in theirs.items() if ours not in shapes}
     if missing:
-        problems.append(ValueError(f"missing {missing}"))
+        listed = ", ".join(f"{ours} {shapes[ours]}" for ours in missing)
+        problems.append(ValueError(f"missing {listed}"))
     if others:
-        unexpected = printable(", ".join(others), _MAX_NAMES)
-        problems.append(ValueError(f"unexpected {unexpected}"))
-    if missing and others:
-        problems.append(ValueError("names={theirs: ours} says which stands for which"))
+        listed = printable(
+            ", ".join(_both(their, ours) for ours, their in others.items()), _MAX_NAMES
+        )
+        problems.append(ValueError(f"unexpected {listed}"))
+        problems.append(ValueError(_advice_on_names(missing, others)))
     found = {}
     for ours, their in theirs.items():
         if ours in shapes:
@@ -215,6 +226,31 @@ def _renamed(
             problems.append(ValueError(f"{twice} both stand for {quoted(ours)}"))
         theirs[ours] = their
     return theirs, problems
+
+
+def _advice_on_names(missing: Sequence[str], others: Mapping[Any, Any]) -> str:
+    """What `names` does about the names that are not expected, which are the keys of `others`."""
+    if not missing:
+        return f"names={{{quoted(next(iter(others.values())))}: None}} leaves one out"
+    for name, their in others.items():
+        if isinstance(name, str) and name == their and name.endswith(missing[0]):
+            prefix = name.removesuffix(missing[0])
+            if len(prefix) < MAX_QUOTED and all(prefix + ours in others for ours in missing):
+                return (
+                    f"they are there after {quoted(prefix)}: "
+                    f"names={{{quoted(prefix)} + name: name for name in vae.state_dict()}}"
+                )
+    return "names={theirs: ours} says which stands for which"
+
+
+def _inner(mapping: Mapping[Any, Any]) -> Any:
+    """The name of what is meant: a mapping of weights in a mapping, as checkpoints have them."""
+    if not isinstance(mapping, dict):  # which might read it all again
+        return None
+    for name, value in mapping.items():
+        if isinstance(value, Mapping) and any(str(key).endswith("mean.weight") for key in value):
+            return name
+    return None
 
 
 def _both(their: Any, ours: Any) -> str:

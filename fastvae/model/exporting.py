@@ -47,8 +47,9 @@ class Exporting(Passes):
         ImportError
             If onnx is not installed, the extra "onnx".
         TypeError, ValueError
-            If the part is unknown, the model is empty, a weight is not finite, or there are more
-            weights than an ONNX file can hold (2 GB).
+            If the part is unknown, the name ends in .safetensors or .npz, as those of models do,
+            the model is empty, a weight is not finite, or there are more weights than an ONNX file
+            can hold (2 GB).
         OSError
             If the file cannot be written; an old file stays.
         """

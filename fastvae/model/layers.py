@@ -81,8 +81,8 @@ class Dense(Seeded, Value):
         dtype: DTypeLike = np.float32,
         seed: int = 0,
     ) -> None:
-        self._n_in = checks.integer(n_in, "n_in")
-        self._n_out = checks.integer(n_out, "n_out")
+        self._n_in = checks.size(n_in, "n_in")
+        self._n_out = checks.size(n_out, "n_out")
         self._activation: Activation = checks.choice(activation, ACTIVATIONS, "activation")
         self.seed = seed
         self._dtype = checks.dtype(dtype)

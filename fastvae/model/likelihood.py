@@ -243,13 +243,13 @@ def _checked_blocks(name: str, blocks: Any) -> tuple[Any, ...] | None:
             f"the {name} likelihood needs blocks, a list like {example}; got {blocks!r}"
         )
     if name == CATEGORICAL:
-        return tuple(checks.integer(n, "columns of a block") for n in blocks)
+        return tuple(checks.size(n, "columns of a block") for n in blocks)
     pairs = []
     for block in blocks:
         if not isinstance(block, (list, tuple)) or len(block) != 2:
             raise ValueError(f"blocks must be pairs of kind and columns; got {block!r}")
         kind, n = block
         pairs.append(
-            (checks.choice(kind, KINDS, "kind of a block"), checks.integer(n, "columns of a block"))
+            (checks.choice(kind, KINDS, "kind of a block"), checks.size(n, "columns of a block"))
         )
     return tuple(pairs)

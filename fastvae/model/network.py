@@ -30,6 +30,7 @@ _BLOCK_ELEMENTS = 1 << 21  # read or written at a time: 8 MB of float32
 _FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75 s at 20
 _SAMPLE_ROWS = 512
 _LEAST_ROWS = 64  # fewer are not worth a look at their zeros
+_MAX_WEIGHTS = 2**50
 _KEPT_WORKSPACES = 4
 _KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
@@ -93,13 +94,15 @@ class Network(Value):
         self.n_raws = likelihood.n_raws(self.n_features)
         raws = [(0, self.n_raws, "identity")] if self.n_raws else []
         self.layers = (*layers, *raws)
+        self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
+        if self._n_weights > _MAX_WEIGHTS:  # places in the table, and bytes, are of 64 bits
+            raise MemoryError(f"{self._n_weights:,} weights are more than any memory holds")
         self.table = engine.layer_table(self.layers, dtype)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
         self._sigma = np.ones(1)
         self._for_engine = likelihood.for_engine(self.n_features, layers[-1][2], self._sigma)
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
-        self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         self._training: engine.Workspace | None = None
         # For passes over rows: the first without room for lists, the second with it.
         self._spare = [deque[engine.Workspace](maxlen=_KEPT_WORKSPACES) for _ in range(2)]

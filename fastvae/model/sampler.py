@@ -44,7 +44,7 @@ class Sampler(Seeded, Value):
     def __init__(
         self, n_in: int, n_latent: int, *, dtype: DTypeLike = np.float32, seed: int = 0
     ) -> None:
-        n_latent = checks.integer(n_latent, "n_latent")
+        n_latent = checks.size(n_latent, "n_latent")
         self._mean = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
         self._log_var = Dense(n_in, n_latent, "identity", dtype=dtype, seed=seed)
         self._log_var.initialise(self.log_var.seed, 1)

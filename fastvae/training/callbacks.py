@@ -203,7 +203,7 @@ def epoch_line(epoch: int, n_epochs: int, n_latent: int, figures: Figures) -> st
 
 
 def resolve(callbacks: object, verbose: bool) -> list[CallbackLike]:
-    """Return the callbacks as objects, the progress display after them if `verbose`.
+    """Return the callbacks as objects, with `verbose` a progress display after or among them.
 
     Raises
     ------
@@ -214,7 +214,7 @@ def resolve(callbacks: object, verbose: bool) -> list[CallbackLike]:
     if isinstance(callbacks, Callback) or not isinstance(callbacks, (list, tuple)):
         raise TypeError(f"callbacks must be a list or tuple of callbacks; got {callbacks!r}")
     resolved = [_resolved(callback) for callback in callbacks]
-    if verbose:
+    if verbose and not any(isinstance(one, PrintEpochs) for one in resolved):
         resolved.append(ProgressBar() if is_terminal() else PrintEpochs())
     return resolved
 

@@ -33,7 +33,8 @@ def curves(figures: Figures, n_epochs: int) -> str:
     panels = [_panel(figures, name, n_epochs, i * _WIDTH) for i, name in enumerate(names)]
     width = _WIDTH * len(names)
     labels = [_described(figures, name) for name in names]
-    label = f"Curves of {n_epochs:,} epochs: {'; '.join(labels)}"
+    epochs = "one epoch" if n_epochs == 1 else f"{n_epochs:,} epochs"
+    label = f"Curves of {epochs}: {'; '.join(labels)}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
         f'width="{width}" height="{_HEIGHT}" viewBox="0 0 {width} {_HEIGHT}" '

@@ -12,7 +12,7 @@ from fastvae.data.rows import Rows
 from fastvae.data.variants import VARIANTS, check_binarize
 from fastvae.training.evaluation import ACTIVE_VARIANCE, binary_chunks, data_variant, mean_elbo
 from fastvae.training.names import Binarization
-from fastvae.training.trainable import Trainable
+from fastvae.training.trainable import Evaluable
 
 _DRAWN_ROWS = 1000
 """Rows whose latents the aggregated posterior is evaluated at."""
@@ -87,7 +87,7 @@ class Diagnosis:
 
 
 def diagnose(
-    vae: Trainable,
+    vae: Evaluable,
     X: Rows,
     *,
     n_samples: int = 1,

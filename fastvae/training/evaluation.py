@@ -14,7 +14,7 @@ from fastvae.data.rows import Rows
 from fastvae.data.variants import binarized, check_binarize, variant_of
 from fastvae.training.names import Binarization
 from fastvae.training.nats import Nats
-from fastvae.training.trainable import Trainable
+from fastvae.training.trainable import Evaluable
 
 ACTIVE_VARIANCE = 0.01
 _CHUNK_ROWS = 4096
@@ -90,7 +90,7 @@ def mean_elbo(nats: Nats, sums: NDArray[np.float64], kl: NDArray[np.float64]) ->
     return elbo_of(nats.reconstruction(float(sums.mean())), float(kl.mean()))
 
 
-def mean_loss(vae: Trainable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> float:
+def mean_loss(vae: Evaluable, sums: NDArray[np.float64], kl: NDArray[np.float64]) -> float:
     """What training minimises, averaged over rows."""
     return float(vae.nats.loss(float(sums.mean()), float(kl.mean()), vae.beta))
 
@@ -113,13 +113,13 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def data_variant(vae: Trainable, rows: NDArray[Any], binarize: str | None) -> str:
+def data_variant(vae: Evaluable, rows: NDArray[Any], binarize: str | None) -> str:
     """Which variant of the data a model's figures on rows are of: see `History`."""
     return variant_of(rows, vae.network.likelihood.kinds(rows.shape[1]), binarize)
 
 
 def binary_chunks(
-    vae: Trainable, rows: NDArray[Any], binarize: str | None, seed: int
+    vae: Evaluable, rows: NDArray[Any], binarize: str | None, seed: int
 ) -> Iterator[NDArray[Any]]:
     """Some thousand rows at a time, made binary as `Network.evaluate` does, if they are."""
     for start in range(0, len(rows), _CHUNK_ROWS):
@@ -129,7 +129,7 @@ def binary_chunks(
 
 
 def evaluate(
-    vae: Trainable,
+    vae: Evaluable,
     X: Rows,
     *,
     n_samples: int = 1,

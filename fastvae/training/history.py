@@ -1,12 +1,12 @@
 """The history that `VAE.fit` returns, and its table."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-from fastvae.checks import public
+from fastvae.checks import did_you_mean, public
+from fastvae.checks.quoting import quoted
 from fastvae.data.variants import VARIANTS
 
-Figures = Mapping[str, float]
+Figures = dict[str, float]
 """What one epoch gave, by the keys of the history."""
 
 # The columns of the printed table, of what is there: side by side they fit into 80 characters.
@@ -45,6 +45,12 @@ class History(dict[str, list[float]]):
     def n_epochs(self) -> int:
         """Number of finished epochs."""
         return min(map(len, self.values()), default=0)
+
+    def __missing__(self, name: Any) -> NoReturn:
+        hint = did_you_mean(name, self)
+        if isinstance(name, str) and name.startswith("val_"):
+            hint = " (fit(..., validation=rows) measures it)"
+        raise KeyError(f"no {quoted(name)} in the history, which has {', '.join(self)}{hint}")
 
     def append(self, figures: Figures) -> None:
         """Add the figures of one epoch."""

@@ -83,7 +83,10 @@ def check_hooks(callback: object) -> None:
 
 
 def check_call(function: Callable[..., object], given: tuple[str, ...], what: str) -> None:
-    """Raise a TypeError unless a function can be called with so many arguments."""
+    """Raise a TypeError unless a function can be called with so many arguments, and then runs."""
+    for never_runs in (inspect.iscoroutinefunction, inspect.isgeneratorfunction):
+        if never_runs(function):
+            raise TypeError(f"{what} is called, and must not be async or hold a yield")
     try:
         signature = inspect.signature(function)
     except ValueError:  # of compiled functions

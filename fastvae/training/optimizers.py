@@ -147,5 +147,6 @@ def resolve(optimizer: OptimizerName | Optimizer) -> Optimizer:
     if isinstance(optimizer, (SGD, RMSprop, Adam)):
         return optimizer
     if not isinstance(optimizer, str):
-        raise TypeError(f"optimizer must be a name, Adam, RMSprop or SGD; got {optimizer!r}")
+        hint = ": it is a class, give an object of it" if isinstance(optimizer, type) else ""
+        raise TypeError(f"optimizer must be a name, Adam, RMSprop or SGD; got {optimizer!r}{hint}")
     return _BY_NAME[checks.choice(optimizer, _BY_NAME, "optimizer")]()

@@ -213,8 +213,10 @@ def resolve(value: Schedule | float, name: str = "learning_rate") -> Schedule:
     Raises
     ------
     TypeError, ValueError
-        If it is neither callable nor a finite number of at least 0.
+        If it is neither callable nor a finite number of at least 0, or a class of schedules.
     """
+    if isinstance(value, type):
+        raise TypeError(f"{name} is a class, {value.__name__}: give an object of it")
     if callable(value):
         return value
     return Constant(checks.number(value, name))

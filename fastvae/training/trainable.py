@@ -74,19 +74,15 @@ class Network(Protocol):
         """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
 
-class Trainable(Protocol):
-    """A model; what its attributes mean stands in `VAE`."""
+class Evaluable(Protocol):
+    """What evaluation reads of a model; what its attributes mean stands in `VAE`.
 
-    seed: int
-    epochs: int
-    updates: int
-    beta: float
-    reconstruction_weight: float
-    history: History | None
-    stop_training: bool
-    learning_rate_factor: float
-    draw_counts: tuple[int, int]
-    last_run: Progress | None
+    Nothing of it is to be set: to some type checkers a property is no attribute that can be set.
+    """
+
+    @property
+    def beta(self) -> float:
+        """Weight of the KL divergence in the loss."""
 
     @property
     def network(self) -> Network:
@@ -108,6 +104,24 @@ class Trainable(Protocol):
     def nats(self) -> Nats:
         """How the engine's sums become nats, by the present reconstruction weight."""
 
+    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+        """Rows as the network takes them, or an error that says what is wrong with them."""
+
+
+class Trainable(Evaluable, Protocol):
+    """A model that can be trained; what its attributes mean stands in `VAE`."""
+
+    seed: int
+    epochs: int
+    updates: int
+    beta: float
+    reconstruction_weight: float
+    history: History | None
+    stop_training: bool
+    learning_rate_factor: float
+    draw_counts: tuple[int, int]
+    last_run: Progress | None
+
     @property
     def update_count(self) -> NDArray[np.int64]:
         """The number of updates where the kernels count it, shape (1,)."""
@@ -115,9 +129,6 @@ class Trainable(Protocol):
     @property
     def in_fit(self) -> AbstractContextManager[None]:
         """What one `fit` at a time is in."""
-
-    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
-        """Rows as the network takes them, or an error that says what is wrong with them."""
 
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""

@@ -217,6 +217,28 @@ def test_dtype_must_be_a_working_type(value):
         checks.dtype(value)
 
 
+def test_sizes_are_whole_numbers_that_arrays_can_have():
+    assert checks.size(np.int64(2**31 - 1), "n_in") == 2**31 - 1
+    for value, message in (
+        (0, "n_in must be an integer of at least 1; got 0"),
+        (2**31, "n_in must be an integer between 1 and 2147483647; got 2147483648"),
+        (10**9999, "between 1 and 2147483647; got an integer of 33,216 bits"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            checks.size(value, "n_in")
+
+
+class OfAnotherLibrary:
+    def __repr__(self) -> str:
+        return "torch.float32"
+
+
+def test_the_name_of_a_dtype_of_another_library_is_asked_for():
+    for value, meant in ((OfAnotherLibrary(), "float32"), ("torch.float64", "float64")):
+        with pytest.raises(ValueError, match=rf"got .*{meant}'? \(did you mean '{meant}'\?\)"):
+            checks.dtype(value)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("clipped", [False, True])
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.longdouble])
 def test_many_rows_are_converted_in_blocks(dtype, clipped, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import types
@@ -399,6 +400,38 @@ def test_torch_tensors():
     ]:
         with pytest.raises(TypeError, match=message):
             rows(bad)
+
+
+def test_data_sets_of_torch_are_refused_before_they_are_read(monkeypatch):
+    class Images:
+        def __len__(self):
+            return 60_000
+
+        def __getitem__(self, i):
+            raise AssertionError("a row was read")
+
+    class Batches(Images): ...
+
+    own = type("Own", (Images,), {})
+    module = types.SimpleNamespace(Dataset=own, DataLoader=Batches)
+    monkeypatch.setitem(sys.modules, "torch.utils.data", module)
+    for given, joined in ((own(), "stack"), (Batches(), "cat")):
+        with pytest.raises(TypeError, match=rf"of PyTorch; .* torch.{joined}\(.*flatten\(1\)"):
+            rows(given)
+
+
+def test_what_is_said_of_data_sets_of_torch_is_right():
+    torch = pytest.importorskip("torch")
+    table = np.array(TABLE, np.float32)
+    tensors = torch.tensor(table).reshape(len(table), 1, -1)
+    data = torch.utils.data.TensorDataset(tensors, torch.arange(len(table)))
+    for it in (data, torch.utils.data.DataLoader(data, 1), torch.utils.data.Subset(data, [0])):
+        with pytest.raises(TypeError, match="of PyTorch; where it gives tuples") as error:
+            rows(it)
+        advice = re.search(r"torch\.\w+\(.*?\)\.flatten\(1\)", str(error.value))
+        assert advice is not None
+        found = rows(eval(advice[0], {"torch": torch, "it": it}))
+        np.testing.assert_array_equal(found, table[: len(it)])
 
 
 def test_a_list_of_tensors_is_encoded_like_their_stack():

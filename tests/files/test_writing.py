@@ -612,7 +612,7 @@ def test_what_can_be_written_is_said_before(tmp_path):
     ("name", "error", "message"),
     [
         ("", ValueError, "must not be empty"),
-        ("a\0b", ValueError, "must not be empty"),
+        ("a\0b", ValueError, "must not be empty, nor hold a zero byte"),
         (".", IsADirectoryError, "is a folder; name a file in it"),
         ("/", IsADirectoryError, "/ is a folder"),
         ("folder", IsADirectoryError, "folder is a folder"),

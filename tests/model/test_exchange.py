@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import threading
 import zipfile
@@ -143,7 +144,11 @@ def bad(vae: VAE, **changes: Any) -> dict[str, Any]:
     ("changes", "error", "messages"),
     [
         ({"mean__bias": None}, ValueError, [r"missing mean.bias \(5,\)$"]),
-        ({"fc.\x1b": 1}, ValueError, [r"unexpected 'fc.\\x1b'$"]),
+        (
+            {"fc.\x1b": 1, "fc": 2},
+            ValueError,
+            [r"unexpected 'fc.\\x1b', 'fc'; names=\{'fc.\\x1b': None\} leaves one out$"],
+        ),
         (
             {"mean__bias": None, "other": 1, "log_var__bias": np.ones(4)},
             ValueError,
@@ -195,11 +200,56 @@ def test_a_map_of_names() -> None:
     theirs["epoch"] = np.ones(3)
     names: dict[str, str | None] = {their: their.removeprefix("module.") for their in theirs}
     del names["mean.weight"]  # stays as it is
-    with pytest.raises(ValueError, match=r"unexpected 'epoch'$"):
+    with pytest.raises(ValueError, match=r"unexpected 'epoch'; names=\{'epoch': None\}"):
         vae.load_state_dict(theirs, names)
     names["epoch"] = None
     vae.load_state_dict(theirs, names=names)
     assert_state(vae, given)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "it's ", "m"])
+def test_what_names_have_before_them_is_found(prefix: str, tmp_path: Path) -> None:
+    vae, other = small_vae(), small_vae(seed=4)
+    given = drawn(vae)
+    theirs = {prefix + name: array for name, array in given.items()} | {"step": np.ones(1)}
+    save_file(theirs, tmp_path / "a.safetensors")
+    for source in (theirs, tmp_path / "a.safetensors"):
+        with pytest.raises(ValueError, match="they are there after") as error:
+            other.load_state_dict(source)
+        advice = re.search(r"names=(\{.*\})", str(error.value))
+        assert advice is not None
+        names = eval(advice[1], {"vae": vae})
+        with pytest.raises(ValueError, match=r"unexpected 'step'; names=\{'step': None\} leaves"):
+            other.load_state_dict(source, names)
+        other.load_state_dict(source, names | {"step": None})
+        assert_state(other, given)
+
+
+def test_no_names_are_advised_that_would_not_do() -> None:
+    vae = small_vae()
+    given = drawn(vae)
+    first, *others = given
+    incomplete = {f"module.{name}": given[name] for name in others}
+    too_long = {"m" * 100 + name: array for name, array in given.items()}
+    numbered = dict(enumerate(given.values()))
+    renamed = {f"a.{name}": array for name, array in given.items()}
+    for mapping, names in (
+        (incomplete | {f"model.{first}": given[first]}, None),
+        (too_long, None),
+        (numbered, None),
+        (renamed, {f"a.{name}": f"b.{name}" for name in given}),
+    ):
+        with pytest.raises(ValueError, match=r"names=\{theirs: ours\} says which"):
+            vae.load_state_dict(mapping, names)  # type: ignore[arg-type]
+
+
+def test_a_mapping_in_a_checkpoint_is_pointed_to() -> None:
+    vae = small_vae()
+    given = drawn(vae)
+    with pytest.raises(ValueError, match="; 'model' holds a mapping: give that$"):
+        vae.load_state_dict({"optimizer": {"state": {}}, "model": OrderedDict(given), "epoch": 3})
+    with pytest.raises(ValueError, match=r"unexpected 'optimizer'; .* leaves one out$"):
+        vae.load_state_dict(given | {"optimizer": {"state": {}}})
 
 
 def test_maps_of_names_that_are_wrong() -> None:
@@ -344,7 +394,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
             vae.load_state_dict(path)
     raw = {name: ("F32", a.shape, a.tobytes()) for name, a in given.items()}
     write(path, raw | {"mean.bias": ("F8_E4M3", (5,), bytes(5))})
-    with pytest.raises(ValueError, match="must hold numbers of NumPy; got 'F8_E4M3'"):
+    with pytest.raises(ValueError, match="model: mean.bias: a tensor .* NumPy; got 'F8_E4M3'"):
         vae.load_state_dict(path)
     write(path, raw | {"mean.bias": ("BF16", (5,), bytes(9))})
     with pytest.raises(ValueError, match="not a valid safetensors file: the entry of the tensor"):

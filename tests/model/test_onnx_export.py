@@ -318,6 +318,9 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for nowhere in ("", "a\0b"):
         with pytest.raises(ValueError, match="must not be empty"):
             vae.to_onnx(nowhere)
+    for of_a_model in ("vae.safetensors", "vae.NPZ"):
+        with pytest.raises(ValueError, match="the name of a model file"):
+            vae.to_onnx(tmp_path / of_a_model)
     monkeypatch.setattr(onnx_format, "MAX_BYTES", 5000)
     with pytest.raises(ValueError, match="more than the 5,000 bytes"):
         vae.to_onnx(path)

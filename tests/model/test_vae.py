@@ -370,3 +370,9 @@ def test_encode_reports_the_log_variance_that_is_used(dtype, n_rows):
     np.testing.assert_array_equal(log_var, [[20.0, 20.0, 3.0, -30.0, -30.0]] * n_rows)
     assert mean.flags.c_contiguous
     assert log_var.flags.c_contiguous
+
+
+@pytest.mark.parametrize("sizes", [(2**31 - 1, 2**31 - 1, 2), (3, [2**31 - 1, 2**30], 2)])
+def test_more_weights_than_any_memory_holds(sizes):
+    with pytest.raises(MemoryError, match="weights are more than any memory holds"):
+        VAE.from_sizes(*sizes)

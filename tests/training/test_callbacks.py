@@ -107,6 +107,12 @@ class SimpleWatch(callbacks.Callback):
         self.snapshots[vae.updates] = parameters(vae)
 
 
+@pytest.mark.parametrize("given", [callbacks.ProgressBar, callbacks.PrintEpochs])
+def test_a_display_that_is_given_is_the_only_one(capsys, given):
+    small_vae().fit(X, epochs=2, callbacks=[given()])
+    assert capsys.readouterr().out.count("epoch") == 2
+
+
 def test_lines_report_each_epoch(capsys):
     small_vae().fit(X, epochs=2, validation=X[:3])
     lines = capsys.readouterr().out.splitlines()

@@ -59,6 +59,11 @@ def test_a_fit_shows_its_curves():
     assert str(shown).splitlines()[0] in html
 
 
+def test_one_epoch_is_one():
+    assert "Curves of one epoch:" in history(3, validation=False)._repr_html_()
+    assert "Curves of 2 epochs:" in history(3, 2, validation=False)._repr_html_()
+
+
 def test_the_lines_go_through_the_values():
     svg = parsed(history(30, 10, 20, validation=False))
     curve = next(path.get("d", "") for path in svg.iter(f"{SVG}path") if path.get("stroke-width"))

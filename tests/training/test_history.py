@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -35,8 +36,16 @@ def test_it_is_a_dict_of_lists():
         {"epoch": 1, "loss": 2.0, "elbo": -2.0},
         {"epoch": 2, "loss": 1.5, "elbo": -1.5},
     ]
-    with pytest.raises(KeyError):
-        history["val_elbo"]
+    for name, hint in (
+        ("val_elbo", r"\(fit\(..., validation=rows\) measures it\)"),
+        ("elob", r"\(did you mean 'elbo'\?\)"),
+        ("\x1b" * 10**6, r"^no '[x\\1b]{70,90}\.\.\. in the history, which has loss, elbo$"),
+        (7, "^no 7 in the history, which has loss, elbo$"),
+    ):
+        with pytest.raises(KeyError) as error:
+            history[name]  # type: ignore[index]
+        assert re.search(hint, error.value.args[0]), error.value.args[0]
+    assert (history.get("val_elbo"), "val_elbo" in history) == (None, False)
 
 
 def test_copies_and_pickles_are_histories_of_their_own():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +22,13 @@ def fit(callback: Any) -> None:
 
 def with_hooks(*base: type, **hooks: Any) -> Any:
     return type("Recorder", base or (Callback,), hooks)()
+
+
+async def coroutine(vae: Any, epoch: int, figures: Any) -> None: ...
+
+
+def generator(vae: Any, epoch: int, figures: Any) -> Iterator[None]:
+    yield
 
 
 def test_hooks_are_those_of_the_class_and_of_the_protocol() -> None:
@@ -73,6 +82,10 @@ def test_methods_of_other_names_are_nobodys_business() -> None:
             with_hooks(object, on_epoch_end=lambda self, vae, epoch, figures: None),
             "which has no on_train_begin, .*load_state_dict: derive its class from Callback",
         ),
+        (coroutine, "a function among callbacks is called, and must not be async or hold a yield"),
+        (generator, "must not be async or hold a yield"),
+        (functools.partial(generator, figures={}), "must not be async or hold a yield"),
+        (with_hooks(on_epoch_end=lambda self, *given: (yield)), "Recorder.on_epoch_end is called"),
         (EarlyStopping, "it is a class: give an object of it"),
         ("print", "must be Callback objects or functions"),
         (None, "must be Callback objects or functions"),

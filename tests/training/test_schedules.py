@@ -213,3 +213,14 @@ def test_unknown_optimizer_lists_the_known():
         optimizers.resolve("adm")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="optimizer must be"):
         optimizers.resolve(Adam)  # type: ignore[arg-type]
+
+
+def test_a_class_in_the_place_of_its_object_is_said_to_be_one():
+    with pytest.raises(
+        TypeError, match="got <class 'fastvae.Adam'>: it is a class, give an object"
+    ):
+        optimizers.resolve(Adam)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"RMSprop or SGD; got \[1\]$"):
+        optimizers.resolve([1])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="beta is a class, LinearWarmup: give an object of it"):
+        schedules.resolve(LinearWarmup, "beta")  # type: ignore[arg-type]
