@@ -8,7 +8,17 @@ from fastvae.checks.foreign import as_array, as_labels, is_one_row
 from fastvae.checks.lazy import LazyRows
 from fastvae.checks.naming import public
 from fastvae.checks.nearest import did_you_mean
-from fastvae.checks.scalars import MAX_COUNT, MAX_SEED, choice, count, dtype, integer, number, seed
+from fastvae.checks.scalars import (
+    MAX_COUNT,
+    MAX_SEED,
+    choice,
+    count,
+    dtype,
+    flag,
+    integer,
+    number,
+    seed,
+)
 from fastvae.checks.scales import as_floats
 
 __all__ = [
@@ -24,6 +34,7 @@ __all__ = [
     "did_you_mean",
     "dtype",
     "finite",
+    "flag",
     "integer",
     "is_one_row",
     "layer_input",

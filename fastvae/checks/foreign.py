@@ -168,6 +168,8 @@ def _converted(values: Any, name: str) -> NDArray[Any]:
             f"{name} must be a dense array; got {_type_name(values)} of shape {values.shape} "
             "(call .toarray())"
         )
+    if _is_a(values, "polars", "LazyFrame"):
+        raise TypeError(f"{name} must be an array; got a LazyFrame (call .collect())")
     if _is_a(values, "torch", "Tensor"):
         values = _from_torch(values, name)
     elif any(_is_a(values, "pandas", path) for path in _PANDAS_COLUMNS):
