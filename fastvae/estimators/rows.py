@@ -96,6 +96,8 @@ def _fault(X: Any, reason: str) -> str | None:
 
 def _is_real(value: Any) -> bool:
     """Whether a cell is a number of any size, or missing."""
+    if np.iscomplexobj(value):
+        return False
     try:
         float(value)
     except OverflowError:

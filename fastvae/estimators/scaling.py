@@ -85,8 +85,8 @@ class Scaling:
         return cls(np.zeros(n_columns), np.ones(n_columns), np.ones(n_columns, np.bool_))
 
     def apply(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """The modelled columns of rows, standardised."""
-        return self._standardised(X)[:, self.modelled].astype(np.float32)
+        """The modelled columns of rows, standardised, each row in one piece of memory."""
+        return self._standardised(X)[:, self.modelled].astype(np.float32, order="C")
 
     def warn_if_outgrown(self, rows: NDArray[np.float32]) -> None:
         """Warn of standardised rows that are far beyond those that the scaling was made of."""

@@ -324,3 +324,12 @@ def test_first_rows_unlike_the_others_are_warned_of_in_one_sentence(kind, X):
         said |= {str(warning.message) for warning in caught}
         assert {warning.filename for warning in caught} == {__file__}
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_the_model_lie_in_one_piece(order, X):
+    """Reading a row whose columns are far apart takes up to a thousand times as long."""
+    given = np.asarray(np.c_[X, np.ones(len(X))], order=order)
+    for settings in ({}, {"standardize": False}):
+        model = transformer(**settings).fit(given)
+        assert model._model_rows(given, given).flags.c_contiguous
