@@ -115,6 +115,11 @@ def test_a_cell_of_an_array_is_named(value, shown):
         transformer().fit(X)
 
 
+def test_a_complex_cell_of_an_array_is_named():
+    with pytest.raises(ValueError, match=r"^column 0 holds np.complex128\(1j\) in row 0"):
+        transformer().fit(np.full((5, 3), 1j))
+
+
 def test_masked_values_are_refused():
     X = np.ma.masked_array(np.eye(4), np.eye(4) == 1)
     with pytest.raises(ValueError, match="masked.*row 0, column 0"):
