@@ -9,7 +9,7 @@ that draw are run once per seed. IsolationForest is scikit-learn's; PCA, kNN, VA
 are PyOD's, and are left out, with a word, where they cannot be imported.
 
 What was measured is kept in the output after each run, and is not measured again: an interrupted
-comparison goes on. Beside it a picture and a table in Markdown are written.
+comparison goes on. Beside it a picture is written; a table in Markdown is printed.
 """
 
 from __future__ import annotations
@@ -198,9 +198,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("outliers.json"))
     args = parser.parse_args()
     runs = compare(args.folder, args.seeds, args.output)
-    text = table(runs)
-    print(text, end="")
-    args.output.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(table(runs), end="")
     draw(runs, args.output.with_suffix(".png"))
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
         optimizers,
         plots,
         schedules,
-        sklearn,
-        typing,
     )
+    from fastvae import sklearn as sklearn
+    from fastvae import typing as typing
     from fastvae.data import Dataset
     from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
@@ -86,3 +88,21 @@ def test_the_committed_notebook_is_that_of_a_real_run():
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert all(output.output_type != "error" for cell in code for output in cell.outputs)
     assert path.stat().st_size < 1.5e6
+
+
+@pytest.mark.slow
+def test_detectors_of_outliers_are_compared(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.standard_normal((190, 4)), 6 + rng.standard_normal((10, 4))])
+    np.savez(tmp_path / "1_far.npz", X=rows, y=np.arange(200) >= 190)
+    program = [sys.executable, str(EXAMPLES / "outliers.py"), str(tmp_path), "--seeds", "2"]
+    for _ in range(2):  # the second time nothing is measured
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    runs = json.loads((tmp_path / "outliers.json").read_text())["1_far"]
+    assert {"fastvae", "IsolationForest"} <= runs.keys()
+    assert [len(runs[name]) for name in ("fastvae", "IsolationForest")] == [2, 2]
+    assert min(run["auc"] for run in runs["fastvae"]) > 0.95
+    assert "| far |" in done.stdout
+    assert "seed 0" not in done.stdout
+    assert (tmp_path / "outliers.png").read_bytes().startswith(b"\x89PNG")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastvae.checks import foreign, scales
 from fastvae.checks.lazy import LazyRows
-from fastvae.checks.likelihoods import Columns, check_columns
+from fastvae.checks.likelihoods import LEFT_OUT, Columns, check_columns
 
 UINT8 = np.dtype(np.uint8)
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -128,7 +128,8 @@ def lazy_rows(
     if columns is not None:
         check_columns(array, values, name, target, columns)
     elif array.dtype != UINT8:
-        clipped = _needs_clipping(array, values, name, target, unit_interval)
+        hint = LEFT_OUT if pixels else ""
+        clipped = _needs_clipping(array, values, name, target, unit_interval, hint)
     passed_through = _PASSED_THROUGH if pixels else _FLOATS
     if array.dtype in passed_through and array.flags.aligned and not clipped:
         if len(array) == 1 or abs(array.strides[0]) >= abs(array.strides[1]):
@@ -164,12 +165,17 @@ def layer_input(
 
 
 def _needs_clipping(
-    array: NDArray[Any], values: Any, name: str, target: np.dtype[Any], unit_interval: bool
+    array: NDArray[Any],
+    values: Any,
+    name: str,
+    target: np.dtype[Any],
+    unit_interval: bool,
+    hint: str = "",
 ) -> bool:
     """Refuse an array unless every value is finite and in range, looking at chunks of rows.
 
     Returns whether some are outside [0, 1] by rounding only. `values` is what the user gave, for
-    the names of its rows and columns.
+    the names of its rows and columns; `hint` is added where a value is NaN.
     """
     limit = float(np.finfo(target).max)
     low, high = (0.0, 1.0) if unit_interval else (-limit, limit)
@@ -180,7 +186,7 @@ def _needs_clipping(
         # min and max pass NaN on, and NaN fails the comparison.
         if not (low <= least and most <= high):
             if not (math.isfinite(least) and math.isfinite(most)):
-                _refuse(array, values, name, target, unit_interval)
+                _refuse(array, values, name, target, unit_interval, hint)
             smallest, largest = min(smallest, least), max(largest, most)
     if smallest == low and largest == high:
         return False
@@ -188,7 +194,7 @@ def _needs_clipping(
     if array.dtype.kind == "f":  # a longdouble often holds what was computed as float64
         tolerance = 4 * max(float(np.finfo(array.dtype).eps), float(np.finfo(np.float64).eps))
     if not unit_interval or smallest < -tolerance or largest > 1 + tolerance:
-        _refuse(array, values, name, target, unit_interval)
+        _refuse(array, values, name, target, unit_interval, hint)
     return True
 
 
@@ -201,14 +207,21 @@ def _chunks(array: NDArray[Any]) -> Iterable[NDArray[Any]]:
 
 
 def _refuse(
-    array: NDArray[Any], values: Any, name: str, target: np.dtype[Any], unit_interval: bool
+    array: NDArray[Any],
+    values: Any,
+    name: str,
+    target: np.dtype[Any],
+    unit_interval: bool,
+    hint: str = "",
 ) -> NoReturn:
     """Raise what is wrong with all of an array: values not finite, or out of range."""
     n_bad, where = _find(array, values, lambda chunk: ~np.isfinite(chunk))
     if n_bad:
         are = "value is" if n_bad == 1 else "values are"
+        is_missing = any(np.isnan(chunk).any() for chunk in _chunks(array))
         raise ValueError(
             f"{name} must be finite; {n_bad:,} {are} NaN or infinite, the first in {where}"
+            f"{hint if is_missing else ''}"
         )
     smallest = min(chunk.min() for chunk in _chunks(array))
     largest = max(chunk.max() for chunk in _chunks(array))

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 from fastvae.checks import foreign
 
+LEFT_OUT = '; missing values are left out by models built with missing="ignore"'
+"""What to add to an error about NaN in rows."""
+
 _CHUNK_ELEMENTS = 1 << 22
 
 
@@ -117,10 +120,8 @@ def _refuse(row: NDArray[Any], column: int, where: str, name: str, block: Block)
     value, (title, domain, n) = row[column], block
     shown = str(value).removesuffix(".0")
     if not np.isfinite(value):
-        hint = '; missing values are left out by models built with missing="ignore"'
-        raise ValueError(
-            f"{name} must be finite; got {shown} in {where}{hint if np.isnan(value) else ''}"
-        )
+        hint = LEFT_OUT if np.isnan(value) else ""
+        raise ValueError(f"{name} must be finite; got {shown} in {where}{hint}")
     if domain == "counts":
         wanted = f"hold whole numbers of at least 0 for the {title} likelihood"
     elif domain == "one-hot":

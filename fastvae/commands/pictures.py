@@ -1,19 +1,22 @@
 """``fastvae sample``, ``reconstruct``, ``interpolate``, ``manifold``, ``latent``: pictures."""
 
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import Dataset, kernels, plots
-from fastvae.checks.quoting import printable
+from fastvae.checks import did_you_mean
+from fastvae.checks.quoting import printable, quoted
 from fastvae.commands.inputs import load_model, load_model_and_data, rows_to_show
 from fastvae.plots import animation
 from fastvae.plots.drawing import check_picture, check_size, shape_of_image
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
+_N_LISTED = 20
 
 
 def sample(args: Namespace) -> None:
@@ -33,7 +36,7 @@ def reconstruct(args: Namespace) -> None:
     path = _output(args, _PICTURES)
     vae, dataset = load_model_and_data(args)
     rows, _ = rows_to_show(dataset)
-    if args.n > len(rows):
+    if args.n > len(rows) and "n" in args.given:
         raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
     chosen = _permutation(len(rows), args.seed, 0)[: args.n]
     ax = plots.reconstructions(vae, rows[chosen], image_shape=args.image_shape)
@@ -83,7 +86,10 @@ def latent(args: Namespace) -> None:
     rows, labels = rows_to_show(dataset)
     if vae.n_latent < 2 and not args.activity:
         raise ValueError(f"{args.model} has 1 latent, and 2 are drawn: try --activity")
-    ax = plots.activity(vae, rows) if args.activity else plots.latent_space(vae, rows, labels)
+    if args.activity:
+        ax = plots.activity(vae, rows)
+    else:
+        ax = plots.latent_space(vae, rows, labels, label_names=dataset.label_names)
     _say_written(plots.save_figure(ax, path))
 
 
@@ -97,25 +103,54 @@ def _say_written(path: Path) -> None:
 
 
 def _choose(
-    args: Namespace, dataset: Dataset, wanted: int | None, option: str, step: int
+    args: Namespace, dataset: Dataset, wanted: str | None, option: str, step: int
 ) -> NDArray[np.int64]:
     """Rows that `wanted` (a label, or with --indices a row; None: any) stands for, shape (n,)."""
     rows, labels = rows_to_show(dataset)
     if wanted is None:
         candidates = np.arange(len(rows))
     elif args.indices:
-        if wanted >= len(rows):
-            raise ValueError(f"{option} must be below {len(rows):,}, the rows; got {wanted:,}")
-        candidates = np.array([wanted])
+        candidates = np.array([_row(wanted, len(rows), option)])
     elif labels is None:
         raise ValueError(f"{dataset.name} has no labels: give row numbers, with --indices")
     else:
-        candidates = np.flatnonzero(labels == wanted)
-        if len(candidates) == 0:
-            known = ", ".join(str(label) for label in np.unique(labels))
-            raise ValueError(f"{option} must be one of the labels {known}; got {wanted}")
+        candidates = _of_class(wanted, labels, dataset.label_names or {}, option)
     order = _permutation(len(candidates), args.seed, step)
     return candidates[np.resize(order, args.n)]
+
+
+def _row(text: str, n_rows: int, option: str) -> int:
+    row = _whole(text)
+    if row is None or row < 0:
+        raise ValueError(
+            f"{option} must be a row number of at least 0, with --indices; got {quoted(text)}"
+        )
+    if row >= n_rows:
+        raise ValueError(f"{option} must be below {n_rows:,}, the rows; got {row:,}")
+    return row
+
+
+def _of_class(
+    text: str, labels: NDArray[np.int64], names: Mapping[int, str], option: str
+) -> NDArray[np.int64]:
+    """Rows whose label has the name, or else is the number, that a text says."""
+    wanted = next((label for label, name in names.items() if name == text), _whole(text))
+    classes = np.unique(labels).tolist()
+    if wanted not in classes:
+        known = [names.get(label, str(label)) for label in classes]
+        listed = ", ".join(known[:_N_LISTED]) + ", ..." * (len(known) > _N_LISTED)
+        got = quoted(text) if wanted is None else text
+        raise ValueError(
+            f"{option} must be one of the labels {listed}; got {got}{did_you_mean(text, known)}"
+        )
+    return np.flatnonzero(labels == wanted)
+
+
+def _whole(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
 
 
 def _permutation(n: int, seed: int, step: int) -> NDArray[np.int64]:

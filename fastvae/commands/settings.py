@@ -27,7 +27,7 @@ _NOT_RECORDED = ("resume", "output", "quiet", "no_pictures", "threads")
 _NOT_IN_CARD = ("data_dir", "save_best", "csv", "json", "tensorboard", "sample_grid", "animation")
 # Their defaults are settled when a run begins.
 _NEVER_NONE = ("dataset", "epochs")
-_BESIDE_RESUME = ("resume", "epochs", "data_dir", "threads", "quiet", "no_pictures")
+_BESIDE_RESUME = ("resume", "epochs", "dataset", "data_dir", "threads", "quiet", "no_pictures")
 _OPTIONS: dict[str, Mapping[str, Any]] = {
     names[0].lstrip("-").replace("-", "_"): settings
     for options in TRAIN.groups.values()

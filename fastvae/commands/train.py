@@ -1,5 +1,6 @@
 """``fastvae train``: from a data set to a run folder, in one go or in several."""
 
+import errno
 import os
 import warnings
 from argparse import Namespace
@@ -12,6 +13,7 @@ import numpy as np
 from fastvae import VAE, Dataset
 from fastvae.checks.quoting import printable
 from fastvae.commands import plan, settings
+from fastvae.commands.arguments import DATASETS
 from fastvae.commands.inputs import load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
@@ -71,6 +73,7 @@ def _resume(args: Namespace) -> int:
             plan.check(args)
             plan.learning_rate(args)
         check_places(args)
+        _check_place_of_data(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
             rows, validation = _split(dataset, args.validation)
@@ -80,6 +83,17 @@ def _resume(args: Namespace) -> int:
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
     finally:
         run.close()
+
+
+def _check_place_of_data(args: Namespace) -> None:
+    """Raise a FileNotFoundError where the data of a run that is gone on with are not there."""
+    if args.dataset not in DATASETS and not os.path.exists(args.dataset):
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "there is no such file or folder here (a run's paths are relative to where it was "
+            "begun; name data that have moved with --dataset)",
+            args.dataset,
+        )
 
 
 class _GoingOn(Callback):
@@ -308,6 +322,15 @@ def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.n
             f"--validation must leave at least one of the {len(dataset.train):,} training rows; "
             f"got {n_validation:,}"
         )
+    labels = dataset.train_labels
+    if labels is not None and labels[0] != labels[-1] and (labels[1:] >= labels[:-1]).all():
+        warnings.warn(
+            "the training rows are in the order of their labels, as those of folders of classes: "
+            f"the last {n_validation:,}, which --validation holds out, are of other classes than "
+            "most; shuffle the rows, in a .npz file, for figures that mean something",
+            UserWarning,
+            stacklevel=2,
+        )
     return dataset.train[:n_rows], dataset.train[n_rows:]
 
 
@@ -327,6 +350,7 @@ def _built(args: Namespace, dataset: Dataset) -> VAE:
         output_activation=args.output_activation,
         likelihood=args.likelihood,
         sigma=args.sigma,
+        missing=args.missing,
         beta=args.beta,
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,

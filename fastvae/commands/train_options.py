@@ -20,11 +20,12 @@ from fastvae.commands.arguments import (
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.model.kinds import KINDS, WITH_BLOCKS
-from fastvae.model.names import Activation
+from fastvae.model.names import Activation, Missing
 from fastvae.training import defaults as training_defaults
 from fastvae.training.names import Binarization, OptimizerName
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+MISSING: tuple[Missing, ...] = get_args(Missing)
 LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 SCHEDULES = ("constant", "cosine", "step")
@@ -50,8 +51,8 @@ TRAIN = Command(
                 type=path_name,
                 help="go on with the run in the folder RUN, with its settings, to the same bits as "
                 "if it had never stopped; beside it only --epochs (to raise their total), "
-                "--data-dir, --threads, --quiet and --no-pictures may be given "
-                "(default: begin a new run)",
+                "--dataset and --data-dir (where the same data have moved), --threads, --quiet and "
+                "--no-pictures may be given (default: begin a new run)",
             ),
         ],
         "data": [
@@ -120,6 +121,14 @@ TRAIN = Command(
                 help="standard deviation of gaussian: a number, or trained: learned (one for all), "
                 "feature (one for each) or output (by the decoder) (default: what "
                 "--reconstruction-weight says)",
+            ),
+            option(
+                "--missing",
+                metavar="NAME",
+                choices=MISSING,
+                default="error",
+                help="what NaN and empty cells in the data are: an error, or left out (ignore) "
+                "(default: %(default)s)",
             ),
             option(
                 "--beta",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae.checks.quoting import printable, quoted
+from fastvae.data.gzipped import MAX_RATIO
 from fastvae.data.splits import Split, as_classes, rows_of_labels
 from fastvae.files import npy
 from fastvae.files.kinds import but_found
@@ -41,7 +42,7 @@ _FAULTS = (
 )
 _N_LISTED = 20
 _MAX_DIRECTORY = 4 << 20  # 40,000 arrays and more, read in less than a second
-_METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+_METHODS = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MAX_RATIO}
 """How members may be compressed, and how much larger than in the archive they then can be."""
 
 
@@ -181,7 +182,7 @@ def _members(archive: zipfile.ZipFile, name: str, found: str) -> dict[str, zipfi
         listed = ", ".join(map(quoted, list(present)[:_N_LISTED]))
         more = ", ..." if len(present) > _N_LISTED else ""
         raise ValueError(
-            f"{name} must hold an array named train or x_train or train_images, or a single "
+            f"{name} must hold an array named train, x_train, train_images or X, or a single "
             f"array; it holds {listed or 'nothing'}{more}{found}"
         )
     for role, members in chosen.items():

@@ -94,13 +94,16 @@ def read_table(path: Path) -> Split:
     MemoryError
         Where there is no memory for what it holds.
     """
-    name = printable(str(path))
-    start = b""
+    with open_file(path) as file:
+        start = file.read(START)
+        file.seek(0)
+        return _sound(file, start, printable(str(path)))
+
+
+def _sound(file: BinaryIO, start: bytes, name: str) -> Split:
+    """Read a table that begins with `start`; errors say its name, and what it is."""
     try:
-        with open_file(path) as file:
-            start = file.read(START)
-            file.seek(0)
-            return _read(file, start)
+        return _read(file, start)
     except (EOFError, zlib.error) as error:
         reason = str(error) or "the gzip data ends early"
         raise ValueError(f"{name} is corrupt: {printable(reason)}") from error
@@ -138,7 +141,7 @@ def _read(file: BinaryIO, start: bytes) -> Split:
         what = f"{layout.name(layout.label or 0)} (rename it where it holds none)"
         found, label_names = as_classes({"train": _labels(parts)}, what)
         labels = found["train"]
-    rows = _joined(parts)
+    rows = _without_empty_end(_joined(parts), layout)
     return Split(rows, labels, rows[:0], None, label_names)
 
 
@@ -186,21 +189,22 @@ def _layout(block: _Block) -> tuple[_Layout | None, _Block]:
         if stripped.startswith("#"):
             comment = stripped.lstrip("# ") or comment
         elif stripped and not _EXCEL.fullmatch(stripped):
-            layout, has_header = _layout_of(line, comment)
+            layout, has_header = _layout_of(line, comment, block.first + number)
             first = number + has_header
             return layout, _Block(block.first + first, "\n".join(lines[first:]))
     return None, _Block(block.first, "")
 
 
-def _layout_of(line: str, comment: str) -> tuple[_Layout, bool]:
-    """The layout, and whether the line is a header."""
+def _layout_of(line: str, comment: str, number: int) -> tuple[_Layout, bool]:
+    """The layout, and whether the line, of which the number is given, is a header."""
     delimiter = _delimiter(line)
     if line.count(delimiter) >= _MAX_COLUMNS:
         raise ValueError(f"it has more than {_MAX_COLUMNS:,} columns")
-    cells = [cell.strip() for cell in _cells(line, delimiter)]
+    cells = [cell.strip() for cell in _cells(line, delimiter, number)]
     if _is_header(cells, delimiter):
         return _with_names(delimiter, cells, len(cells)), True
-    names = [cell.strip() for cell in _cells(comment, delimiter)]
+    reader = csv.reader([comment], delimiter=delimiter, skipinitialspace=True)
+    names = [cell.strip() for cell in next(reader, [""])]
     return _with_names(delimiter, names if len(names) == len(cells) else None, len(cells)), False
 
 
@@ -238,10 +242,10 @@ def _delimiter(line: str) -> str:
     return next((mark for mark in _DELIMITERS if mark in unquoted), ",")
 
 
-def _cells(line: str, delimiter: str) -> list[str]:
+def _cells(line: str, delimiter: str, number: int = 1) -> list[str]:
     if '"' not in line:
         return line.split(delimiter)
-    return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [""])
+    return next(_quoted_rows([line], delimiter, number)) or [""]
 
 
 def _is_header(cells: Sequence[str], delimiter: str) -> bool:
@@ -351,11 +355,23 @@ def _rows_of_cells(block: _Block, delimiter: str) -> Iterator[tuple[int, list[st
     """Yield number and cells of each line that is not blank."""
     lines = block.text.rstrip("\n").split("\n")
     if '"' in block.text:
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
-        rows = ((block.first + reader.line_num - 1, cells) for cells in reader)
+        rows = _quoted_rows(lines, delimiter, block.first)
     else:
-        rows = ((number, line.split(delimiter)) for number, line in enumerate(lines, block.first))
-    return (row for row in rows if len(row[1]) > 1 or "".join(row[1]).strip())
+        rows = (line.split(delimiter) for line in lines)
+    numbered = enumerate(rows, block.first)
+    return (row for row in numbered if len(row[1]) > 1 or "".join(row[1]).strip())
+
+
+def _quoted_rows(lines: Sequence[str], delimiter: str, first: int) -> Iterator[list[str]]:
+    """Yield the cells of each line, the first of which has a number; some of them are in quotes."""
+    reader = csv.reader([*lines, ""], delimiter=delimiter, skipinitialspace=True)
+    for number, cells in enumerate(reader, 1):
+        if reader.line_num != number:
+            raise ValueError(
+                f"line {first + number - 1:,} has a quote that does not end in it; expected each "
+                "row on a line of its own"
+            )
+        yield cells
 
 
 def _numbers(cells: Sequence[str], line: int, layout: _Layout) -> list[float]:
@@ -409,13 +425,12 @@ def _labels(parts: Iterable[_Rows]) -> Array:
     try:
         return np.concatenate([np.asarray(labels, np.float64) for labels in found])
     except ValueError:
-        return np.array(
-            [
-                label if isinstance(label, str) else f"{label:.17g}"
-                for labels in found
-                for label in labels
-            ]
-        )
+        texts = [
+            label if isinstance(label, str) else f"{label:.17g}"
+            for labels in found
+            for label in labels
+        ]
+        return np.array(texts, object)  # an array of texts takes for each what the longest does
 
 
 def _joined(parts: deque[_Rows]) -> Array:
@@ -429,6 +444,22 @@ def _joined(parts: deque[_Rows]) -> Array:
         rows[first : first + len(values)] = values
         first += len(values)
     return rows
+
+
+def _without_empty_end(rows: Array, layout: _Layout) -> Array:
+    """The rows without last columns that have neither name nor values.
+
+    Programs that end each line with a comma, and worksheets, make them.
+    """
+    n_columns = rows.shape[1]
+    while (
+        n_columns > 1
+        and not (layout.names and layout.names[layout.columns[n_columns - 1]])
+        and rows.dtype == np.float64
+        and np.isnan(rows[:, n_columns - 1]).all()
+    ):
+        n_columns -= 1
+    return rows if n_columns == rows.shape[1] else np.ascontiguousarray(rows[:, :n_columns])
 
 
 def _are_pixels(parts: deque[_Rows], first: int = 0) -> bool:

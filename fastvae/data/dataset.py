@@ -222,7 +222,7 @@ def _read(name: str | os.PathLike[str]) -> Split:
         return read_array_file(path)
     if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv")):
         return read_table(path)
-    found = _but_is(path)
+    found = _but_is(os.fspath(name))
     if is_idx_name(path) or "an IDX file" in found:
         return read_pair(path)
     splits = ""
@@ -231,18 +231,21 @@ def _read(name: str | os.PathLike[str]) -> Split:
     raise ValueError(
         f"unknown data set {quoted(os.fspath(name), 200)}; known: {', '.join(NAMES)}{splits}, "
         "or the path of a .npy, .npz, .csv, .tsv or IDX file, or of a folder of pictures, or an "
-        f"array{found}{checks.did_you_mean(os.fspath(path), NAMES)}"
+        f"array{found}{'' if splits else checks.did_you_mean(os.fspath(path), NAMES)}"
     )
 
 
-def _but_is(path: Path) -> str:
+def _but_is(path: str) -> str:
     """What the file of a path is, if there is one and it can be told; to be added to an error."""
     try:
         with open_file(path) as file:
             return but_found(file)
     except FileNotFoundError:
-        return "; there is no such file" if len(path.parts) > 1 or path.suffix else ""
-    except (OSError, ValueError):
+        is_path = os.path.dirname(path) or Path(path).suffix
+        return "; there is no such file or folder" if is_path else ""
+    except ValueError as error:  # a pipe, a device
+        return f"; {error}" if os.path.exists(path) else ""
+    except OSError:
         return ""
 
 

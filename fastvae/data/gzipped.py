@@ -6,6 +6,9 @@ from typing import BinaryIO, Protocol
 MAGIC = b"\x1f\x8b"
 """The first bytes of a compressed file."""
 
+MAX_RATIO = 1032
+"""How much larger than its file what is compressed can be: the bound of the deflate format."""
+
 _COMPRESSED_CHUNK = 1 << 14
 
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastvae.checks.quoting import printable
-from fastvae.data.gzipped import MAGIC, Decompressed, Stream
+from fastvae.data.gzipped import MAGIC, MAX_RATIO, Decompressed, Stream
+from fastvae.data.splits import whole
 from fastvae.files.kinds import START, kind_of
 from fastvae.files.reading import open_file, read_values, size_of
 
@@ -41,6 +42,7 @@ _KINDS: dict[Kind, tuple[tuple[int, ...], str]] = {
 _MAX_AXES = 32
 _MAX_EMPTY = 2**62
 _CHUNK = 1 << 20
+_FREE = 16 << 20  # bytes that may be decompressed of a file that cannot be what its header says
 
 
 class IDXError(ValueError):
@@ -123,7 +125,7 @@ def read_images(
 
 
 def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int64]:
-    """Read the labels of an IDX file of integers.
+    """Read the labels of an IDX file of whole numbers.
 
     Parameters
     ----------
@@ -139,7 +141,7 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int64]:
     IDXError, OSError
         As `read_idx`.
     """
-    labels = read_idx(path, (1, 2), "integers")
+    labels = read_idx(path, (1, 2), "numbers")
     if labels.ndim == 2:
         if labels.shape[1] not in (1, _QMNIST_COLUMNS):
             raise IDXError(
@@ -147,7 +149,10 @@ def read_labels(path: str | os.PathLike[str]) -> npt.NDArray[np.int64]:
                 f"label, or the {_QMNIST_COLUMNS} numbers of QMNIST"
             )
         labels = labels[:, 0]
-    return labels.astype(np.int64)
+    try:
+        return whole(labels, f"labels of {printable(str(path))}")
+    except ValueError as error:
+        raise IDXError(str(error)) from None
 
 
 def read_labelled(
@@ -212,6 +217,8 @@ def _read_compressed(
     stream = Decompressed(file)
     dtype, shape = _read_header(stream, path, axes, kind)
     expected = math.prod(shape) * dtype.itemsize
+    if expected > MAX_RATIO * size_of(file) > _FREE:  # of a small file it is said what it holds
+        raise _wrong_size(path, dtype, shape, f"a gzip file of {size_of(file):,}")
     values = bytearray()
     while len(values) < expected:
         chunk = stream.read(min(_CHUNK, expected - len(values)))
@@ -273,14 +280,17 @@ def _read_header(
 
 
 def _wrong_size(
-    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found: int | None
+    path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], found: int | str | None
 ) -> IDXError:
-    """The error for a number of bytes that is not the header's; None: for more than that."""
+    """The error for a number of bytes that is not the header's.
+
+    None: for more than that; a text: for a file that is too small for it.
+    """
     n_values, width = math.prod(shape), dtype.itemsize
-    is_short = found is not None and found < n_values * width
+    is_short = isinstance(found, str) or (found is not None and found < n_values * width)
     fault = "is truncated" if is_short else "has bytes left over"
     sizes = " x ".join(f"{size:,}" for size in shape)
-    held = "more" if found is None else f"{found:,}{' bytes' * (width > 1)}"
+    held = f"{found:,}{' bytes' * (width > 1)}" if isinstance(found, int) else found or "more"
     of_bytes = f" of {width} bytes" * (width > 1)
     return IDXError(
         f"{printable(str(path))} {fault}: its header announces {sizes} = {n_values:,} values"

@@ -6,6 +6,7 @@ formats that are named here are tried.
 
 import io
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,9 @@ _FORMATS = ("PNG", "JPEG", "BMP", "PPM")
 _PARTS = {"train": "train", "training": "train", "test": "test", "testing": "test"}
 _MAX_PIXELS = 1 << 24  # 4096 x 4096
 _MAX_BYTES = 9 * _MAX_PIXELS  # of four colours of 16 bits, not compressed, and their metadata
+_MAX_HEADER = 1 << 16
+_NETPBM = re.compile(rb"P[1-6]\s")
+_COMMENT = re.compile(rb"#[^\r\n]*")
 _N_LISTED = 20
 _MAX_DIGITS = 18  # of class names that are numbers: they fit int64
 
@@ -128,7 +132,9 @@ def _inner(folder: Path) -> Iterator[Path]:
 
 
 def _pictures(folder: Path) -> Iterator[Path]:
-    return (path for path in _visible(folder) if path.suffix.lower() in SUFFIXES and path.is_file())
+    pictures = (path for path in _visible(folder) if path.suffix.lower() in SUFFIXES)
+    # A link to nothing is no reason to train on fewer pictures: opening it says what is missing.
+    return (path for path in pictures if path.is_file() or not path.exists())
 
 
 def _visible(folder: Path) -> Iterable[Path]:
@@ -198,8 +204,9 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
             if size_of(file) > _MAX_BYTES:
                 raise ValueError(f"it has more than {_MAX_BYTES:,} bytes")
             # Of a file, decoders would ask for as many bytes as some length in it says.
-            content = io.BytesIO(file.read(size_of(file)))
-            with Image.open(content, formats=_FORMATS) as image:
+            content = file.read(size_of(file))
+            _check_header(content)
+            with Image.open(io.BytesIO(content), formats=_FORMATS) as image:
                 yield image
         except MemoryError as error:
             raise MemoryError(f"there is no memory for {printable(str(path))}: {error}") from error
@@ -209,6 +216,15 @@ def _opened(path: Path) -> Iterator["Image.Image"]:
             raise ValueError(
                 f"{printable(str(path))} is not a sound picture: {_reason(error)}{_but_is(file)}"
             ) from error
+
+
+def _check_header(content: bytes) -> None:
+    """Raise a ValueError where comments in a PGM or PPM, read byte by byte, would take minutes."""
+    start = content[:_MAX_HEADER]
+    if len(content) > _MAX_HEADER and _NETPBM.match(start):
+        n_numbers = len(_COMMENT.sub(b" ", start).split(None, 4)) - 1
+        if n_numbers < 2 + (start[1:2] not in b"14"):
+            raise ValueError(f"its header has more than {_MAX_HEADER:,} bytes")
 
 
 def _reason(error: Exception) -> str:

@@ -79,7 +79,7 @@ def as_classes(
         Where a label is missing, no whole number, or beyond int64.
     """
     held = {part: labels for part, labels in given.items() if labels is not None}
-    texts = {part: _texts(labels) for part, labels in held.items() if labels.dtype.kind in "US"}
+    texts = {part: _texts(labels) for part, labels in held.items() if labels.dtype.kind in "USO"}
     if not texts:
         return {part: whole(labels, f"labels of {name}") for part, labels in held.items()}, None
     if len(texts) < len(held):

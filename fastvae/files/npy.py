@@ -107,7 +107,9 @@ def _dtype(text: str) -> np.dtype[Any]:
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"descr must name a type of numbers; got {quoted(name)}") from None
     if dtype.hasobject:
-        raise ValueError("it holds Python objects; expected numbers")
+        raise ValueError(
+            "it holds Python objects; expected numbers (or labels as texts: y.astype(str))"
+        )
     return dtype
 
 

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from fastvae.checks import as_array, as_floats, as_labels, is_one_row
+from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
@@ -32,6 +33,9 @@ from fastvae.plots.drawing import (
 )
 from fastvae.plots.latents import interpolate, principal_components
 from fastvae.training.evaluation import ACTIVE_VARIANCE
+
+_MAX_NAME = 30  # characters of a label's name, of which a legend of more columns has its share
+_MAX_COLUMNS, _MAX_ROWS = 3, 24  # of a legend; more would leave no room for the picture
 
 
 def reconstructions(
@@ -211,6 +215,7 @@ def latent_space(
     X: Rows,
     labels: ArrayLike | None = None,
     *,
+    label_names: Mapping[int, str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Scatter the posterior means of `X`, coloured by label.
@@ -224,6 +229,9 @@ def latent_space(
         With at least two latent units.
     X : array of shape (n_samples, n_features), or Dataset
     labels : integer array of shape (n_samples,), optional
+    label_names : mapping of int to str, optional
+        What to write for a label, as `Dataset.label_names` has it; other labels are written as they
+        are.
     ax : Axes, optional
 
     Returns
@@ -253,7 +261,7 @@ def latent_space(
     if labels is None:
         _scatter(ax, points, PALETTE[0])
     else:
-        _scatter_classes(ax, points, as_labels(labels, "labels"))
+        _scatter_classes(ax, points, as_labels(labels, "labels"), label_names or {})
     ax.set_aspect("equal", adjustable="datalim")
     style_chart(ax, grid="both")
     label_axes(ax, names[0], names[1])
@@ -365,7 +373,9 @@ def _scatter(ax: Axes, points: np.ndarray, colours: str | list[str]) -> None:
     )
 
 
-def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
+def _scatter_classes(
+    ax: Axes, points: np.ndarray, labels: np.ndarray, label_names: Mapping[int, str]
+) -> None:
     if labels.shape != (len(points),):
         raise ValueError(
             f"labels must have shape ({len(points)},), one for each row; got {labels.shape}"
@@ -376,13 +386,18 @@ def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
     halo = [withStroke(linewidth=3, foreground="white")]
     centres = np.array([np.median(points[index == i], axis=0) for i in range(len(classes))])
     room = 0.04 * float(np.ptp(points, axis=0).max())
-    handles = []
-    for i, label in enumerate(classes):
+    n_listed = min(len(classes), _MAX_COLUMNS * _MAX_ROWS)
+    n_columns = -(-n_listed // _MAX_ROWS)
+    names = [
+        printable(str(label_names.get(label, label)), _MAX_NAME // n_columns)
+        for label in classes.tolist()
+    ]
+    for i, name in enumerate(names):
         # The name stands on the class as well, where there is room for it: colour alone must not
         # carry it.
         if (np.linalg.norm(centres[:i] - centres[i], axis=1) >= room).all():
             ax.annotate(
-                str(label),
+                name,
                 tuple(centres[i]),
                 ha="center",
                 va="center",
@@ -390,16 +405,24 @@ def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray) -> None:
                 fontweight="bold",
                 color=INK,
                 path_effects=halo,
+                parse_math=False,
             )
-        handles.append(
-            Line2D([], [], marker="o", linestyle="", color=PALETTE[i % len(PALETTE)], label=label)
-        )
-    ax.legend(
-        handles=handles,
+    legend = ax.legend(
+        handles=[
+            Line2D([], [], marker="o", linestyle="", color=PALETTE[i % len(PALETTE)])
+            for i in range(n_listed)
+        ],
+        labels=[str(i) for i in range(n_listed)],  # matplotlib drops names that begin with _
+        title=f"{n_listed} of {len(names):,} classes" if n_listed < len(names) else None,
+        ncols=n_columns,
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,
         fontsize=FONT_SIZE,
         labelcolor=INK,
         handletextpad=0.1,
+        columnspacing=0.8,
     )
+    for text, name in zip(legend.get_texts(), names, strict=False):
+        text.set_parse_math(False)
+        text.set_text(name)

@@ -536,6 +536,60 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+@pytest.mark.filterwarnings("always")
+def test_rows_in_the_order_of_their_labels_are_no_validation(images, capsys):
+    with np.load(images) as arrays:
+        rows, labels = arrays["train"], arrays["train_labels"]
+    np.savez("sorted.npz", train=rows, train_labels=np.sort(labels))
+    np.savez("one.npz", train=rows, train_labels=0 * labels)
+    given = ["train", *SMALL, "--validation", "30", "--dataset"]
+    assert main([*given, "sorted.npz"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("fastvae: warning: the training rows are in the order of their labels")
+    assert "the last 30, which --validation holds out" in line
+    for name in ("one.npz", images):
+        assert main([*given, name]) == 0
+        assert capsys.readouterr().err == ""
+
+
+def test_fewer_images_than_are_usually_drawn(model, images, capsys):
+    with np.load(images) as arrays:
+        np.savez("few.npz", X=arrays["test"][:3])
+    assert main(["reconstruct", model, "--dataset", "few.npz"]) == 0
+    assert main(["reconstruct", model, "--dataset", "few.npz", "-n", "20"]) == 1
+    assert "-n must be at most 3" in failure(capsys)
+
+
+def test_classes_are_called_by_their_names(model, images, monkeypatch, capsys):
+    with np.load(images) as arrays:
+        rows = arrays["test"]
+    names = np.array(["cat", "dog", "2"])[np.arange(len(rows)) % 3]
+    np.savez("named.npz", X=rows, y=names)  # their numbers: 2 is 0, cat is 1, dog is 2
+    own = ["--dataset", "named.npz"]
+    seen = []
+
+    def interpolation(vae, start, end, **kwargs):
+        seen.extend([start, end])
+        raise ValueError("seen")
+
+    monkeypatch.setattr("fastvae.plots.interpolation", interpolation)
+    for first, last in (("cat", "2"), ("1", "0")):
+        assert main(["interpolate", model, *own, "--from", first, "--to", last]) == 1
+        for row, name in zip(seen[-2:], ("cat", "2"), strict=True):
+            assert (rows[names == name] == row).all(axis=1).any()
+    capsys.readouterr()
+    assert main(["interpolate", model, *own, "--to", "dgo"]) == 1
+    assert "the labels 2, cat, dog; got 'dgo' (did you mean 'dog'?)" in failure(capsys)
+    assert main(["interpolate", model, *own, "--to", "cat", "--indices"]) == 1
+    assert "--to must be a row number of at least 0, with --indices" in failure(capsys)
+
+    given = {}
+    monkeypatch.setattr("fastvae.plots.latent_space", lambda *args, **kwargs: given.update(kwargs))
+    monkeypatch.setattr("fastvae.plots.save_figure", lambda drawn, path: path)
+    assert main(["latent", model, *own]) == 0
+    assert given["label_names"] == {0: "2", 1: "cat", 2: "dog"}
+
+
 def test_info_describes_the_installation(capsys):
     assert main(["info"]) == 0
     out = capsys.readouterr().out

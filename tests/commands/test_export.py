@@ -66,7 +66,7 @@ def test_the_parts_are_those_that_there_are() -> None:
     [
         (["model"], 2, "the following arguments are required: --onnx"),
         (["model", "--onnx"], 2, "argument --onnx: expected one argument"),
-        (["model", "--onnx", "a", "--part", "all"], 2, "'encoder', 'decoder', 'reconstruct'"),
+        (["model", "--onnx", "a", "--part", "all"], 2, "encoder, decoder, reconstruct; got 'all'"),
         (["model", "--onnx", "."], 1, ". is a folder; name a file in it"),
         (["no model", "--onnx", "."], 1, ". is a folder; name a file in it"),
         (["no model", "--onnx", "a"], 1, "'no model' is not a model file"),

@@ -59,6 +59,25 @@ def test_a_run_is_what_fit_makes_of_it(settings: dict[str, Any], capsys: Any) ->
     assert shown == ([" to ".join(f"{end:g}" for end in ends).split()] if ends else [])
 
 
+def test_missing_values_are_left_out_where_that_is_asked_for(capsys: Any) -> None:
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(150, 16))
+    table[::3, 5] = np.nan
+    np.savetxt("rows.csv", table, delimiter=",")
+    options = ["--dataset", "rows.csv", *SMALL[2:], "--likelihood", "gaussian", "--epochs", "1"]
+    assert main(["train", *options]) == 1
+    assert "left out by models built with --missing ignore" in capsys.readouterr().err
+    assert main(["train", *options, "--missing", "ignore"]) == 0
+    assert main(["train", "--resume", "run", "--epochs", "2"]) == 0
+    vae = VAE.from_sizes(16, (8,), 2, likelihood="gaussian", missing="ignore")
+    vae.fit(table, epochs=2, batch_size=32, verbose=False)
+    loaded = fastvae.load("run")
+    assert loaded.missing == "ignore"
+    np.testing.assert_array_equal(loaded.network.parameters, vae.network.parameters)
+    recorded = json.loads(Path("run/settings.json").read_text(encoding="utf-8"))
+    assert recorded["missing"] == "ignore"
+
+
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "x", "learn", ""])
 def test_a_sigma_that_is_none_is_a_usage_error(value: str, capsys: Any) -> None:
     assert main(["train", *SMALL, "--likelihood", "gaussian", "--sigma", value]) == 2

@@ -214,6 +214,24 @@ def test_the_data_may_lie_elsewhere(mnist_dir, capsys):
     assert len(rows_of(Path("runs/mnist-1/history.csv"))) == 2
 
 
+def test_files_of_data_may_lie_elsewhere(capsys):
+    data = "images.npz"
+    train("--epochs", "1")
+    Path("folder").mkdir()
+    Path(data).rename("folder/moved.npz")
+    capsys.readouterr()
+    resume("--epochs", "2", code=1)
+    line = failure(capsys)
+    assert line.startswith(f"{data}: there is no such file or folder here (")
+    assert "name data that have moved with --dataset" in line
+    resume("--epochs", "2", "--dataset", "folder/moved.npz")
+    assert len(rows_of(RUN / "history.csv")) == 2
+    assert json.loads((RUN / "settings.json").read_text())["dataset"] == data
+    np.savez("others.npz", train=np.full((150, 16), 200, np.uint8))
+    resume("--epochs", "3", "--dataset", "others.npz", code=1)
+    assert "the rows are others" in capsys.readouterr().err
+
+
 # --- what cannot be gone on with -------------------------------------------------------------
 
 
@@ -224,7 +242,10 @@ def test_the_data_may_lie_elsewhere(mnist_dir, capsys):
         (["--batch-size", "128"], "--batch-size belongs to the run that is gone on with: "),
         (["--seed", "0", "--output", "x"], "--seed, --output belong to the run"),
         (["--save-best"], "--save-best belongs to the run"),
-        (["--animation"], "only --epochs, --data-dir, --threads, --quiet and --no-pictures may"),
+        (
+            ["--animation"],
+            "only --epochs, --dataset, --data-dir, --threads, --quiet and --no-pictures may",
+        ),
         (["--epochs", "1"], "--epochs is the total of the run, which may be raised above 2; got 1"),
     ],
 )

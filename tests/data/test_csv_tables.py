@@ -117,6 +117,16 @@ def test_labels(tmp_path: Path, form: str) -> None:
     assert data.train.shape == (2, 2 if "index" in form else 1)
 
 
+@pytest.mark.parametrize("content", ["a,b,\n1,2,\n3,4,\n", "a,b,,\n1,2,,\n3,4,,\n", "1,2,\n3,4,\n"])
+def test_columns_of_nothing_at_the_end_are_left_out(tmp_path: Path, content: str) -> None:
+    np.testing.assert_array_equal(loaded(tmp_path, content).train, [[1, 2], [3, 4]])
+
+
+def test_empty_columns_that_may_mean_something_stay(tmp_path: Path) -> None:
+    for content in ("a,b,c\n1,2,\n", "a,b,\n1,,3\n", "a,,c\n1,,3\n"):
+        assert loaded(tmp_path, content).train.shape == (1, 3)
+
+
 def test_texts_in_a_later_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_tables, "_BLOCK", 4)
     data = loaded(tmp_path, "a,label\n1,10\n2,9\n3,x\n4,9\n")
@@ -145,7 +155,9 @@ FAULTS: dict[str, tuple[str | bytes, str]] = {
     "escape codes": ("a,\x1b[2J\n1,\x07\n", r"column '\\x1b\[2J' holds '\\x07'"),
     "digits that are divided": ("a,b\n1_000,2\n", "holds '1_000'"),
     "thousands": ('a,b\n"1,000",2\n', "holds '1,000'"),
-    "a quote without end": ('a,b\n"1,2\n3,4\n', "cells; expected 2"),
+    "a quote without end": ('a,b\n"1,2\n3,4\n', "line 2 has a quote that does not end in it"),
+    "a label of two lines": ('a,label\n1,x\n2,"y\nz"\n', "line 3 has a quote that does not end"),
+    "a name of two lines": ('# c\n"a\nb",c\n1,2\n', "line 2 has a quote that does not end in it"),
     "a long name": ("x" * 10**6 + ",b\ny,2\n", "column 'xxx.*xxx'... holds 'y'"),
 }
 
@@ -203,6 +215,7 @@ def most_memory(path: Path) -> int:
         b'"""\n' * 100_000,
         b'"1"\n' * 100_000,
         b"a" + b",b" * 300_000 + b"\n" + b"1," * 100,
+        b"label,a\n" + b"x" * 1_000_000 + b",1\n" + b"y,1\n" * 1_000,
     ],
     ids=[
         "rows",
@@ -215,6 +228,7 @@ def most_memory(path: Path) -> int:
         "odd",
         "quoted",
         "header",
+        "one long label",
     ],
 )
 def test_what_is_made_to_do_harm(tmp_path: Path, content: bytes) -> None:

@@ -150,7 +150,7 @@ def test_npz_other_names(tmp_path: Path) -> None:
 BAD_ARCHIVES: dict[str, tuple[dict[str, Any], str]] = {
     "nameless": (
         {"a": numbered(2), "b": numbered(2)},
-        r"own\.npz must hold an array named train or x_train",
+        r"own\.npz must hold an array named train, x_train, train_images or X,",
     ),
     "both names": (
         {"train": numbered(2), "x_train": numbered(2)},
@@ -361,7 +361,9 @@ def test_unknown_name_lists_the_known() -> None:
         Dataset("minst")
     with pytest.raises(ValueError, match="unknown data set '';"):
         Dataset("")
-    with pytest.raises(ValueError, match=r"'pictures/cats'; .* an array; there is no such file$"):
+    with pytest.raises(
+        ValueError, match=r"'pictures/cats'; .* an array; there is no such file or folder$"
+    ):
         Dataset("pictures/cats")
 
 

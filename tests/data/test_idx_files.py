@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -181,8 +183,8 @@ FAULTS: dict[str, tuple[str, Array, str]] = {
     ),
     "floats for labels": (
         "train-labels-idx1-ubyte",
-        np.ones(4),
-        r"0x0e \(float64\); expected integers",
+        np.array([0.0, 1.0, 0.5, 2.0]),
+        r"labels of .* must be whole numbers; got 0\.5 in row 2",
     ),
     "other pixels": (
         "t10k-images-idx3-ubyte",
@@ -349,3 +351,35 @@ def test_debians_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert locate("mnist") is None
     (tmp_path / "datasets" / "fashion-mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
     assert locate("fashion_mnist") is None
+
+
+def test_labels_may_be_whole_floats(tmp_path: Path) -> None:
+    path = pair(tmp_path, FORMS[0])
+    put(tmp_path / "train-labels-idx1-ubyte", LABELS.astype(np.float64))
+    check(Dataset(path))
+
+
+def test_a_lie_about_compressed_values_is_found_without_reading_them(tmp_path: Path) -> None:
+    header = struct.pack(">BBBBIII", 0, 0, 8, 3, 2**31, 2**10, 2**10)
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(header + bytes(50_000_000), 9))
+    tracemalloc.start()
+    try:
+        with pytest.raises(IDXError, match=r"is truncated: .*, found a gzip file of \d\d,\d{3}$"):
+            Dataset(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.png", "pipe.csv", "pipe-images-idx3-ubyte"])
+def test_pipes_are_named(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=f"{name} is a pipe; expected an ordinary file$"):
+        Dataset(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["./nothing", "nothing/"])
+def test_missing_folders_are_said_to_be_missing(name: str) -> None:
+    with pytest.raises(ValueError, match="there is no such file or folder$"):
+        Dataset(name)

@@ -253,15 +253,32 @@ def test_layouts_that_are_refused(tmp_path: Path) -> None:
         Dataset(tmp_path)
 
 
-def test_pipes_and_missing_links(tmp_path: Path) -> None:
+def test_pipes_and_circles(tmp_path: Path) -> None:
     put(tmp_path / "a.png")
     os.mkfifo(tmp_path / "b.png")
-    (tmp_path / "c.png").symlink_to("nowhere")
     (tmp_path / "circle").symlink_to(".")
     with pytest.raises(ValueError, match="beside folders of pictures, such as 'circle'"):
         Dataset(tmp_path)
     (tmp_path / "circle").unlink()
     np.testing.assert_array_equal(Dataset(tmp_path).train, rows(0))
+
+
+def test_links_to_nothing_are_missing_pictures(tmp_path: Path) -> None:
+    put(tmp_path / "a.png")
+    (tmp_path / "c.png").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match=r"c\.png"):
+        Dataset(tmp_path)
+
+
+def test_comments_without_end_take_no_time(tmp_path: Path) -> None:
+    for comments in (b"#" + bytes(1 << 25) + b"\n", b"# 8 8 255\n" * (1 << 21)):
+        (tmp_path / "a.pgm").write_bytes(b"P5\n8 " + comments + b"8 255\n" + bytes(64))
+        with pytest.raises(ValueError, match=r"a\.pgm is not a sound picture: its header has more"):
+            Dataset(tmp_path)
+    (tmp_path / "a.pgm").write_bytes(b"P4\n# seen\n800 800\n" + bytes(80_000))
+    assert Dataset(tmp_path).train.shape == (1, 640_000)
+    (tmp_path / "a.pgm").write_bytes(b"P5\n# seen\n800 # wide\n800\n255\n" + bytes(640_000))
+    assert Dataset(tmp_path).train.shape == (1, 640_000)
 
 
 def test_no_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

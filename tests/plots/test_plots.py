@@ -221,6 +221,35 @@ def test_two_latents_are_scattered_as_they_are(images):
     assert [text.get_text() for text in ax.texts] == ["0", "1", "7"]
 
 
+def test_classes_are_written_by_their_names_whatever_these_hold(images, tmp_path):
+    names = {0: "_cat", 1: "$\\frac{dog}$", 2: "\x1b[31m" + 100 * "x"}
+    ax = plots.latent_space(LinearModel(), images, np.array([1, 0, 1, 2, 7]), label_names=names)
+    legend = ax.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:2] == ["_cat", "$\\frac{dog}$"]
+    assert texts[3] == "7"
+    assert texts[2].startswith("\\x1b[31mxxx")
+    assert len(texts[2]) < 40
+    assert {text.get_text() for text in ax.texts} <= set(texts)
+    plots.save_figure(ax, tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("n_classes", "title"), [(47, ""), (500, "72 of 500 classes")])
+def test_many_classes_leave_room_for_the_picture(tmp_path, n_classes, title):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(600, 2)).astype(np.float32)
+    ax = plots.latent_space(LinearModel(), np.repeat(points, 2, axis=1), np.arange(600) % n_classes)
+    plots.save_figure(ax, tmp_path / "a.png")
+    legend = ax.get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()) == min(n_classes, 72)
+    assert legend.get_title().get_text() == title
+    box = ax.get_position()
+    assert box.width > 0.5
+    assert box.height > 0.5
+
+
 def test_more_latents_are_projected_on_their_principal_components():
     rng = np.random.default_rng(1)
     basis, _ = np.linalg.qr(rng.normal(size=(4, 4)))
