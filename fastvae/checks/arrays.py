@@ -131,9 +131,9 @@ def lazy_rows(
         hint = LEFT_OUT if pixels else ""
         clipped = _needs_clipping(array, values, name, target, unit_interval, hint)
     passed_through = _PASSED_THROUGH if pixels else _FLOATS
-    if array.dtype in passed_through and array.flags.aligned and not clipped:
-        if len(array) == 1 or abs(array.strides[0]) >= abs(array.strides[1]):
-            return array
+    by_rows = len(array) == 1 or abs(array.strides[0]) >= abs(array.strides[1])
+    if array.dtype in passed_through and array.flags.aligned and by_rows and not clipped:
+        return array
     return LazyRows(array, target, passed_through, clipped)
 
 
