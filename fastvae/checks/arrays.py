@@ -73,8 +73,9 @@ def rows(
     ----------
     values : array_like, shape (n, n_columns) or (n_columns,)
         Any real dtype. uint8 means pixels (value / 255); uint8, float32 and float64 arrays are
-        not copied, others are converted to `target`. Tables, tensors, masked arrays and lists
-        are taken as `foreign.as_array` says.
+        not copied, unless they lie in memory column by column: reading such a row takes up to
+        a thousand times as long. Others are converted to `target`. Tables, tensors, masked
+        arrays and lists are taken as `foreign.as_array` says.
     name : str
         What to call the array in errors.
     n_columns : int
@@ -130,7 +131,8 @@ def lazy_rows(
         hint = LEFT_OUT if pixels else ""
         clipped = _needs_clipping(array, values, name, target, unit_interval, hint)
     passed_through = _PASSED_THROUGH if pixels else _FLOATS
-    if array.dtype in passed_through and array.flags.aligned and not clipped:
+    by_rows = len(array) == 1 or abs(array.strides[0]) >= abs(array.strides[1])
+    if array.dtype in passed_through and array.flags.aligned and by_rows and not clipped:
         return array
     return LazyRows(array, target, passed_through, clipped)
 

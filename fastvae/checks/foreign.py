@@ -176,6 +176,8 @@ def _converted(values: Any, name: str) -> NDArray[Any]:
                 f"where it gives tuples, torch.{joined}([rows for rows, *_ in it]).flatten(1) has "
                 "the rows"
             )
+    if _is_a(values, "polars", "LazyFrame"):
+        raise TypeError(f"{name} must be an array; got a LazyFrame (call .collect())")
     if _is_a(values, "torch", "Tensor"):
         values = _from_torch(values, name)
     elif any(_is_a(values, "pandas", path) for path in _PANDAS_COLUMNS):

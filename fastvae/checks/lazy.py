@@ -56,5 +56,5 @@ class LazyRows:
     def _converted(self, rows: NDArray[Any]) -> NDArray[Any]:
         rows = np.clip(rows, 0, 1) if self._clipped else rows
         if rows.dtype in self._passed_through and rows.flags.aligned:
-            return rows
-        return rows.astype(self._target)
+            return np.ascontiguousarray(rows)
+        return rows.astype(self._target, order="C")

@@ -90,6 +90,13 @@ def number(
     return result
 
 
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, else raise a TypeError: 0, "no" and None may be meant otherwise."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {quoted(value)}")
+    return bool(value)
+
+
 def choice(value: Any, known: Iterable[_Name], what: str) -> _Name:
     """Return `value` if it is one of the `known` names, else raise a ValueError that lists them."""
     names = list(known)

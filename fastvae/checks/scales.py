@@ -41,9 +41,9 @@ def check_pixels(rows: NDArray[np.uint8], name: str) -> None:
     if largest == 1:
         raise ValueError(_binary_message(name))
     if largest == 0:
-        _warn(f"all values of {name} are 0: these are black images")
+        warn(f"all values of {name} are 0: these are black images")
     elif largest < DARK:
-        _warn(
+        warn(
             f"{name} is uint8, which is read as value / 255, and its largest value is {largest}: "
             f"these are dark images; if {largest} means white, "
             f"pass {name} / {largest}"
@@ -53,7 +53,7 @@ def check_pixels(rows: NDArray[np.uint8], name: str) -> None:
 def warn_if_binary(rows: NDArray[np.uint8], name: str) -> None:
     """Warn of several uint8 rows whose largest value is 1; a single row is not looked at."""
     if len(rows) > 1 and _largest(rows, 2) == 1:
-        _warn(_binary_message(name))
+        warn(_binary_message(name))
 
 
 def warn_of_scales(rows: NDArray[Any], values: Any, name: str, sigma: Any = None) -> None:
@@ -85,7 +85,7 @@ def warn_of_scales(rows: NDArray[Any], values: Any, name: str, sigma: Any = None
         if sigma in ("feature", "output"):
             reason = "the encoder, whose weights start for numbers near 1, takes them as they are"
         listed = ", ".join(f"{foreign.column_name(values, j)}: {scales[j]:.3g}" for j in worst)
-        _warn(
+        warn(
             f"the columns of {name} have large or very different scales (root mean squares of "
             f"the worst: {listed}; median of all: {median:.3g}), and {reason}: standardise the "
             "columns, for example with scikit-learn's StandardScaler"
@@ -126,7 +126,7 @@ def _column_scales(rows: NDArray[Any]) -> tuple[NDArray[np.float64], bool]:
     return np.sqrt(squares / len(sample)), in_unit_interval
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
     """Warn at the line outside the package from which it was called."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):

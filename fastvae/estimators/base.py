@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastvae import checks
 from fastvae.estimators.draws import observations
 from fastvae.estimators.moments import KeptMoments, keep, restore
+from fastvae.estimators.restoring import restored_on_error
 from fastvae.estimators.rows import check_kind, checked
 from fastvae.estimators.scaling import Scaling
 from fastvae.estimators.workers import threads
@@ -102,13 +103,15 @@ class VAEEstimator(BaseEstimator):
             self.validation_fraction, "validation_fraction", below=1.0, positive=True
         )
         epochs = checks.integer(self.epochs, "epochs")
-        rows, rng = self._start(X, may_vary_later=False)
-        n_held_out = int(fraction * len(rows)) if self.early_stopping else 0
-        held_out = None
-        if n_held_out:
-            order = rng.permutation(len(rows))
-            rows, held_out = rows[order[n_held_out:]], rows[order[:n_held_out]]
-        self._train(rows, held_out, epochs)
+        early_stopping = checks.flag(self.early_stopping, "early_stopping")
+        with restored_on_error(self):
+            rows, rng = self._start(X, may_vary_later=False)
+            n_held_out = int(fraction * len(rows)) if early_stopping else 0
+            held_out = None
+            if n_held_out:
+                order = rng.permutation(len(rows))
+                rows, held_out = rows[order[n_held_out:]], rows[order[:n_held_out]]
+            self._train(rows, held_out, epochs)
         return self
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
@@ -128,16 +131,17 @@ class VAEEstimator(BaseEstimator):
         -------
         self
         """
-        goes_on = hasattr(self, "vae_")
-        if goes_on:
-            rows = self._model_rows(checked(self, X, reset=False), X)
-        else:
-            rows, _ = self._start(X, may_vary_later=True)
-        network = self.vae_.network
-        moments = None if self._moments is None else restore(network, self._moments)
-        self._train(rows, None, epochs=1, moments=moments)
-        assert self.vae_.last_run is not None
-        self._moments = keep(network, self.vae_.last_run)
+        with restored_on_error(self):
+            if hasattr(self, "vae_"):
+                rows = self._model_rows(checked(self, X, reset=False), X)
+                self._scaling.warn_if_outgrown(rows)
+            else:
+                rows, _ = self._start(X, may_vary_later=True)
+            network = self.vae_.network
+            moments = None if self._moments is None else restore(network, self._moments)
+            self._train(rows, None, epochs=1, moments=moments)
+            assert self.vae_.last_run is not None
+            self._moments = keep(network, self.vae_.last_run)
         return self
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:
@@ -212,8 +216,8 @@ class VAEEstimator(BaseEstimator):
         is_gaussian = likelihood == GAUSSIAN
         rows = checked(self, X, reset=True)
         scaling = Scaling.none(rows.shape[1])
-        if self.standardize and is_gaussian:
-            scaling = Scaling.of(rows, may_vary_later=may_vary_later)
+        if checks.flag(self.standardize, "standardize") and is_gaussian:
+            scaling = Scaling.of(rows, X, may_vary_later=may_vary_later)
         rng = check_random_state(self.random_state)
         vae = VAE.from_sizes(
             int(scaling.modelled.sum()),

@@ -10,6 +10,7 @@ from sklearn.base import OutlierMixin
 
 from fastvae import checks
 from fastvae.estimators.base import VAEEstimator
+from fastvae.estimators.restoring import restored_on_error
 from fastvae.model.assembly import Sizes
 from fastvae.model.names import Activation, LikelihoodName, SigmaName
 
@@ -104,8 +105,9 @@ early_stopping, validation_fraction, n_samples, standardize, random_state, n_thr
         self
         """
         self._check_contamination()
-        super().fit(X)
-        return self._set_offset(X)
+        with restored_on_error(self):
+            super().fit(X)
+            return self._set_offset(X)
 
     def partial_fit(self, X: ArrayLike, y: Any = None) -> Self:
         """Train on rows once, see `VAETransformer`, and set the threshold by their scores.
@@ -122,8 +124,9 @@ early_stopping, validation_fraction, n_samples, standardize, random_state, n_thr
         self
         """
         self._check_contamination()
-        super().partial_fit(X)
-        return self._set_offset(X)
+        with restored_on_error(self):
+            super().partial_fit(X)
+            return self._set_offset(X)
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Return log p(x) of each row less the threshold: below 0 are outliers.

@@ -13,10 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
+from fastvae.checks import scales
+from fastvae.checks.foreign import column_name
 
 _LARGEST = 1e9
 """Beyond so many deviations all rows are equally far: squares of more are infinite in float32."""
 _ROUNDING = 16.0
+_OUTGROWN = (
+    "these rows are far from the first that partial_fit was given, whose scaling it keeps: begin "
+    "with more rows, such that their columns vary as all do, or scale the columns before"
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Scaling:
     modelled: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, X: NDArray[Any], *, may_vary_later: bool) -> Scaling:
+    def of(cls, X: NDArray[Any], given: Any, *, may_vary_later: bool) -> Scaling:
         """The scaling by the means and standard deviations of rows.
 
         A column whose differences are rounding errors does not vary; its scale is the size of its
@@ -45,19 +51,24 @@ class Scaling:
         Parameters
         ----------
         X : ndarray, shape (n, D)
+        given : object
+            What the user gave, for the names of its columns.
         may_vary_later : bool
             All columns are modelled, also those that do not vary in these rows.
 
         Raises
         ------
         ValueError
-            If the differences of a column are beyond float64.
+            If the differences of a column are beyond float64, or values are not finite.
         """
         low, high = (np.asarray(f(X, axis=0), np.float64) for f in (np.min, np.max))
         with np.errstate(over="ignore"):
             if not np.isfinite(high - low).all():
                 worst = int(np.argmin(np.isfinite(high - low)))
-                raise ValueError(f"the values of column {worst} of X are too far apart for float64")
+                are = (
+                    "too far apart for float64" if np.isfinite([low, high]).all() else "not finite"
+                )
+                raise ValueError(f"values of column {column_name(given, worst)} of X are {are}")
         rounding = _ROUNDING * np.finfo(X.dtype).eps * np.maximum(np.abs(low), np.abs(high))
         varies = high - low > rounding
         spread = np.where(varies, high - low, 1.0)
@@ -74,8 +85,13 @@ class Scaling:
         return cls(np.zeros(n_columns), np.ones(n_columns), np.ones(n_columns, np.bool_))
 
     def apply(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """The modelled columns of rows, standardised."""
-        return self._standardised(X)[:, self.modelled].astype(np.float32)
+        """The modelled columns of rows, standardised, each row in one piece of memory."""
+        return self._standardised(X)[:, self.modelled].astype(np.float32, order="C")
+
+    def warn_if_outgrown(self, rows: NDArray[np.float32]) -> None:
+        """Warn of standardised rows that are far beyond those that the scaling was made of."""
+        if np.sqrt(np.square(rows, dtype=np.float64).mean(axis=0)).max() > scales.LARGE_SCALE:
+            scales.warn(_OUTGROWN)
 
     def undo(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """All columns, of standardised modelled ones."""

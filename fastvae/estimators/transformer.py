@@ -22,8 +22,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, VAEEstim
     ----------
     n_components : int, default=8
         Number of latents Z, the columns of what `transform` returns.
-    hidden : sequence of int, default=(64,)
-        Sizes of the encoder's layers; the decoder mirrors them.
+    hidden : int or sequence of int, default=(64,)
+        Sizes of the encoder's layers; the decoder mirrors them. (): a linear model.
     activation : str, default="relu"
         Activation of these layers.
     likelihood : str, default="gaussian"

@@ -687,9 +687,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             X, name, self.n_features, self.dtype, unit_interval=bernoulli,
             columns=self._observed.columns(self.n_features) if self._observed.by_rows else None,
         )  # fmt: skip
-        if isinstance(rows, np.ndarray) and rows.dtype == checks.UINT8:
+        given = rows if isinstance(rows, np.ndarray) else rows.given
+        if given.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
-            look(rows, name)
+            look(given, name)
         return rows
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:

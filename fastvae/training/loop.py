@@ -318,7 +318,8 @@ def fit(
 
     Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
-    rows = vae.check_rows(data, "data", "training")
+    # Scales are looked at where training begins: later rows are what they are.
+    rows = vae.check_rows(data, "data", "training" if moments is None else "validation")
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )

@@ -371,6 +371,12 @@ def test_a_polars_series_without_a_value_is_an_error():
             foreign.as_array(values, "X")
 
 
+def test_a_lazy_frame_of_polars_has_to_be_collected():
+    pl = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match=r"^X must be an array; got a LazyFrame \(call \.collect"):
+        rows(pl.LazyFrame({"a": [0.0, 1.0]}))
+
+
 def test_polars_frames():
     pl = pytest.importorskip("polars")
     frame = pl.DataFrame({"a": [False, True, True], "b": TABLE[:, 1]})

@@ -265,3 +265,71 @@ def test_threads_are_those_that_are_asked_for():
         assert get_num_threads() == 1
     with workers.threads(None):
         assert get_num_threads() == before
+
+
+@pytest.mark.parametrize("name", ["early_stopping", "standardize"])
+@pytest.mark.parametrize("value", ["no", 0, 1, None])
+def test_switches_are_true_or_false(name, value, X):
+    with pytest.raises(TypeError, match=f"^{name} must be True or False; got "):
+        transformer(**{name: value}).fit(X)
+    transformer(**{name: np.bool_(False)}).fit(X)
+
+
+@pytest.mark.parametrize("kind", [VAETransformer, VAEOutlierDetector])
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_after_a_fit_that_fails_an_estimator_is_what_it_was(kind, method, X):
+    pd = pytest.importorskip("pandas")
+    refused = pd.DataFrame({"a": [1.0, np.nan], "b": [0.0, 1.0]})
+    new = kind(learning_rate=1e6, random_state=0)
+    before = set(vars(new))
+    for rows, error in ((refused, ValueError), (X, FloatingPointError)):
+        with pytest.raises(error):
+            getattr(new, method)(rows)
+        assert set(vars(new)) == before
+
+    fitted = kind(epochs=3, random_state=0).fit(X)
+    expected = fitted.score_samples(X)
+    fitted.set_params(learning_rate=1e6)
+    if method == "partial_fit":
+        refused = X * np.nan
+    for rows, error in ((refused, ValueError), (X, FloatingPointError)):
+        with pytest.raises(error):
+            getattr(fitted, method)(rows)
+        assert np.array_equal(fitted.score_samples(X), expected)
+
+
+def test_a_detector_that_is_stopped_while_it_scores_is_what_it_was(X, monkeypatch):
+    fitted = VAEOutlierDetector(epochs=3, random_state=0).fit(X)
+    expected = fitted.decision_function(X)
+
+    def stopped(self, X):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VAEOutlierDetector, "score_samples", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            fitted.set_params(random_state=1).fit(X)
+    assert np.array_equal(fitted.decision_function(X), expected)
+
+
+@pytest.mark.parametrize("kind", [VAETransformer, VAEOutlierDetector])
+def test_first_rows_unlike_the_others_are_warned_of_in_one_sentence(kind, X):
+    model = kind(n_components=2, random_state=0).partial_fit(X)
+    model.partial_fit(X * 2)  # the suite turns warnings into errors
+    model = kind(n_components=2, random_state=0).partial_fit(X[:20] / 1000)
+    said = set()
+    for rows in (X[:100], X[100:200] * 3):
+        with pytest.warns(UserWarning, match="first that partial_fit was given") as caught:
+            model.partial_fit(rows)
+        said |= {str(warning.message) for warning in caught}
+        assert {warning.filename for warning in caught} == {__file__}
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_the_model_lie_in_one_piece(order, X):
+    """Reading a row whose columns are far apart takes up to a thousand times as long."""
+    given = np.asarray(np.c_[X, np.ones(len(X))], order=order)
+    for settings in ({}, {"standardize": False}):
+        model = transformer(**settings).fit(given)
+        assert model._model_rows(given, given).flags.c_contiguous

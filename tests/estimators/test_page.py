@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("sklearn")
+pytest.importorskip("pandas")
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "scikit-learn.md"
 

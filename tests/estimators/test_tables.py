@@ -115,6 +115,11 @@ def test_a_cell_of_an_array_is_named(value, shown):
         transformer().fit(X)
 
 
+def test_a_complex_cell_of_an_array_is_named():
+    with pytest.raises(ValueError, match=r"^column 0 holds np.complex128\(1j\) in row 0"):
+        transformer().fit(np.full((5, 3), 1j))
+
+
 def test_masked_values_are_refused():
     X = np.ma.masked_array(np.eye(4), np.eye(4) == 1)
     with pytest.raises(ValueError, match="masked.*row 0, column 0"):
@@ -129,3 +134,49 @@ def test_sparse_rows_are_refused():
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match="toarray"):
         transformer().fit(sparse.csr_array(np.eye(4)))
+
+
+def test_an_error_and_the_cell_that_it_names_are_of_one_kind(table):
+    table["age"] = pd.array([None, *range(29)], dtype="Int64")
+    with pytest.raises(ValueError, match=r"^column 'age' holds <NA> in row 0 .*contains NaN"):
+        transformer().fit(table)
+    for values in (["tall"] * 30, pd.date_range("2020-01-01", periods=30)):
+        with pytest.raises((TypeError, ValueError), match=r"^column 'height' holds "):
+            transformer().fit(table.assign(height=values))
+
+
+def test_what_is_wrong_with_the_columns_is_not_laid_on_a_cell(table):
+    fitted = transformer().fit(table)
+    table.loc[3, "weight"] = np.nan
+    for columns in (["weight", "age"], ["weight", "height", "age"]):
+        with pytest.raises(ValueError, match="^The feature names should match"):
+            fitted.transform(table[columns])
+    with pytest.raises(TypeError, match="^Feature names are only supported"):
+        transformer().fit(table.rename(columns={"age": 1}))
+    with pytest.raises(TypeError, match=r"^np\.matrix is not supported"):
+        transformer().fit(np.eye(3).view(np.matrix))
+
+
+def test_a_lazy_table_has_to_be_collected():
+    pl = pytest.importorskip("polars")
+    with pytest.raises(TypeError, match=r"^X must be an array; got a LazyFrame \(call \.collect"):
+        transformer().fit(pl.DataFrame({"a": [1.0, 2.0]}).lazy())
+
+
+def test_sparse_columns_of_a_pipeline_are_made_dense(table):
+    encode = pytest.importorskip("sklearn.preprocessing").OneHotEncoder()
+    with pytest.raises(TypeError, match="sparse_output=False.*sparse_threshold=0"):
+        transformer().fit(encode.fit_transform(table))
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(1.7e308, "too far apart for float64"), (np.nan, "not finite")]
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in reduce")  # of scikit-learn
+def test_a_column_that_cannot_be_scaled_is_named(value, said, table):
+    sklearn = pytest.importorskip("sklearn")
+    table["height"] = [value, -1.7e308] * 15
+    with sklearn.config_context(assume_finite=True):
+        for X, name in ((table, "'height'"), (table.to_numpy(), "1")):
+            with pytest.raises(ValueError, match=f"^values of column {name} of X are {said}"):
+                transformer().fit(X)
