@@ -4,9 +4,9 @@
 
 FOLDER holds one .npz file a table, with rows `X` and labels `y` (1: outlier), as those of ADBench
 (Han et al. 2022, "ADBench: Anomaly Detection Benchmark") are. Each detector is fitted to all rows
-of a table without their labels, and scores the same rows; the seconds are those of both. Detectors
-that draw are run once per seed. IsolationForest is scikit-learn's; PCA, kNN, VAE and AutoEncoder
-are PyOD's, and are left out, with a word, where they cannot be imported.
+of a table without their labels, and scores the same rows; the seconds are those of both, with the
+first seed. Detectors that draw are run once per seed. IsolationForest is scikit-learn's; PCA, kNN,
+VAE and AutoEncoder are PyOD's, and are left out, with a word, where they cannot be imported.
 
 What was measured is kept in the output after each run, and is not measured again: an interrupted
 comparison goes on. Beside it a picture is written; a table in Markdown is printed.
@@ -92,7 +92,7 @@ def detectors() -> dict[str, Scores]:
 
 
 def measure(scores: Scores, rows: Rows, labels: Rows, seed: int) -> dict[str, float]:
-    """The AUC of one run, and its seconds."""
+    """The AUC of one run, and its seconds; infinite scores are the largest."""
     silence = io.StringIO()
     with (
         warnings.catch_warnings(),
@@ -103,6 +103,7 @@ def measure(scores: Scores, rows: Rows, labels: Rows, seed: int) -> dict[str, fl
         begin = time.perf_counter()
         found = scores(rows, seed)
         seconds = time.perf_counter() - begin
+    found = np.nan_to_num(found, nan=np.nan)  # PyOD's PCA divides by variances that are 0
     return {"auc": float(roc_auc_score(labels, found)), "seconds": seconds}
 
 
@@ -116,26 +117,30 @@ def compare(folder: Path, seeds: int, output: Path) -> dict[str, dict[str, list[
     small = np.random.default_rng(0).normal(size=(300, 5))
     for scores in found.values():  # imports and compilation are nobody's seconds
         measure(scores, small, np.arange(300) < 9, 0)
-    for file in files:
-        with np.load(file, allow_pickle=False) as table:
-            rows, labels = table["X"], table["y"]
-        for name, scores in found.items():
-            done = runs.setdefault(file.stem, {}).setdefault(name, [])
-            for seed in range(len(done), 1 if name in FIXED else seeds):
+    for seed in range(seeds):
+        for file in files:
+            with np.load(file, allow_pickle=False) as table:
+                rows, labels = table["X"], table["y"]
+            for name, scores in found.items():
+                done = runs.setdefault(file.stem, {}).setdefault(name, [])
+                if len(done) > seed or (seed > 0 and name in FIXED):
+                    continue
                 done.append(measure(scores, rows, labels, seed))
-                print(f"{file.stem:18} {name:17} seed {seed}: AUC {done[-1]['auc']:.3f}, "
-                      f"{done[-1]['seconds']:.2f} s")  # fmt: skip
+                auc, seconds = done[-1].values()
+                print(f"{file.stem:18} {name:17} seed {seed}: AUC {auc:.3f}, {seconds:.2f} s")
                 output.write_text(json.dumps(runs, indent=1), encoding="utf-8")
     return runs
 
 
-def _means(runs: dict[str, Any], what: str) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield each table's name and, by detector, the mean over its runs."""
+def _figures(
+    runs: dict[str, Any], what: str, n: int | None = None
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield each table's name and, by detector, the mean over its first n runs, or all."""
     for table, by_detector in runs.items():
         yield (
             table.partition("_")[2] or table,
             {
-                name: float(np.mean([run[what] for run in done]))
+                name: float(np.mean([run[what] for run in done[:n]]))
                 for name, done in by_detector.items()
             },
         )
@@ -143,7 +148,7 @@ def _means(runs: dict[str, Any], what: str) -> Iterator[tuple[str, dict[str, flo
 
 def table(runs: dict[str, Any]) -> str:
     """AUC, the best of each table in bold, and in the last rows its mean and the seconds."""
-    aucs, seconds = list(_means(runs, "auc")), list(_means(runs, "seconds"))
+    aucs, seconds = list(_figures(runs, "auc")), list(_figures(runs, "seconds", 1))
     names = list(aucs[0][1])
     lines = [f"| table | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
     for title, values in aucs:
@@ -162,7 +167,7 @@ def table(runs: dict[str, Any]) -> str:
 
 def draw(runs: dict[str, Any], path: Path) -> None:
     """Draw AUC and seconds of each detector, one line a table."""
-    aucs, seconds = list(_means(runs, "auc")), list(_means(runs, "seconds"))
+    aucs, seconds = list(_figures(runs, "auc")), list(_figures(runs, "seconds", 1))
     figure = Figure(figsize=(9, 0.34 * len(aucs) + 1.6), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
