@@ -72,8 +72,8 @@ def manifold(args: Namespace) -> None:
     if vae.n_latent != 2:
         has = "1 latent" if vae.n_latent == 1 else f"{vae.n_latent} latents"
         raise ValueError(
-            f"{args.model} has {has}, and a manifold is drawn of 2: try  fastvae manifold "
-            f"{args.shipped}, or train a model with --latent 2"
+            f"{args.model} has {has}, and a manifold is drawn of 2: try 'fastvae manifold "
+            f"{args.shipped}', or train a model with --latent 2"
         )
     ax = plots.manifold(vae, args.n, image_shape=args.image_shape)
     _say_written(plots.save_figure(ax, path))

@@ -436,7 +436,7 @@ def test_manifold_of_more_than_two_latents_is_refused(images, capsys):
     assert main(["train", "--dataset", images, *SMALL, "--latent", "3", "--no-pictures"]) == 0
     capsys.readouterr()
     assert main(["manifold", "runs/images-1"]) == 1
-    assert "has 3 latents, and a manifold is drawn of 2: try  fastvae manifold mnist_two_dim" in (
+    assert "has 3 latents, and a manifold is drawn of 2: try 'fastvae manifold mnist_two_dim" in (
         failure(capsys)
     )
 
