@@ -234,7 +234,7 @@ def test_what_is_made_to_do_harm(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     start = time.monotonic()
     assert most_memory(path) < 200 << 20
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 120  # against hangs
 
 
 def pictures(n: int, side: int, largest: int, depth: int = 1) -> str:
