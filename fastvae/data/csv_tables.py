@@ -291,23 +291,21 @@ def _plain_numbers(text: str, layout: _Layout) -> _Rows | None:
     """Numbers that `numpy.loadtxt` understands; None where there is anything else."""
     delimiter = layout.delimiter
     text = (text.replace(",", ".") if delimiter == ";" else text).rstrip("\n")
-    if any(line.count(delimiter) != layout.n_columns - 1 for line in text.split("\n")):
-        return None
     ends = (delimiter * 2, f"\n{delimiter}", f"{delimiter}\n")
     if any(end in f"\n{text}\n" for end in ends):
         text = re.sub(rf"(?m)(?:^|(?<={delimiter}))(?={delimiter}|$)", "nan", text)
-    used = layout.columns if layout.label is None else [*layout.columns, layout.label]
-    try:
+    try:  # lines of different numbers of cells are an error, too
         table = np.loadtxt(
-            io.StringIO(text), np.float64, delimiter=delimiter, comments=None, usecols=used, ndmin=2
+            io.StringIO(text), np.float64, delimiter=delimiter, comments=None, ndmin=2
         )
     except ValueError:
         return None
-    if layout.label is None:
-        return _Rows(_smallest(table), None)
-    if np.isnan(table[:, -1]).any():
+    if table.shape[1] != layout.n_columns:
         return None
-    return _Rows(_smallest(table[:, :-1]), table[:, -1].copy())
+    labels = None if layout.label is None else table[:, layout.label].copy()
+    if labels is not None and np.isnan(labels).any():
+        return None
+    return _Rows(_smallest(table[:, layout.columns]), labels)
 
 
 def _any_numbers(block: _Block, layout: _Layout) -> _Rows:

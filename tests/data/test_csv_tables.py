@@ -233,8 +233,10 @@ def test_what_is_made_to_do_harm(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(content)
     start = time.monotonic()
+    with suppress(ValueError):
+        Dataset(path)
+    assert time.monotonic() - start < 15  # against hangs; tracing memory takes ten times as long
     assert most_memory(path) < 200 << 20
-    assert time.monotonic() - start < 120  # against hangs
 
 
 def pictures(n: int, side: int, largest: int, depth: int = 1) -> str:
