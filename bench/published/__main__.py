@@ -6,10 +6,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from bench.published import pytorch_vae
+from bench.published import kingma2013, numpy_vae, pytorch_vae
 from bench.published.records import QUICK, Call, Places, Refused
+
+TABLES: dict[str, tuple[Callable[[Call], None], str]] = {
+    "pytorch_vae": (pytorch_vae.run, "the example `vae` of pytorch/examples, and its start"),
+    "kingma2013": (kingma2013.run, "Kingma & Welling 2013, figures 4 and 5"),
+    "numpy_vae": (numpy_vae.run, "the NumPy system that the seed cites"),
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -23,16 +30,14 @@ def main(arguments: list[str] | None = None) -> None:
         "--quick", action="store_true", help="one pass over a few drawn digits: a trial"
     )
     shared.add_argument("--folder", type=Path, help="where everything is written instead")
-    commands.add_parser(
-        "pytorch_vae", parents=[shared], help="the example `vae` of pytorch/examples"
-    )
+    for table, (_, text) in TABLES.items():
+        commands.add_parser(table, parents=[shared], help=text)
     args = parser.parse_args(arguments)
     folder = args.folder or (QUICK if args.quick else None)
     places = Places() if folder is None else Places.under(folder)
     call = Call(places, args.data_dir, args.quick, args.threads)
     try:
-        if args.table == "pytorch_vae":
-            pytorch_vae.run(call)
+        TABLES[args.table][0](call)
     except Refused as reason:
         parser.error(str(reason))
 
