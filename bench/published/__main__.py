@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.published import kingma2013, numpy_vae, pytorch_vae
+from bench.published import burda2015, kingma2013, numpy_vae, pytorch_vae
 from bench.published.records import QUICK, Call, Places, Refused
 
 TABLES: dict[str, tuple[Callable[[Call], None], str]] = {
@@ -32,12 +32,21 @@ def main(arguments: list[str] | None = None) -> None:
     shared.add_argument("--folder", type=Path, help="where everything is written instead")
     for table, (_, text) in TABLES.items():
         commands.add_parser(table, parents=[shared], help=text)
+    burda = commands.add_parser(
+        "burda2015",
+        parents=[shared],
+        help="Burda et al. 2015, table 1, one stochastic layer: long, and goes on by itself",
+    )
+    burda2015.add_arguments(burda)
     args = parser.parse_args(arguments)
     folder = args.folder or (QUICK if args.quick else None)
     places = Places() if folder is None else Places.under(folder)
     call = Call(places, args.data_dir, args.quick, args.threads)
     try:
-        TABLES[args.table][0](call)
+        if args.table == "burda2015":
+            burda2015.run(call, args)
+        else:
+            TABLES[args.table][0](call)
     except Refused as reason:
         parser.error(str(reason))
 

@@ -1,7 +1,7 @@
 """`python -m bench.published numpy_vae`: the NumPy system that the seed cites, beside fastvae.
 
-Both start from the same weights and are trained on the same rows with the same objective. The curves
-are of held-out rows, all with the same noise.
+Both start from the same weights and are trained on the same rows with the same objective. The
+curves are of held-out rows, all with the same noise.
 """
 
 from __future__ import annotations
