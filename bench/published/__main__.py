@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +50,9 @@ def main(arguments: list[str] | None = None) -> None:
             TABLES[args.table][0](call)
     except Refused as reason:
         parser.error(str(reason))
+    except KeyboardInterrupt:
+        print("stopped; burda2015 goes on where it was when it is started again", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

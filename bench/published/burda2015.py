@@ -1,8 +1,8 @@
 """`python -m bench.published burda2015 --k K`: table 1 of Burda, Grosse & Salakhutdinov 2015.
 
-Trains to pass 364, keeps that model, and goes on to pass 3280: one run. It writes a checkpoint every
-other minute and, started again, goes on from there, with the same bits. Each estimate of log p(x) is
-written when it is done, and not done again.
+Trains to pass 364, keeps that model, and goes on to pass 3280: one run. It writes a checkpoint
+every other minute and, started again, goes on from there, with the same bits. Each estimate of
+log p(x) is written when it is done, and not done again.
 """
 
 from __future__ import annotations
