@@ -90,6 +90,7 @@ class Call:
         seconds : of the training
         """
         facts = machine.facts()
+        facts["threads"] = self.n_threads or facts["threads"]
         record = {
             "name": name,
             "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
