@@ -157,8 +157,8 @@ def pytorch_section(records: Records) -> str:
         f"{pytorch_settings.PUBLISHED} (two public logs: 105.56 and 105.59). Each line takes one "
         "thing, or several, over from the example; all else is fastvae's.\n\n"
         "What fastvae gains is its output bias, which starts at the logit of each pixel's training "
-        f"mean: without it the test figure is {half_nat:.2f} nats more. Starting weights, the other "
-        "biases and Adam's epsilon make no difference that is larger than that of seeds.",
+        f"mean: without it the test figure is {half_nat:.2f} nats more. Starting weights, the "
+        "other biases and Adam's epsilon make no difference that is larger than that of seeds.",
         table(head, lines),
         pytorch_settings.DEVIATIONS,
         [record],
