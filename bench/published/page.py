@@ -191,8 +191,8 @@ def kingma_section(records: Records) -> str:
     return _section(
         "Kingma & Welling 2013, figures 4 and 5",
         kingma_settings.SOURCE,
-        "784-500-Z-500-784, tanh, batches of 100. The paper prints no figures for these pictures; "
-        "ours are nats of grey pixels.\n\n"
+        "784-500-Z-500-784, tanh, batches of 100. The paper prints no figures for these pictures, "
+        "and its code is not published; our figures are nats of grey pixels.\n\n"
         f"![The decoded grid of two latents]({folder.name}/{kingma2013.MANIFOLD})\n\n"
         f"![Samples of models with 2, 5, 10 and 20 latents]({folder.name}/{kingma2013.SAMPLES})",
         table(head, lines),
@@ -247,8 +247,11 @@ def _section(
     records: Sequence[dict[str, Any]],
 ) -> str:
     """One table with its source, what differs from it, and where and when it was run."""
-    cells = [[part or "as here" for part in deviation] for deviation in deviations]
     head = ["what", "paper", "authors' code", "here"]
+    columns = list(zip(*deviations, strict=True))
+    said = [number for number, column in enumerate(columns) if any(column)]
+    cells = [[deviation[number] or "as here" for number in said] for deviation in deviations]
+    head = [head[number] for number in said]
     parts = [f"## {title}", source + ".", explanation, figures]
     return "\n\n".join([*parts, table(head, cells), *map(_conditions, records)])
 
