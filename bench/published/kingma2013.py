@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bench.published.records import Call
 from bench.published.settings.kingma2013 import Settings
 from fastvae import VAE, plots
+from fastvae.plots.drawing import set_title
 
 NAME = "kingma2013"
 MANIFOLD, SAMPLES = "kingma2013-manifold.png", "kingma2013-samples.png"
@@ -67,7 +68,7 @@ def _draw(models: dict[int, VAE], settings: Settings, call: Call) -> None:
     figure = _new(9.6, 2.7)
     for place, (n_latent, vae) in enumerate(models.items(), 1):
         axes = figure.add_subplot(1, len(models), place)
-        plots.samples(vae, settings.n_samples, ax=axes).set_title(f"{n_latent} latents")
+        set_title(plots.samples(vae, settings.n_samples, ax=axes), f"{n_latent} latents")
     figure.savefig(call.places.pictures / SAMPLES, dpi=100)
 
 
