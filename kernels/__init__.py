@@ -44,6 +44,7 @@ from .maths.activations import ACTIVATIONS
 from .maths.binary import BINARIZATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS
+from .maths.objectives import OBJECTIVES
 from .maths.optimizers import OPTIMIZERS
 from .maths.philox import (
     STREAM_DATASET,
@@ -65,6 +66,7 @@ __all__ = [
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
+    "OBJECTIVES",
     "OPTIMIZERS",
     "SIGMA_MIN",
     "STREAM_DATASET",
