@@ -403,11 +403,18 @@ class Network(Value):
         work.release()
         self._spare[work.skip_zeros].append(work)
 
-    def new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+    def new_workspace(
+        self,
+        n_rows: int,
+        *,
+        training: bool,
+        skip_zeros: bool,
+        objective: engine.Objective = engine.PLAIN,
+    ) -> engine.Workspace:
         """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
             self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
-            training=training, skip_zeros=skip_zeros,
+            training=training, skip_zeros=skip_zeros, objective=objective,
         )  # fmt: skip
 
     def _means(
@@ -509,7 +516,7 @@ class Network(Value):
         # Skipping zeros would hide an infinite weight behind a zero pixel.
         if skip_zeros and not run.weights_finite:
             skip_zeros = bool(np.isfinite(self.parameters).all())
-        work = self._training_workspace(run.batch_size, skip_zeros)
+        work = self._training_workspace(run.batch_size, skip_zeros, run.objective)
         *pieces, last = work.pieces(run, flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
@@ -529,14 +536,18 @@ class Network(Value):
         finally:
             work.release()
 
-    def _training_workspace(self, n_rows: int, skip_zeros: bool) -> engine.Workspace:
+    def _training_workspace(
+        self, n_rows: int, skip_zeros: bool, objective: engine.Objective
+    ) -> engine.Workspace:
         """The workspace of the last training, if it is of this kind, or a new one."""
-        if self._training is not None and (
-            self._training.n_rows != n_rows or self._training.skip_zeros != skip_zeros
-        ):
-            self._training = None  # its memory is free before more is taken
+        if self._training is not None:
+            kind = self._training.n_rows, self._training.skip_zeros, self._training.objective
+            if kind != (n_rows, skip_zeros, objective):
+                self._training = None  # its memory is free before more is taken
         if self._training is None:
-            self._training = self.new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+            self._training = self.new_workspace(
+                n_rows, training=True, skip_zeros=skip_zeros, objective=objective
+            )
         return self._training
 
     def release_training(self) -> None:
@@ -545,30 +556,37 @@ class Network(Value):
             self._training = self._gradient = None
 
     def gradients(
-        self, X: np.ndarray, noise: np.ndarray, weight: float, beta: float
+        self,
+        X: np.ndarray,
+        noise: np.ndarray,
+        weight: float,
+        beta: float,
+        objective: engine.Objective = engine.PLAIN,
     ) -> tuple[float, float, float, np.ndarray]:
         """Return the loss, what the reconstruction is made of (see `Nats`) and the KL (batch
         means), and the gradient's arena.
 
-        The loss is weight * the second + beta * KL.
+        The loss of the plain objective is weight * the second + beta * KL.
 
         Parameters
         ----------
         X : ndarray, shape (B, n_features)
-        noise : ndarray, shape (B, Z)
-            What the latent's deviation is multiplied by.
+        noise : ndarray, shape (B, k, Z)
+            What the latents' deviation is multiplied by.
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self.new_workspace(n, training=True, skip_zeros=False)
+        work = self.new_workspace(n, training=True, skip_zeros=False, objective=objective)
         work.take(X)
-        work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
+        n_latents = n * objective.n_samples
+        work.matrix(engine.NOISE, n_latents, self.n_latent)[:] = noise.reshape(n_latents, -1)
         gradient = self.new_arena()
         run = engine.Training(
             batch_size=n,
             totals=engine.new_totals(self.n_latent),
             reconstruction_weight=weight,
             beta=beta,
+            objective=objective,
         )
         with self.gate.reading:
             for piece in work.pieces(run, flop_per_piece()):

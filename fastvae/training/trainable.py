@@ -130,5 +130,10 @@ class Trainable(Evaluable, Protocol):
     def in_fit(self) -> AbstractContextManager[None]:
         """What one `fit` at a time is in."""
 
+    def mean_bound(
+        self, rows: NDArray[Any], n_samples: int, seed: int, binarize: str | None = None
+    ) -> float:
+        """The importance-weighted bound of checked rows, their mean in nats."""
+
     def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""

@@ -5,6 +5,7 @@ stands here.
 """
 
 from ..maths.row_likelihoods import blocks_of
+from .bounds import PLAIN, Objective
 from .importance_tasks import new_lists, new_sums
 from .layout import INPUT, NOISE, OBSERVED, layer_table, new_arena, read_dense, write_dense
 from .likelihood_tasks import RowLikelihood
@@ -16,6 +17,8 @@ __all__ = [
     "INPUT",
     "NOISE",
     "OBSERVED",
+    "PLAIN",
+    "Objective",
     "RowLikelihood",
     "Training",
     "Workspace",

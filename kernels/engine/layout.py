@@ -34,7 +34,8 @@ LAYER = np.dtype(
 # The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
 # its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
 # ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED has the
-# data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`).
+# data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`), GATES what free
+# bits know of each latent unit (`objective_tasks`).
 (
     INPUT,
     OBSERVED,
@@ -46,8 +47,9 @@ LAYER = np.dtype(
     LOSS,
     PANEL,
     PACKED,
+    GATES,
     ACTIVE,
-) = range(11)
+) = range(12)
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -202,7 +204,7 @@ def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
 
 def workspace_places(
     table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type,
-    *, training: bool, skip_zeros: bool, observes: bool = False,
+    *, training: bool, skip_zeros: bool, observes: bool = False, n_samples: int = 1,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
 
@@ -218,6 +220,8 @@ def workspace_places(
         Whether zeros of the data are left out: then its values are listed, and not packed.
     observes : bool
         Whether the encoder takes other numbers than the data have.
+    n_samples : int
+        Latents of each row, each of which goes through the decoder.
 
     Returns
     -------
@@ -244,14 +248,21 @@ def workspace_places(
     if skip_zeros:
         strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
     if training:
-        strides[LATENT_GRADIENT] = strides[LATENT]
+        strides[LATENT_GRADIENT] = strides[GATES] = strides[LATENT]
         strides[ACTIVE + n_layers :] = widths
+    n_latents = n_rows * n_samples
     sizes = [stride * n_rows for stride in strides]
+    sizes[GATES] = 2 * strides[GATES]
+    behind = [
+        range(first + n_encoder + 1, first + n_layers) for first in (ACTIVE, ACTIVE + n_layers)
+    ]
+    for place in (NOISE, LATENT, LATENT_GRADIENT, LOSS, *behind[0], *behind[1]):
+        sizes[place] = strides[place] * n_latents
     if training:
         strides[PANEL] = int(table["n_out"].max()) * panel_width(itemsize)
         sizes[PANEL] = strides[PANEL] * n_threads
         widest = int(table["n_in"][skip_zeros:].max())
-        strides[PACKED], sizes[PACKED] = packed_size(n_rows, widest, itemsize)
+        strides[PACKED], sizes[PACKED] = packed_size(n_latents, widest, itemsize)
     if training and skip_zeros:
         strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
         sizes[ROW_VALUES] = max(sizes[ROW_VALUES], strides[COLUMN_VALUES] * n_inputs)

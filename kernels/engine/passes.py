@@ -4,7 +4,7 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..maths.activations import IDENTITY
 from ..maths.binary import BINARIZATIONS
 from .binary_tasks import run_binary_task
+from .bounds import Bound
 from .importance_tasks import (
     latents_task,
     n_groups,
@@ -42,6 +43,7 @@ from .likelihood_tasks import (
     row_likelihood_task,
     row_means_task,
 )
+from .programs import new_program, new_region
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -53,7 +55,6 @@ from .records import (
     GATHER,
     OUTPUT,
     PACK,
-    REGION,
     ROW_LOSSES,
     ROWS,
     SQUARE_SUMS,
@@ -63,21 +64,6 @@ from .records import (
     UPDATE_MODE,
 )
 from .regions import task_address
-
-
-def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.ndarray:
-    """Return a program of one region, of a layer's record if it has one; the rest is 0.
-
-    Fields that are matrices take a record of `MATRIX`.
-    """
-    region = np.zeros(1, REGION)
-    region["kind"], region["repeat"], region["parts"] = kind, 1, 1
-    if layer is not None:
-        for name in ("n_in", "n_out", "activation", "weight", "bias"):
-            region[name] = layer[name]
-    for name, value in fields.items():
-        region[name] = value
-    return region
 
 
 class _Once:
@@ -117,11 +103,14 @@ class Passes:
         The likelihood, where it takes whole rows.
     binarization : str, optional
         A name of `BINARIZATIONS`: how the data are made binary.
+    bound : Bound, optional
+        What training maximises, where it is not the ELBO by one latent.
     """
 
     def __init__(
         self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
         rows: RowLikelihood | None = None, binarization: str | None = None,
+        bound: Bound | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
@@ -130,6 +119,7 @@ class Passes:
         self.rows = rows
         self.last = last_dense(table)
         self.binarization = binarization
+        self.bound = bound
         self._binarizing: dict[str, Passes] = {}
 
     def binarizing(self, binarization: str | None) -> "Passes":
@@ -138,8 +128,9 @@ class Passes:
             return self
         if binarization not in self._binarizing:
             self._binarizing[binarization] = Passes(
-                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization
-            )
+                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization,
+                self.bound,
+            )  # fmt: skip
         return self._binarizing[binarization]
 
     @property
@@ -289,18 +280,32 @@ class Passes:
     def _training(self, mode: int) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights, totals."""
         head = self.n_encoder
-        source = self.places[ACTIVE + head]
-        totals = new_region(TOTALS, self.table[head], parts=2, source=source)
-        regions = [self.encoding, self.losses]
+        totals = new_region(TOTALS, self.table[head], parts=2, source=self.places[ACTIVE + head])
+        latents = [self.losses]
+        if self.bound is not None:
+            latents += self.bound.weighing(self._slopes_of_losses())
         if self.last < len(self.table) - 1:
-            regions.append(self._backward_bias(mode))
-        for layer in range(self.last, -1, -1):
-            if layer == head:
-                regions.append(self._backward_latent())
+            latents.append(self._backward_bias(mode))
+        for layer in range(self.last, head, -1):
+            latents += [self._backward_input(layer), *self._backward_weight(layer, mode)]
+        latents += self._backward_latent()
+        encoder = []
+        for layer in range(head, -1, -1):
             if layer > 0:
-                regions.append(self._backward_input(layer))
-            regions += self._backward_weight(layer, mode)
-        return new_program([*regions, totals])
+                encoder.append(self._backward_input(layer))
+            encoder += self._backward_weight(layer, mode)
+        through = new_program(latents)
+        if self.bound is not None:
+            through["repeat"] = self.bound.objective.n_samples
+            totals = self.bound.totals(totals)
+        return new_program([self.encoding, through, *encoder, totals])
+
+    def _slopes_of_losses(self) -> list[tuple[int, int]]:
+        """The matrices that the losses' slopes stand in, with their columns."""
+        layers = [self.last]
+        if self.rows is not None and self.rows.has_raw_layer:
+            layers.append(len(self.table) - 1)
+        return [(self._delta(layer), int(self.table["n_out"][layer])) for layer in layers]
 
     def _gather(self) -> np.ndarray:
         n_features = self.table["n_in"][0]
@@ -412,10 +417,10 @@ class Passes:
         region["activation"] = 0 if to_latent else self.table["activation"][layer - 1]
         return region
 
-    def _backward_latent(self) -> np.ndarray:
+    def _backward_latent(self) -> list[np.ndarray]:
         """The gradient of the head from that of the latent and from the KL."""
         head = self.n_encoder
-        return new_region(
+        region = new_region(
             BACKWARD_LATENT,
             self.table[head],
             parts=2,
@@ -424,6 +429,7 @@ class Passes:
             noise=self.places[NOISE],
             delta=self.places[LATENT_GRADIENT],
         )
+        return [region] if self.bound is None else self.bound.backward_latent(region)
 
     def _backward_weight(self, layer: int, mode: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases; first its input is packed, or a sparse one
@@ -442,15 +448,6 @@ class Passes:
 
     def _delta(self, layer: int) -> int:
         return ACTIVE + len(self.table) + layer
-
-
-def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
-    """Return regions, or programs, as one program (`np.concatenate` looks at every field)."""
-    ends = np.cumsum([len(region) for region in regions])
-    program = np.empty(ends[-1], REGION)
-    for region, end in zip(regions, ends, strict=True):
-        program[end - len(region) : end] = region
-    return program
 
 
 def _from_row(place: np.ndarray, row: int) -> np.ndarray:
