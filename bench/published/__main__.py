@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.published import burda2015, kingma2013, numpy_vae, pytorch_vae
+from bench.published import burda2015, kingma2013, numpy_vae, page, pytorch_vae
 from bench.published.records import QUICK, Call, Places, Refused
 
 TABLES: dict[str, tuple[Callable[[Call], None], str]] = {
@@ -39,7 +39,11 @@ def main(arguments: list[str] | None = None) -> None:
         help="Burda et al. 2015, table 1, one stochastic layer: long, and goes on by itself",
     )
     burda2015.add_arguments(burda)
+    commands.add_parser("page", help="docs/published.md and the README's table")
     args = parser.parse_args(arguments)
+    if args.table == "page":
+        page.write()
+        return
     folder = args.folder or (QUICK if args.quick else None)
     places = Places() if folder is None else Places.under(folder)
     call = Call(places, args.data_dir, args.quick, args.threads)

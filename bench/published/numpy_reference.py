@@ -75,6 +75,10 @@ class NumpySystem:
 
     def step(self, x: Array) -> None:
         """One update of all layers with a batch, (B, features), pixels in [0, 1]."""
+        self._update(self.gradients(x))
+
+    def gradients(self, x: Array) -> Layers:
+        """Return what a batch's update goes by, with noise that is drawn now."""
         n_rows = len(x)
         hidden = np.maximum(self._dense("hidden", x), 0)
         mean, log_var = self._dense("mean", hidden), self._dense("log_var", hidden)
@@ -95,7 +99,7 @@ class NumpySystem:
         gradients["log_var"] = _of_layer(hidden, to_log_var)
         back = self._back("mean", to_mean) + self._back("log_var", to_log_var)
         gradients["hidden"] = _of_layer(x, back * (hidden > 0))
-        self._update(gradients)
+        return gradients
 
     def _dense(self, name: str, x: Array) -> Array:
         weight, bias = self.layers[name]
@@ -105,7 +109,7 @@ class NumpySystem:
         """The gradient of a layer's input."""
         return slope @ self.layers[name][0].T
 
-    def _update(self, gradients: dict[str, tuple[Array, Array]]) -> None:
+    def _update(self, gradients: Layers) -> None:
         """RMSprop, in place."""
         settings = self.settings
         for name, of_layer in gradients.items():

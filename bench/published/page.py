@@ -33,12 +33,13 @@ python -m bench.published pytorch_vae            # minutes each
 python -m bench.published kingma2013
 python -m bench.published numpy_vae
 python -m bench.published burda2015 --k 1 --passes 364   # an hour; also k = 5 and 50: longer
-python -m bench.published burda2015 --k 1        # all 3280 passes; stop it and start it again at will
+python -m bench.published burda2015 --k 1        # all 3280 passes; stop and start it at will
 python -m bench.published pytorch_vae --quick    # a trial of a minute on drawn digits
 ```
 
-A run is the same to the bit wherever it was stopped and however many threads it had. Its seconds are
-those of the machine that is named, which was at work on other things too: see the load average."""
+A run is the same to the bit wherever it was stopped and however many threads it had. Its seconds
+are those of the machine that is named, which was at work on other things too: see the load average
+(of the last 15 minutes)."""
 
 
 def text(records: Records) -> str:
@@ -59,14 +60,14 @@ def readme_text(records: Records) -> str:
     ]
     if pytorch_vae.NAME in records:
         found = records[pytorch_vae.NAME]["figures"]
-        for title in ("as fastvae starts", "all as in the example"):
-            lines.append(
-                [
-                    f"pytorch/examples `vae`, test -ELBO, start: {title}",
-                    f"{pytorch_settings.PUBLISHED:.1f}",
-                    f"{statistics.fmean(found[title]['minus_elbo']):.2f}",
-                ]
-            )
+        lines += [
+            [
+                f"pytorch/examples `vae`, test -ELBO of grey pixels, {title}",
+                f"{pytorch_settings.PUBLISHED:.1f}",
+                f"{statistics.fmean(found[title]['minus_elbo']):.2f}",
+            ]
+            for title in ("as fastvae starts", "all as in the example")
+        ]
     head = ["table, nats per test image", "published", "here"]
     return "\n\n".join(
         [
@@ -108,11 +109,11 @@ def burda_section(records: Records) -> str:
         "Burda, Grosse & Salakhutdinov 2015, table 1, one stochastic layer",
         burda_settings.SOURCE,
         "784-200-200-50-200-200-784, tanh, MNIST binarised anew at each visit, batches of 20. "
-        "Stage i, i = 0 to 7, has 3^i passes at the rate 0.001 * 10^(-i / 7): 3280 passes. The 364 "
-        "passes of stages 0 to 5 are the beginning of the same run, and the everyday check; nothing "
-        "is published of them. NLL: nats per test image, 5,000 importance samples a row, the mean "
-        "of three binarisations. Rows with an effective sample size below 100 make it too high, if "
-        "anything. What is not in the table was not run to its end.",
+        "Stage i, i = 0 to 7, has 3^i passes at the rate 0.001 * 10^(-i / 7): 3280 passes. The "
+        "364 passes of stages 0 to 5 are the beginning of the same run, and the everyday check; "
+        "nothing is published of them. NLL: nats per test image, 5,000 importance samples a row, "
+        "the mean of three binarisations. Rows with an effective sample size below 100 make it too "
+        "high, if anything. What is not in the table was not run to its end.",
         table(head, lines) if lines else "No run has come to its end yet.",
         burda_settings.DEVIATIONS,
         runs,
@@ -150,10 +151,10 @@ def pytorch_section(records: Records) -> str:
     return _section(
         "pytorch/examples, `vae`",
         pytorch_settings.SOURCE,
-        "784-400-20-400-784, ReLU, grey pixels as they are (so these nats are no probability of the "
-        f"data), Adam 1e-3, batches of 128, ten passes. Published: {pytorch_settings.PUBLISHED} "
-        "(two public logs: 105.56 and 105.59). Each line takes one thing, or several, of the "
-        "example's start; all others are fastvae's.",
+        "784-400-20-400-784, ReLU, grey pixels as they are (so these nats are no probability of "
+        "the data), Adam 1e-3, batches of 128, ten passes. Published: "
+        f"{pytorch_settings.PUBLISHED} (two public logs: 105.56 and 105.59). Each line takes one "
+        "thing, or several, over from the example; all else is fastvae's.",
         table(head, lines),
         pytorch_settings.DEVIATIONS,
         [record],
@@ -220,8 +221,8 @@ def numpy_section(records: Records) -> str:
         "the gradient that the decoder sent for the first. The mean of that product is 0: nothing "
         "but the KL moves log_var, sigma stays near 1, and the means spread instead, at some 100 "
         "nats an image. The notebook's own log ends near a squared error of 0.02 and a KL of 3.1 "
-        "for each latent, as this loss, written anew in NumPy, does here. With the draw's own noise, "
-        "it and fastvae go the same way.\n\n"
+        "for each latent, as this loss, written anew in NumPy, does here. With the draw's own "
+        "noise, it and fastvae go the same way.\n\n"
         f"![Squared error, KL and sigma of all three](published/{numpy_vae.PICTURE})",
         table(head, lines),
         numpy_settings.DEVIATIONS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class Call:
     data_dir: Path | None = None
     quick: bool = False
     n_threads: int | None = None
+    commit: str = field(default_factory=machine.commit)
+    """Of the code when the call began: it may be edited meanwhile."""
 
     def images(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return training and test rows: MNIST's, or for a trial a few drawn digits.
@@ -90,10 +92,11 @@ class Call:
         seconds : of the training
         """
         facts = machine.facts()
+        facts["threads"] = self.n_threads or facts["threads"]
         record = {
             "name": name,
             "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-            "commit": machine.commit(),
+            "commit": self.commit,
             "quick": self.quick,
             "machine": {fact: facts[fact] for fact in MACHINE},
             "versions": {package: facts["versions"][package] for package in PACKAGES},
