@@ -53,6 +53,7 @@ from .maths.philox import (
     STREAM_IMPORTANCE,
     STREAM_NOISE,
     STREAM_ORDER,
+    STREAM_POSTERIOR,
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "STREAM_IMPORTANCE",
     "STREAM_NOISE",
     "STREAM_ORDER",
+    "STREAM_POSTERIOR",
     "STREAM_PRIOR",
     "STREAM_WEIGHTS",
     "activation_backward",

@@ -165,6 +165,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             "_in_fit",
             "_parts",
             "_last_run",
+            "_mixture",
             "_learning_rate_factor",
         }
     )
@@ -186,6 +187,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
+        self._mixture = None
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
@@ -222,7 +224,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
         kept = self._state_with(
-            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run"}
+            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run", "_mixture"}
         )
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
@@ -230,17 +232,20 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         plain_state: dict[str, Any] = {"_prior_draws": taken, "_observed": observed}
         if self._parts is not None and self.network.n_raws:
             plain_state["_raws"] = self.network.raws
+        plain_state["_mixture"] = self.posterior_mixture
         return kept | plain_state | {"_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
-        raws = state.get("_raws")
-        super().__setstate__({k: v for k, v in (state | guards).items() if k != "_raws"})
+        raws, mixture = state.get("_raws"), state.get("_mixture")
+        state = state | guards | {"_mixture": None}
+        super().__setstate__({k: v for k, v in state.items() if k != "_raws"})
         self._observed = Likelihood(**state["_observed"])
         if state["_parts"] is not None:
             self._join(*state["_parts"])
         if raws is not None:
             self.network.raws = raws
+        self._take_mixture(mixture)
 
     @classmethod
     def from_sizes(
@@ -611,9 +616,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             settings |= self._observed.settings
             values = self.network.parameters.copy()
             raws = self.network.read_raws(values)
+            mixture = self.posterior_mixture
         model = storage.SavedModel(
-            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, **settings
-        )
+            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, posterior=mixture,
+            **settings,
+        )  # fmt: skip
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
@@ -643,6 +650,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
                 loaded.network.take_raws(saved.raw_sigma)
+            loaded._take_mixture(saved.posterior)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
