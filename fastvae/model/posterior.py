@@ -23,6 +23,7 @@ from fastvae import checks, kernels
 from fastvae.data.rows import Rows
 from fastvae.data.variants import binarized, check_binarize
 from fastvae.files.mixtures import PosteriorMixture
+from fastvae.model.defaults import N_COMPONENTS
 from fastvae.model.names import LikelihoodName
 from fastvae.model.network import Network, RowSource
 from fastvae.model.passes import Passes
@@ -31,7 +32,6 @@ from fastvae.training.names import Binarization
 
 MAX_ROWS = 20_000
 """Rows that a mixture is fitted to at most: of 200 latents that takes a minute or two."""
-N_COMPONENTS = 10
 _MAX_STEPS = 300  # of expectation and maximisation; some 50 are usual
 _MISSING = (
     "this model has no mixture of its latents yet: fit_posterior(X), or data=X of this call, fits "

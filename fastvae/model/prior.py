@@ -155,7 +155,5 @@ def decoded_batches(
     """Yield the means of the likelihood, `batch_size` rows at a time."""
     for first in range(0, len(latents), batch_size):
         n_rows = min(batch_size, len(latents) - first)
-        with network.gate.reading:
-            latents.check(network)
-            batch = network.decode(replace(latents, first=first, n_rows=n_rows))
-        yield batch
+        latents.check(network)
+        yield network.decode(replace(latents, first=first, n_rows=n_rows))

@@ -306,7 +306,8 @@ def test_what_sample_refuses() -> None:
         message = r"source must be one of 'prior', 'posterior'; got .*'posterio'"
         with pytest.raises(ValueError, match=message):
             call(3, source="posterio")  # type: ignore[arg-type]
-        for source in (None, 1, True, ["prior"]):
+        others: list[Any] = [None, 1, True, ["prior"]]
+        for source in others:
             with pytest.raises(ValueError, match="source must be one of"):
                 call(3, source=source)
         with pytest.raises(ValueError, match="n must be an integer of at least 1"):
