@@ -119,6 +119,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         How many the model has been trained for.
     card : dict
         A free-form model card of plain JSON data, saved with the model.
+    posterior_mixture : PosteriorMixture or None
+        What `fit_posterior` has fitted to latents for `sample`, while the weights stay.
     history : History or None
         What the last `fit` measured, up to where it ended, whatever ended it.
     learning_rate_factor : float
@@ -590,6 +592,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
 
+        The `posterior_mixture`, if there is one, is in the safetensors file.
+
         What `load` would refuse is an error, and what was written is read once before it takes
         an old file's place. A symbolic link is followed; permissions stay.
 
@@ -608,6 +612,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             stays.
         OSError
             If the file or folder cannot be written; an old file stays.
+
+        Warns
+        -----
+        UserWarning
+            If there is a mixture, for which the seed's format has no place.
         """
         if format == "safetensors" and os.fspath(path).endswith(os.sep):
             raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
