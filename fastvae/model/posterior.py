@@ -33,6 +33,7 @@ from fastvae.training.names import Binarization
 MAX_ROWS = 20_000
 """Rows that a mixture is fitted to at most: of 200 latents that takes a minute or two."""
 _MAX_STEPS = 300  # of expectation and maximisation; some 50 are usual
+_TOO_LARGE = 1e37  # float32, in which they may be drawn, holds some more
 _MISSING = (
     "this model has no mixture of its latents yet: fit_posterior(X), or data=X of this call, fits "
     "one to the latents of rows X"
@@ -178,10 +179,11 @@ def _draws(network: Network, rows: RowSource, seed: int) -> NDArray[np.float64]:
     noise, z = np.empty_like(mean), np.empty_like(mean)
     kernels.normal(noise, seed, kernels.STREAM_EVALUATION, 0)
     kernels.reparameterise(z, mean, log_var, noise)
-    if not np.isfinite(z).all():
+    largest = np.abs(z).max()
+    if not largest < _TOO_LARGE:  # NaN neither
         raise ValueError(
-            "latents of X must be finite for a mixture to be fitted; got NaN or infinity: weights "
-            "of the encoder, or values of X, are too large"
+            f"latents of X must be below {_TOO_LARGE:g} for a mixture to be fitted; got "
+            f"{largest:g}: weights of the encoder, or values of X, are too large"
         )
     return z.astype(np.float64)
 

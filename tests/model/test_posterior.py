@@ -359,13 +359,19 @@ def test_few_rows_are_warned_of() -> None:
     vae.fit_posterior(ROWS[:51])
 
 
-def test_latents_that_are_not_finite() -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_latents_that_are_too_large(dtype: Any) -> None:
     pytest.importorskip("sklearn")
-    vae = small_vae()
-    set_parameter(vae, "sampler.mean.bias", np.full(5, 3e38))
+    vae = small_vae(dtype=dtype)
     set_parameter(vae, "sampler.mean.weight", np.full((5, 19), 3e38))
-    with pytest.raises(ValueError, match="latents of X must be finite"):
+    with pytest.raises(
+        ValueError, match=r"latents of X must be below 1e\+37 .*; got (inf|nan|\de)"
+    ):
         vae.fit_posterior(ROWS)
+    set_parameter(vae, "sampler.mean.weight", np.zeros((5, 19)))
+    set_parameter(vae, "sampler.mean.bias", np.full(5, 9e36))
+    vae.fit_posterior(ROWS, 2)
+    assert np.isfinite(vae.sample(3, 0, source="posterior")).all()
 
 
 @pytest.mark.slow
