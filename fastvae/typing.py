@@ -8,6 +8,7 @@ from fastvae.model.names import (
     FileFormat,
     LikelihoodName,
     Missing,
+    SampleSource,
     SigmaName,
 )
 from fastvae.training.evaluation import PerRow
@@ -31,6 +32,7 @@ __all__ = [
     "OptimizerName",
     "PerRow",
     "Rows",
+    "SampleSource",
     "Schedule",
     "SigmaName",
 ]

@@ -45,10 +45,11 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import MLP, VAE, Adam, Dataset, Dense, Elbo, History, LogLikelihood, Losses, Sampler
+from fastvae import PosteriorMixture
 from fastvae.callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping, Figures
 from fastvae.evaluation import diagnose, evaluate
 from fastvae.schedules import Cosine
-from fastvae.typing import Activation, PerRow
+from fastvae.typing import Activation, PerRow, SampleSource
 
 
 class Recorder(Callback):
@@ -142,6 +143,11 @@ loss_value: float = loss.loss
 report = evaluate(vae, dataset, binarize="fixed")
 reported: float = report.elbo + report.mean_squared_error
 units: int = diagnose(vae, floats).active_units
+mixture: PosteriorMixture = vae.fit_posterior(dataset, 2, seed=1)
+source: SampleSource = "posterior"
+new: NDArray[Any] = vae.sample(3, source=source, data=table)
+means: NDArray[np.float64] = mixture.means
+kept: PosteriorMixture | None = vae.posterior_mixture
 vae.save("model.safetensors", format="safetensors")
 loaded: VAE = fastvae.load(Path("model.safetensors"))
 kind: str = loaded.likelihood
@@ -206,6 +212,8 @@ vae.elbo(X).elbo.mean()  # wrong
 per_row: float = vae.elbo(X, per_sample=True).elbo  # wrong
 vae.log_likelihood(X).value.shape  # wrong
 vae.log_likelihood(X).valeu  # wrong
+vae.sample(3, source="posterier")  # wrong
+vae.posterior_mixture.means  # wrong
 vae.encode(Dataset)  # wrong
 fastvae.VAE.from_size(3)  # wrong
 fastvae.lode("m")  # wrong

@@ -178,7 +178,7 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
         "layers": f"{'-'.join(map(str, sizes))}, of which {vae.n_latent:,} are the latents",
         "activations": ", ".join(activations),
         "likelihood": _code(str(vae.network.likelihood)),
-        **{name: described[name] for name in ("sigma",) if name in described},
+        **{name: described[name] for name in ("sigma", "posterior") if name in described},
         "beta": f"{vae.beta:g}",
         "reconstruction weight": f"{vae.reconstruction_weight:g}",
         "parameters": f"{vae.n_parameters:,}, {vae.dtype.name}",
@@ -240,10 +240,17 @@ def _results(vae: VAE, figures: Figures) -> Iterator[str]:
 def _use(vae: VAE, load: str) -> Iterator[str]:
     yield "## How to use it"
     yield f"```bash\n{INSTALL}\n```"
+    likelier = ""
+    if vae.posterior_mixture is not None:
+        likelier = (
+            'likelier = vae.sample(16, seed=0, source="posterior")'
+            "    # more like the data, as a rule\n"
+        )
     yield (
         "```python\nimport fastvae\n\n"
         f"vae = fastvae.load({json.dumps(printable(load), ensure_ascii=False)})\n"
-        f"samples = vae.sample(16, seed=0)    # (16, {vae.n_features})\n\n"
+        f"samples = vae.sample(16, seed=0)    # (16, {vae.n_features})\n"
+        f"{likelier}\n"
         f"rows = ...                          # yours: an array of shape (n, {vae.n_features})\n"
         f"mean, log_var = vae.encode(rows)    # their posteriors, (n, {vae.n_latent}) each\n"
         "again = vae.decode(mean)\n```"

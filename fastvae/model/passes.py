@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,7 @@ from fastvae.checks.outputs import output, output_pair
 from fastvae.data.rows import Rows, Use
 from fastvae.model.bar import run_pass
 from fastvae.model.guards import DrawCounter
+from fastvae.model.names import SampleSource
 from fastvae.model.network import Network
 from fastvae.model.prior import PriorLatents, decoded_batches
 from fastvae.model.sampler import Sampler
@@ -56,6 +57,10 @@ class Passes:
         self, X: Rows, name: str = "X", use: Use = "pass"
     ) -> NDArray[Any] | checks.LazyRows:
         """Rows, checked; what needs converting is converted where it is read."""
+
+    @abstractmethod
+    def _posterior_latents(self, n: int, seed: int, data: Rows | None) -> PriorLatents:
+        """Latents of the posterior mixture; it is fitted to `data` first where they are given."""
 
     def encode(
         self, X: Rows, *, out: Iterable[NDArray[Any]] | None = None, progress: bool = False
@@ -185,8 +190,13 @@ class Passes:
         *,
         out: NDArray[Any] | None = None,
         progress: bool = False,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> NDArray[Any]:
-        """Return the decoded means of `n` latents drawn from the prior N(0, I), shape (n, I).
+        """Return the decoded means of `n` latents, shape (n, I).
+
+        They are drawn from the prior N(0, I), or from a mixture that was fitted to the latents of
+        data, which as a rule gives samples that are more like the data: see docs/sampling.md.
 
         Parameters
         ----------
@@ -198,6 +208,11 @@ class Passes:
             Where to write the means: an array of the model's dtype, as for `encode`.
         progress : bool
             Show a progress bar on standard error.
+        source : "prior" or "posterior"
+            What latents are drawn from: the prior, or the `posterior_mixture`.
+        data : array_like of shape (B, I), or Dataset, optional
+            For the posterior: fit the mixture to their latents first, as `fit_posterior(data)`
+            does, and keep it. Without, the mixture is the one that the model has.
 
         Returns
         -------
@@ -207,17 +222,26 @@ class Passes:
         Raises
         ------
         TypeError, ValueError
-            If n, seed or out is not what it must be.
+            If an argument is not what it must be, or the posterior is asked for and the model has
+            no mixture, or one that was fitted when its weights were others.
+        ImportError
+            If data are given and scikit-learn is missing.
         KeyboardInterrupt
             As for `encode`.
         """
         n = checks.integer(n, "n")
         into = None if out is None else output(out, "out", (n, self.n_features), self._dtype)
-        means = run_pass(self.network.decode, progress, self._prior(n, seed), into)
+        means = run_pass(self.network.decode, progress, self._latents(n, seed, source, data), into)
         return means if out is None else out
 
     def iter_sample(
-        self, n: int, seed: int | None = None, batch_size: int = 1024
+        self,
+        n: int,
+        seed: int | None = None,
+        batch_size: int = 1024,
+        *,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> Iterator[NDArray[Any]]:
         """Return an iterator over what `sample` returns, in arrays of `batch_size` rows.
 
@@ -234,6 +258,8 @@ class Passes:
             iterator is used.
         batch_size : int
             Rows of each array; the last may have fewer.
+        source, data
+            As for `sample`.
 
         Returns
         -------
@@ -242,10 +268,14 @@ class Passes:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not what it must be; by the call, not by the iterator.
+            If an argument is not what it must be; by the call, not by the iterator. By the
+            iterator, if the weights have changed since a mixture was fitted.
+        ImportError
+            As for `sample`.
         """
         n, batch_size = checks.integer(n, "n"), checks.integer(batch_size, "batch_size")
-        return decoded_batches(self.network, self._prior(n, seed), batch_size)
+        latents = self._latents(n, seed, source, data)
+        return decoded_batches(self.network, latents, batch_size)
 
     def _means(
         self,
@@ -265,9 +295,20 @@ class Passes:
             return out
         return means[0] if one_row else means
 
-    def _prior(self, n: int, seed: int | None) -> PriorLatents:
+    def _latents(
+        self, n: int, seed: int | None, source: SampleSource, data: Rows | None
+    ) -> PriorLatents:
         """The latents of `n` samples: those of a seed, or the next of the model's stream."""
-        latents = PriorLatents(n, self.n_latent, self._dtype, checks.seed(seed or 0))
+        known_seed = checks.seed(seed or 0)
+        if checks.choice(source, get_args(SampleSource), "source") == "posterior":
+            latents = self._posterior_latents(n, known_seed, data)
+        elif data is None:
+            latents = PriorLatents(n, self.n_latent, self._dtype, known_seed)
+        else:
+            raise ValueError(
+                'data are what source="posterior" fits a mixture to; the prior needs none: leave '
+                'data out, or give source="posterior", too'
+            )
         if seed is not None:
             return latents
         return replace(latents, seed=self._seed, draw=self._prior_draws.take())

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         latent_space,
         losses,
         manifold,
+        prior_and_posterior,
         reconstructions,
         samples,
     )
@@ -31,6 +32,7 @@ __all__ = [
     "latent_space",
     "losses",
     "manifold",
+    "prior_and_posterior",
     "reconstructions",
     "samples",
     "save_figure",

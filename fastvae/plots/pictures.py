@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 from fastvae.checks import as_array, as_floats, as_labels, is_one_row
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
+from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
     DPI,
@@ -25,6 +27,7 @@ from fastvae.plots.drawing import (
     draw_rows,
     label_axes,
     new_chart,
+    new_image_pair,
     set_title,
     shade_limits,
     shape_of_image,
@@ -82,11 +85,13 @@ def samples(
     n: int = 100,
     *,
     seed: int | None = 0,
+    source: SampleSource = "prior",
+    data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw `n` samples: latents from the prior N(0, I), decoded.
+    """Draw `n` samples: latents from the prior N(0, I) or the posterior mixture, decoded.
 
     Parameters
     ----------
@@ -95,6 +100,8 @@ def samples(
         How many.
     seed : int or None
         Seed of the latents, handed to ``vae.sample``.
+    source, data
+        Of the latents, handed to ``vae.sample``.
     n_columns, image_shape
         See `tile_images`.
     ax : Axes, optional
@@ -104,8 +111,52 @@ def samples(
     Axes
     """
     check_size(n, n_columns, shape_of_image(vae.n_features, image_shape))
-    ax = draw_rows(ax, vae.sample(n, seed=seed), n_columns, image_shape)
-    return set_title(ax, f"{n} samples from the prior")
+    drawn = vae.sample(n, seed=seed, source=source, data=data)
+    ax = draw_rows(ax, drawn, n_columns, image_shape)
+    return set_title(ax, f"{n} samples from the {source}")
+
+
+def prior_and_posterior(
+    vae: VAE,
+    n: int = 100,
+    *,
+    seed: int | None = 0,
+    data: Rows | None = None,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw `n` samples from the prior, and to their right `n` from the posterior mixture.
+
+    Parameters
+    ----------
+    vae : VAE
+    n : int
+        How many of each.
+    seed : int or None
+        Seed of the latents, handed to ``vae.sample``.
+    data : array of shape (n_rows, n_features), or Dataset, optional
+        What the mixture is fitted to first, handed to ``vae.sample``.
+    n_columns, image_shape
+        See `tile_images`.
+    figure : Figure, optional
+
+    Returns
+    -------
+    Figure
+    """
+    height, width = shape_of_image(vae.n_features, image_shape)
+    check_size(n, n_columns, (height, 2 * width))
+    posterior = vae.sample(n, seed=seed, source="posterior", data=data)
+    tiled = [
+        tile_images(rows, n_columns, image_shape, fill=np.nan)
+        for rows in (vae.sample(n, seed=seed), posterior)
+    ]
+    limits = shade_limits(*(rows[~np.isnan(rows)] for rows in tiled))
+    axes = new_image_pair(*tiled[0].shape) if figure is None else figure.subplots(1, 2)
+    for ax, image, source in zip(axes, tiled, get_args(SampleSource), strict=True):
+        set_title(draw_image(ax, image, limits), f"{n} samples from the {source}")
+    return axes[0].figure.figure if figure is None else figure
 
 
 def interpolation(
