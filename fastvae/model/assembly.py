@@ -16,8 +16,22 @@ from fastvae.model.names import Activation
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
+MOST_CLASSES = 2**20
 Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer[Any]]
 """One size, or as many as there are layers."""
+
+
+def n_classes(given: Any) -> int:
+    """The number of classes of a conditional model, 0 of another.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number of classes.
+    """
+    if given is None:
+        return 0
+    return checks.integer(given, "n_classes", minimum=0, maximum=MOST_CLASSES)
 
 
 def from_sizes(
@@ -28,16 +42,18 @@ def from_sizes(
     output_activation: Activation | None,
     likelihood: Likelihood,
     dtype: DTypeLike,
+    n_classes: int,
 ) -> tuple[MLP, Sampler, MLP]:
     """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
-    sizes = [checks.size(n_features, "n_features"), *_hidden_sizes(hidden)]
+    n_features, inner = checks.size(n_features, "n_features"), _hidden_sizes(hidden)
+    sizes = [n_features + n_classes, *inner]
     if output_activation is None:
         output_activation = likelihood.output_activation
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
     sampler = Sampler(sizes[-1], n_latent, dtype=dtype)
-    mirrored = [sampler.n_latent, *reversed(sizes[1:])]
+    mirrored = [sampler.n_latent + n_classes, *reversed(inner)]
     decoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(mirrored))
-    n_outputs = likelihood.n_outputs(sizes[0])
+    n_outputs = likelihood.n_outputs(n_features)
     decoder.add_layer(Dense(mirrored[-1], n_outputs, output_activation, dtype=dtype))
     return encoder, sampler, decoder
 
@@ -100,6 +116,7 @@ def join(
     likelihood: Likelihood,
     dtype: np.dtype[Any],
     seed: int,
+    n_classes: int = 0,
 ) -> Network:
     """Build the network of the parts and hand their parameters over to it.
 
@@ -110,11 +127,11 @@ def join(
     ValueError
         If the parts do not chain, are not free, or do not suit the likelihood.
     """
-    _check(encoder, sampler, decoder, likelihood)
+    _check(encoder, sampler, decoder, likelihood, n_classes)
     shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
     shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
     shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
-    network = Network(shapes, len(encoder), likelihood, dtype)
+    network = Network(shapes, len(encoder), likelihood, dtype, n_classes)
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
     layers = _layers(encoder, sampler, decoder)
@@ -134,17 +151,26 @@ def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:
     return [*encoder, sampler.mean, sampler.log_var, *decoder]
 
 
-def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood) -> None:
+def _check(
+    encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood, n_classes: int
+) -> None:
     """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
     if not decoder.layers:
         raise ValueError("the decoder must have at least one layer")
     layers = _layers(encoder, sampler, decoder)
     if any(layer.in_vae for layer in layers) or len(set(map(id, layers))) < len(layers):
         raise ValueError("each layer can be used once, in one VAE; build new layers")
-    joints = [("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent)]
-    n_features = sampler.n_in
+    classes = " and classes" if n_classes else ""
+    n_inputs = sampler.n_latent + n_classes
+    joints = [("decoder inputs", decoder.layers[0].n_in, f"latents{classes}", n_inputs)]
+    n_features = (encoder.layers[0] if encoder.layers else sampler).n_in - n_classes
+    if n_features < 1:
+        raise ValueError(
+            f"the encoder's inputs must be features and {n_classes} classes; got "
+            f"{n_features + n_classes} inputs"
+        )
     if encoder.layers:
-        n_outputs, n_features = encoder.layers[-1].n_out, encoder.layers[0].n_in
+        n_outputs = encoder.layers[-1].n_out
         joints.insert(0, ("sampler inputs", sampler.n_in, "encoder outputs", n_outputs))
     n_outputs, wanted = likelihood.n_outputs(n_features), "features"
     if n_outputs > n_features:

@@ -9,6 +9,8 @@ from abc import abstractmethod
 from functools import partial
 from typing import Any, Literal, overload
 
+from numpy.typing import ArrayLike
+
 from fastvae import checks
 from fastvae.data.rows import Rows
 from fastvae.data.variants import check_binarize
@@ -43,6 +45,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: Literal[False] = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo: ...
@@ -55,6 +58,7 @@ class Bounds(Passes):
         seed: int = 0,
         *,
         per_sample: Literal[True],
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -67,6 +71,7 @@ class Bounds(Passes):
         seed: int,
         per_sample: Literal[True],
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -79,6 +84,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]: ...
@@ -90,6 +96,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]:
@@ -110,6 +117,8 @@ class Bounds(Passes):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
@@ -135,7 +144,7 @@ class Bounds(Passes):
         Kingma & Welling (2014), eq. 7 and appendix B.
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
@@ -151,6 +160,8 @@ class Bounds(Passes):
         per_sample: Literal[False] = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood: ...
 
     @overload
@@ -163,6 +174,7 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -174,6 +186,8 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -185,6 +199,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]: ...
 
     def log_likelihood(
@@ -195,6 +211,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]:
         """Return log p(x) in nats, estimated by importance sampling.
 
@@ -209,10 +227,13 @@ class Bounds(Passes):
         n_samples : int
             Latents drawn per row.
         seed : int
-            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
-            order, and among whatever other rows, it has the same estimate to the bit.
+            Seed of these draws. A row's noise goes by the seed and what the row holds, whatever
+            its label: in any order, and among whatever other rows, it has the same estimate to the
+            bit.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and what the row holds; a fixed one by the number of the row.
@@ -244,7 +265,7 @@ class Bounds(Passes):
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         call = partial(importance.log_likelihood, self.network)
         found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)

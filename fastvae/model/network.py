@@ -13,11 +13,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fastvae import kernels
+from fastvae.data import labelled
+from fastvae.data.labelled import RowSource
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
@@ -34,18 +36,6 @@ _MAX_WEIGHTS = 2**50
 _KEPT_WORKSPACES = 4
 _KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
-
-
-class RowSource(Protocol):
-    """Rows of which a pass reads slices: an array, or what makes arrays when it is asked."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, n_columns)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 Advance = Callable[[int], object]
@@ -69,6 +59,9 @@ class Network(Value):
         Number of layers before the head.
     likelihood : Likelihood
     dtype : float32 or float64
+    n_classes : int
+        Of a conditional network K, else 0. Then the last K inputs of the encoder and of the decoder
+        are the one-hot label, and all rows and latents are `Labelled`.
 
     Attributes
     ----------
@@ -86,11 +79,13 @@ class Network(Value):
         n_encoder: int,
         likelihood: Likelihood,
         dtype: np.dtype | type,
+        n_classes: int = 0,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.n_features = layers[0][0]
+        self.n_classes = n_classes
+        self.n_features = layers[0][0] - n_classes
         self.n_raws = likelihood.n_raws(self.n_features)
         raws = [(0, self.n_raws, "identity")] if self.n_raws else []
         self.layers = (*layers, *raws)
@@ -116,6 +111,7 @@ class Network(Value):
             "n_encoder": self.n_encoder,
             "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
+            "n_classes": self.n_classes,
             "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
         }
 
@@ -299,7 +295,7 @@ class Network(Value):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
-                    work.take(chunk)
+                    self.hand_over(chunk, work)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
                     done = reconstruction[first : first + len(chunk)]
@@ -350,7 +346,7 @@ class Network(Value):
                 if binarize != "dynamic":
                     keys = first + order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, 0, keys)
-                work.take(chunk)
+                self.hand_over(chunk, work)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
                 rows[len(chunk) :] = 0.0
@@ -366,12 +362,13 @@ class Network(Value):
             self._give_back(work)
         return total
 
-    def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
-        """A digest of rows as the network sees them: their values count, not how they are stored.
+    def fingerprint(self, X: RowSource, n_sampled: int | None = None) -> str:
+        """A digest of rows as the network sees them: their values count, not how they are stored,
+        and their labels, where they have them.
 
         Parameters
         ----------
-        X : ndarray, shape (n, n_features)
+        X : rows of shape (n, n_features)
         n_sampled : int, optional
             Look at so many rows only, evenly spaced.
         """
@@ -379,6 +376,9 @@ class Network(Value):
         if n_sampled is not None and n_sampled < len(X):
             order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
         digest = hashlib.sha256(str(X.shape).encode())
+        labels = labelled.labels(X)
+        if labels is not None:
+            digest.update(labels[order].astype("<i8").data)
         work = self._borrow(X, self.n_features, False)
         try:
             rows = work.matrix(work.passes.data_place, work.n_rows, self.n_features)
@@ -389,15 +389,31 @@ class Network(Value):
             self._give_back(work)
         return digest.hexdigest()
 
-    def _borrow(self, data: np.ndarray, n_columns: int, skip_zeros: bool) -> engine.Workspace:
+    def _borrow(self, data: RowSource, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
             work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
-        work.take(data)
+        self.hand_over(data, work)
         return work
+
+    def hand_over(self, data: RowSource, work: engine.Workspace) -> None:
+        """Set a workspace of this network to work on rows, or latents, with their labels.
+
+        Raises
+        ------
+        ValueError
+            If there are labels and no classes, or the other way round, or a label is of no class:
+            as where a model was replaced after its rows were checked.
+        """
+        labels = labelled.labels(data)
+        if (labels is not None) != (self.n_classes > 0) or (
+            labels is not None and not 0 <= labels.min() <= labels.max() < self.n_classes
+        ):
+            raise ValueError(f"rows must have labels of {self.n_classes} classes, or none of 0")
+        work.take(labelled.values(data), labels)
 
     def _give_back(self, work: engine.Workspace) -> None:
         work.release()
@@ -407,7 +423,7 @@ class Network(Value):
         """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
             self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
-            training=training, skip_zeros=skip_zeros,
+            training=training, skip_zeros=skip_zeros, n_classes=self.n_classes,
         )  # fmt: skip
 
     def _means(
@@ -465,7 +481,7 @@ class Network(Value):
                     if first > 0:
                         block = data[first:last]
                         order = order[: last - first]
-                        work.take(block)
+                        self.hand_over(block, work)
                     target = results
                     if step < n_rows:
                         target = results[first:last] if results is out else results[: len(order)]
@@ -492,7 +508,7 @@ class Network(Value):
 
     def train(
         self,
-        X: np.ndarray,
+        X: RowSource,
         order: np.ndarray,
         run: engine.Training,
         *,
@@ -515,7 +531,7 @@ class Network(Value):
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
         arenas = self.parameters, *moments, gradient
-        work.take(X)
+        self.hand_over(X, work)
         work.set(draws_noise=True, seed=seed)
         try:
             for step in map(run.step, range(run.n_steps)) if pieces else [run]:
@@ -545,7 +561,7 @@ class Network(Value):
             self._training = self._gradient = None
 
     def gradients(
-        self, X: np.ndarray, noise: np.ndarray, weight: float, beta: float
+        self, X: RowSource, noise: np.ndarray, weight: float, beta: float
     ) -> tuple[float, float, float, np.ndarray]:
         """Return the loss, what the reconstruction is made of (see `Nats`) and the KL (batch
         means), and the gradient's arena.
@@ -561,7 +577,7 @@ class Network(Value):
         _check_columns(X, self.n_features)
         n = len(X)
         work = self.new_workspace(n, training=True, skip_zeros=False)
-        work.take(X)
+        self.hand_over(X, work)
         work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
         gradient = self.new_arena()
         run = engine.Training(
@@ -591,7 +607,7 @@ class Network(Value):
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        sample = binarized(X[rows], self.dtype, binarize, 0, rows)
+        sample = labelled.values(binarized(X[rows], self.dtype, binarize, 0, rows))
         return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
 
 
@@ -605,12 +621,12 @@ def flop_per_piece() -> float:
     return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 
 
-def _check_columns(data: np.ndarray, n_columns: int) -> None:
+def _check_columns(data: RowSource, n_columns: int) -> None:
     """Refuse rows of another width, e.g. of a model that was replaced after its rows were checked.
 
     Raises
     ------
     ValueError
     """
-    if data.ndim != 2 or data.shape[1] != n_columns:
+    if len(data.shape) != 2 or data.shape[1] != n_columns:
         raise ValueError(f"rows must have {n_columns} columns; got shape {data.shape}")

@@ -1,13 +1,14 @@
 """Latents of the prior N(0, I), and what is decoded from them batch by batch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import RowSource
 from fastvae.model.network import Network
 
 _STREAM_LENGTH = 2**34  # from there on the generator's counter repeats itself
@@ -23,8 +24,6 @@ class PriorLatents:
     dtype : numpy.dtype
     seed, draw : int
         Which numbers they are.
-    first : int
-        Number of the first row among all of the draw.
     """
 
     n_rows: int
@@ -32,7 +31,6 @@ class PriorLatents:
     dtype: np.dtype[Any]
     seed: int
     draw: int = 0
-    first: int = 0
 
     def __post_init__(self) -> None:
         most = _STREAM_LENGTH // self.n_latent
@@ -53,15 +51,14 @@ class PriorLatents:
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(self.n_rows)
         z = np.empty((stop - start, self.n_latent), self.dtype)
-        element = (self.first + start) * self.n_latent
+        element = start * self.n_latent
         kernels.normal_from(z, element, self.seed, kernels.STREAM_PRIOR, self.draw)
         return z
 
 
 def decoded_batches(
-    network: Network, latents: PriorLatents, batch_size: int
+    network: Network, latents: RowSource, batch_size: int
 ) -> Iterator[NDArray[Any]]:
     """Yield the means of the likelihood, `batch_size` rows at a time."""
     for first in range(0, len(latents), batch_size):
-        n_rows = min(batch_size, len(latents) - first)
-        yield network.decode(replace(latents, first=first, n_rows=n_rows))
+        yield network.decode(latents[first : first + batch_size])

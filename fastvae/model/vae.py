@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks
 from fastvae.checks import plain, public, scales
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 
 _BUILDING_SETTINGS = (
     "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
+    "n_classes", "class_names",
 )  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
@@ -110,6 +113,12 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         float32, the working type, or float64, in which gradients are verified.
     seed : int
         Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64).
+    n_classes : int, optional
+        Of a conditional model, p(x | y): the number of classes K of the labels y that it takes with
+        all rows and latents. The encoder then has I + K inputs, the decoder Z + K, of which the
+        last K are the label, one-hot. See docs/conditional.md.
+    class_names : list of str, optional
+        What the classes are called; a data set that `fit` is given may say so, too.
 
     Attributes
     ----------
@@ -154,6 +163,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     _OWN = frozenset(
         {
             "_observed",
+            "_n_classes",
+            "_class_names",
             "_beta",
             "_reconstruction_weight",
             "_dtype",
@@ -183,6 +194,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
@@ -190,6 +203,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
         self.seed = seed
+        self._n_classes = assembly.n_classes(n_classes)
+        self.class_names = class_names
         Trained.__init__(self)
         self.card = {}
         self._prior_draws = DrawCounter()
@@ -214,6 +229,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             likelihood=self._observed,
             dtype=self.dtype,
             seed=self.seed,
+            n_classes=self.n_classes,
         )
         network.set_weight(self.reconstruction_weight)
         self._parts = encoder, sampler, decoder, network
@@ -259,6 +275,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        class_names: Sequence[str] | None = None,
     ) -> Self:
         """Build a VAE from its sizes; the decoder mirrors the encoder.
 
@@ -277,7 +295,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         output_activation : str, optional
             Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for all
             others; the Gaussian may have another.
-        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed
+        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed, n_classes, \
+        class_names
             See the class.
 
         Raises
@@ -287,8 +306,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         """
         observed = Likelihood(likelihood, sigma, blocks, missing)
         encoder, sampler, decoder = assembly.from_sizes(
-            n_features, hidden, n_latent, activation, output_activation, observed, dtype
-        )
+            n_features, hidden, n_latent, activation, output_activation, observed, dtype,
+            assembly.n_classes(n_classes),
+        )  # fmt: skip
         return cls(
             encoder,
             sampler,
@@ -301,6 +321,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             reconstruction_weight=reconstruction_weight,
             dtype=dtype,
             seed=seed,
+            n_classes=n_classes,
+            class_names=class_names,
         )
 
     @property
@@ -413,7 +435,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
         optimizer: OptimizerName | optimizers.Optimizer = training_defaults.OPTIMIZER,
         beta: float | schedules.Schedule | None = None,
-        validation: Rows | None = None,
+        labels: ArrayLike | None = None,
+        validation: Rows | tuple[Rows, ArrayLike] | None = None,
         clip_norm: float | None = None,
         binarize: Binarization | None = None,
         callbacks: Sequence[CallbackLike | EpochHook] = (),
@@ -450,9 +473,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             The weight of the KL divergence: a number, which `beta` then is, or a schedule of
             (step, total), see `fastvae.schedules`; `beta` is then what the last update went by.
             The model's own if missing.
+        labels : array_like of int, shape (n,), optional
+            Of a conditional model the class of each row, from 0 to K - 1; of a data set its own
+            labels if missing, with the names that it has for them. See docs/conditional.md.
         validation : array_like of shape (n, n_features), or Dataset, optional
             Rows to evaluate after each epoch; of a data set the test rows, or where it has none
-            the training rows.
+            the training rows. Of a conditional model a data set with labels, or a pair (rows,
+            labels).
         clip_norm : float, optional
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
@@ -543,10 +570,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             verbose=verbose,
             n_threads=n_threads,
         )
-        return loop.fit(self, data, validation, settings)
+        return loop.fit(self, data, validation, settings, labels=labels)
 
     def gradients(
-        self, X: Rows, noise: ArrayLike | None = None
+        self, X: Rows, noise: ArrayLike | None = None, *, labels: ArrayLike | None = None
     ) -> tuple[Losses, dict[str, NDArray[Any]]]:
         """Return the loss of rows taken as one batch, and its gradients.
 
@@ -556,6 +583,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             uint8 means pixels (value / 255); of a data set the training rows are taken.
         noise : array_like, shape (B, Z), optional
             Standard normal noise of the latents; drawn like that of `feedforward` if missing.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`.
 
         Returns
         -------
@@ -570,7 +599,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         TypeError, ValueError
             If an argument is not what it must be.
         """
-        rows = self.check_rows(X)
+        rows = self.check_rows(X, labels=labels)
         drawn = (
             self.sampler.noise(len(rows))
             if noise is None
@@ -646,25 +675,29 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
-    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+    def check_rows(
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> Checked:
         """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
 
-        What is read otherwise than it may be meant is refused or warned of, see `scales`.
+        What is read otherwise than it may be meant is refused or warned of, see `scales`. With
+        labels, where the model is conditional: those of a data set, else of a pair (rows, labels)
+        for validation.
         """
-        X, name = taken(X, name, use)
-        rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
-            scales.warn_of_scales(rows, X, name, self.sigma)
+        rows = self._lazy_rows(X, name, use, labels)[:]
+        values = labelled.values(rows)
+        if use == "training" and self.likelihood == GAUSSIAN and values.dtype != checks.UINT8:
+            scales.warn_of_scales(values, *taken(X, name, use), self.sigma)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
+    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
 
         Parameters
         ----------
-        rows : ndarray, shape (B, I)
+        rows : ndarray or Labelled, shape (B, I)
             What `check_rows` returned.
         binarize : str, optional
             How they are made binary.
@@ -678,9 +711,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             starts.start_bernoulli(output, self.network, rows, binarize)
 
     def _lazy_rows(
-        self, X: Rows, name: str = "X", use: Use = "pass"
-    ) -> NDArray[Any] | checks.LazyRows:
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> NDArray[Any] | checks.LazyRows | Labelled:
         """Check rows as `check_rows` does; what needs converting is converted where it is read."""
+        X, labels, name_of_labels = self._rows_and_labels(X, name, use, labels)
         X, name = taken(X, name, use)
         bernoulli = self.likelihood == BERNOULLI
         rows = checks.lazy_rows(
@@ -691,7 +725,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if given.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
             look(given, name)
-        return rows
+        return self._with_labels(rows, labels, checks.is_one_row(X), name_of_labels)
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""

@@ -234,7 +234,7 @@ def workspace_places(
     strides = [0] * (ACTIVE + 2 * n_layers)
     strides[INPUT] = row_stride(max(n_inputs, n_outputs), itemsize)
     strides[NOISE] = n_latent
-    strides[LATENT] = row_stride(n_latent, itemsize)
+    strides[LATENT] = row_stride(int(table["n_in"][n_encoder + 1]), itemsize)
     strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
     strides[ACTIVE : ACTIVE + last] = widths[:last]
     # The last layer's slopes, and those of a layer without inputs, belong to the loss.

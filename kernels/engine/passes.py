@@ -19,6 +19,7 @@ from .importance_tasks import (
     output_sums_task,
     weights_task,
 )
+from .label_tasks import columns_task
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -115,19 +116,25 @@ class Passes:
         Of the arenas.
     rows : RowLikelihood, optional
         The likelihood, where it takes whole rows.
+    n_classes : int
+        Of conditional networks: labels are source 1 of the data, one-hot columns behind the
+        features and behind the latents.
     binarization : str, optional
         A name of `BINARIZATIONS`: how the data are made binary.
     """
 
     def __init__(
         self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
-        rows: RowLikelihood | None = None, binarization: str | None = None,
+        rows: RowLikelihood | None = None, n_classes: int = 0, binarization: str | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
         self.table = table
         self.n_encoder = n_encoder
         self.places = places
         self.rows = rows
+        self.n_classes = n_classes
+        self.n_features = int(table["n_in"][0]) - n_classes
+        self.n_latent = int(table["n_out"][n_encoder]) // 2
         self.last = last_dense(table)
         self.binarization = binarization
         self._binarizing: dict[str, Passes] = {}
@@ -138,8 +145,9 @@ class Passes:
             return self
         if binarization not in self._binarizing:
             self._binarizing[binarization] = Passes(
-                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization
-            )
+                self.table, self.n_encoder, self.places, self.dtype, self.rows, self.n_classes,
+                binarization,
+            )  # fmt: skip
         return self._binarizing[binarization]
 
     @property
@@ -165,14 +173,21 @@ class Passes:
     @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
-        n_latent = int(self.table["n_in"][self.n_encoder + 1])
-        gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
-        return _to_out(new_program([gather, *self._means(LATENT)]))
+        gather = [new_region(GATHER, n_in=self.n_latent, target=self.places[LATENT])]
+        if self.n_classes:
+            gather.append(self._gather_labels(LATENT, self.n_latent))
+        return _to_out(new_program([*gather, *self._means(LATENT)]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
-        return _to_out(new_program([self.encoding, *self._means(ACTIVE + self.n_encoder)]))
+        head = ACTIVE + self.n_encoder
+        if not self.n_classes:
+            return _to_out(new_program([self.encoding, *self._means(head)]))
+        means = self._copy(self.places[head], self.places[LATENT], self.n_latent)
+        return _to_out(
+            new_program([self.encoding, means, *self._latent_labels(), *self._means(LATENT)])
+        )
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -186,8 +201,9 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
+        latents = [draw, *self._latent_labels()]
         if self.rows is not None:
-            return new_program([draw, *self._outputs(LATENT), self._row_losses(self.rows)])
+            return new_program([*latents, *self._outputs(LATENT), self._row_losses(self.rows)])
         output = new_region(
             OUTPUT,
             self.table[self.last],
@@ -197,7 +213,7 @@ class Passes:
             groups=places[LOSS],
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
-        return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
+        return new_program([*latents, *self._decoder(LATENT)[:-1], output, row_losses])
 
     def importance(
         self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
@@ -234,7 +250,7 @@ class Passes:
         weights = new_region(
             ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
         )
-        program = new_program([draw, *losses, weights])
+        program = new_program([draw, *self._latent_labels(first_row), *losses, weights])
         program["repeat"] = repeat
         return program
 
@@ -303,19 +319,48 @@ class Passes:
         return new_program([*regions, totals])
 
     def _gather(self) -> np.ndarray:
-        n_features = self.table["n_in"][0]
-        listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
         place = self.data_place
+        is_last = place == INPUT and not self.n_classes
         region = new_region(
             GATHER,
-            n_in=n_features,
+            n_in=self.n_features,
             target=self.places[place],
-            **(listed if place == INPUT else {}),
+            **(self._listed() if is_last else {}),
         )
         if self.binarization is not None:
             region["task_address"] = task_address(self.dtype, run_binary_task)
             region["mode"] = BINARIZATIONS[self.binarization]
-        return region if place == INPUT else new_program([region, self._row_inputs()])
+        regions = [region] if place == INPUT else [region, self._row_inputs()]
+        if self.n_classes:
+            labels = self._gather_labels(INPUT, self.n_features)
+            for name, value in self._listed().items():
+                labels[name] = value
+            regions.append(labels)
+        return new_program(regions)
+
+    def _listed(self) -> dict[str, Any]:
+        """What the last region that fills the input has for the lists of what is not zero."""
+        n_columns = self.table["n_in"][0]
+        return {"n_listed": n_columns, "reads_data": 1, "values": self.places[ROW_VALUES]}
+
+    def _gather_labels(self, place: int, first_column: int) -> np.ndarray:
+        """The one-hot columns of the labels, from a column of a matrix on."""
+        target = _from_column(self.places[place], first_column)
+        return new_region(GATHER, n_in=self.n_classes, data_source=1, target=target)
+
+    def _latent_labels(self, first_row: int = 0) -> list[np.ndarray]:
+        """The labels of the rows, from the first on of those that `encoding` has left, behind
+        their latents; nothing without classes."""
+        if not self.n_classes:
+            return []
+        source = _from_row(_from_column(self.places[INPUT], self.n_features), first_row)
+        target = _from_column(self.places[LATENT], self.n_latent)
+        return [self._copy(source, target, self.n_classes)]
+
+    def _copy(self, source: np.ndarray, target: np.ndarray, n_columns: int) -> np.ndarray:
+        """Columns of each row of the batch, copied."""
+        address = task_address(self.dtype, columns_task)
+        return new_region(ROWS, task_address=address, n_in=n_columns, source=source, target=target)
 
     def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
@@ -323,12 +368,11 @@ class Passes:
         return new_region(
             ROWS,
             task_address=task_address(self.dtype, row_inputs_task),
-            n_in=self.table["n_in"][0],
-            reads_data=1,
+            n_in=self.n_features,
             source=self.places[OBSERVED],
             target=self.places[INPUT],
-            values=self.places[ROW_VALUES],
             likelihood=self.rows.record,
+            **({} if self.n_classes else self._listed()),
         )
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
@@ -363,7 +407,7 @@ class Passes:
         region = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_likelihood_task),
-            n_out=self.table["n_in"][0],
+            n_out=self.n_features,
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
             data=self.places[self.data_place],
@@ -381,7 +425,7 @@ class Passes:
         means = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_means_task),
-            n_out=self.table["n_in"][0],
+            n_out=self.n_features,
             source=self.places[self._delta(self.last)],
             likelihood=self.rows.record,
         )
@@ -457,6 +501,13 @@ def _from_row(place: np.ndarray, row: int) -> np.ndarray:
     """A matrix from one of its rows on."""
     place = place.copy()
     place["offset"] += row * place["stride"]
+    return place
+
+
+def _from_column(place: np.ndarray, column: int) -> np.ndarray:
+    """A matrix from one of its columns on."""
+    place = place.copy()
+    place["offset"] += column
     return place
 
 

@@ -10,7 +10,7 @@ from ..machine.threads import max_threads, team_size
 from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
-from .data_tasks import array_source
+from .data_tasks import LABELS, array_source
 from .layout import ACTIVE, aligned_zeros, n_listed, n_partial_sums, workspace_places
 from .likelihood_tasks import RowLikelihood
 from .passes import Passes
@@ -106,11 +106,12 @@ class Workspace:
 
     It has room for gradients with `training` only, and for lists with `skip_zeros` only: then the
     zeros of its data are left out. The likelihood is a name of `LIKELIHOODS`, or one of whole rows.
+    With `n_classes` its data have labels.
     """
 
     def __init__(
         self, table: np.ndarray, n_encoder: int, likelihood: str | RowLikelihood, n_rows: int,
-        dtype: np.dtype, *, training: bool, skip_zeros: bool,
+        dtype: np.dtype, *, training: bool, skip_zeros: bool, n_classes: int = 0,
     ) -> None:  # fmt: skip
         self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
         rows = None if isinstance(likelihood, str) else likelihood
@@ -124,7 +125,7 @@ class Workspace:
         n_lists = n_listed(int(table["n_in"][0]), n_rows, training=training)
         self.lists = np.zeros(n_lists * skip_zeros, np.int32)
         self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
-        self.passes = Passes(table, n_encoder, self.places, dtype, rows)
+        self.passes = Passes(table, n_encoder, self.places, dtype, rows, n_classes)
         self.steps = new_step(dtype)
         if isinstance(likelihood, str):
             self.steps["likelihood"] = LIKELIHOODS[likelihood]
@@ -133,11 +134,11 @@ class Workspace:
         self._views: dict[str, Any] = {
             name: self.steps[name].data for name in STEP.fields or () if name != "rule"
         }
-        self._source = np.zeros(1, SOURCE)
+        self._source = np.zeros(2 if n_classes else 1, SOURCE)
         self._address = member_address(dtype)
         self._partial = np.zeros(n_partial_sums(table, dtype))
         self._draws = np.zeros(1, np.int64)
-        self._data: np.ndarray | None = None
+        self._data: tuple[np.ndarray | None, ...] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -155,11 +156,18 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(self, data: np.ndarray) -> None:
-        """Set the data that rows are gathered from, kept until `release`."""
+    def take(self, data: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """Set the data that rows are gathered from, kept until `release`.
+
+        With classes also the label of each row: int64 side by side, within the classes.
+        """
+        if (labels is not None) != (len(self._source) > 1):
+            raise RuntimeError("a workspace takes labels if it is of classes, and only then")
         self._source[0] = array_source(data)
+        if labels is not None:
+            self._source[1] = LABELS, 0, labels.ctypes.data, 0, 0, 0, 0, 0
         self._views["skip_zeros"][0] = self.skip_zeros
-        self._data = data
+        self._data = data, labels
 
     def release(self) -> None:
         """Let go of the data."""
