@@ -8,6 +8,7 @@ from fastvae.model.names import (
     FileFormat,
     LikelihoodName,
     Missing,
+    Prior,
     SigmaName,
 )
 from fastvae.training.evaluation import PerRow
@@ -30,6 +31,7 @@ __all__ = [
     "Missing",
     "OptimizerName",
     "PerRow",
+    "Prior",
     "Rows",
     "Schedule",
     "SigmaName",

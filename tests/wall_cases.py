@@ -29,7 +29,7 @@ from bench.kernel_cases import CASES, Case, poisoned
 from fastvae import VAE, kernels
 from fastvae.kernels.engine import layout, new_schedule, records, steps
 from fastvae.kernels.engine.data_tasks import CSR, DTYPES, LABELS
-from fastvae.kernels.engine.passes import new_region
+from fastvae.kernels.engine.programs import new_region
 from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import INSTRUCTION_SETS as SETS
 from fastvae.model import network

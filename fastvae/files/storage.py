@@ -20,6 +20,7 @@ from safetensors.numpy import save as to_safetensors
 
 from fastvae import checks, kernels
 from fastvae.checks import plain
+from fastvae.checks.labels import class_names
 from fastvae.checks.quoting import printable, quoted
 from fastvae.files import tensors
 from fastvae.files.reading import MAX_MARKS, check_marks, open_file, parse_json
@@ -28,7 +29,9 @@ from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
 LIKELIHOOD_VERSION = 2
-"""Of models whose likelihood has further settings; all others are written as version 1."""
+"""Of models whose likelihood has further settings."""
+CONDITIONAL_VERSION = 3
+"""Of conditional models; all others are written as version 1."""
 MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
@@ -40,6 +43,9 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 _FURTHER = {"sigma": None, "blocks": None, "missing": "error"}
 """Settings of likelihoods that version 1 does not know, and what they are where none is written."""
+_CONDITIONAL = {"n_classes": 0, "prior": "normal", "class_names": None}
+"""Settings of conditional models, which version 2 does not know, and what they are of others."""
+_PRIORS = ("normal", "label")
 _VERSION_1 = tuple(kernels.LIKELIHOODS)
 _LIKELIHOODS = (*kernels.BLOCK_KINDS, "mixed")
 RAW_SIGMA = "likelihood.raw_sigma"
@@ -72,17 +78,24 @@ class SavedModel:
     blocks: list[Any] | None = None
     missing: str = "error"
     raw_sigma: NDArray[Any] | None = None
+    n_classes: int = 0
+    prior: str = "normal"
+    class_names: list[str] | None = None
 
     def settings(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON takes it."""
         further = {
             name: getattr(self, name)
-            for name, usual in _FURTHER.items()
+            for name, usual in (_FURTHER | _CONDITIONAL).items()
             if getattr(self, name) != usual
         }
-        is_new = further or self.likelihood not in _VERSION_1
+        version = FORMAT_VERSION
+        if further.keys() & _CONDITIONAL.keys():
+            version = CONDITIONAL_VERSION
+        elif further or self.likelihood not in _VERSION_1:
+            version = LIKELIHOOD_VERSION
         return further | {
-            "format_version": LIKELIHOOD_VERSION if is_new else FORMAT_VERSION,
+            "format_version": version,
             "sizes": {name: list(layer.weight.shape) for name, layer in self.layers.items()},
             "activations": {name: layer.activation for name, layer in self.layers.items()},
             "likelihood": self.likelihood,
@@ -315,7 +328,13 @@ def _further(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["format_version"] == FORMAT_VERSION:
         checks.choice(settings["likelihood"], _VERSION_1, "likelihood")
         return {}
-    further = {name: settings.get(name, usual) for name, usual in _FURTHER.items()}
+    is_conditional = settings["format_version"] == CONDITIONAL_VERSION
+    known = _FURTHER | _CONDITIONAL if is_conditional else _FURTHER
+    further = {name: settings.get(name, usual) for name, usual in known.items()}
+    if is_conditional:
+        checks.integer(further["n_classes"], "n_classes", maximum=checks.MAX_CLASSES)
+        checks.choice(further["prior"], _PRIORS, "prior")
+        further["class_names"] = class_names(further["class_names"], further["n_classes"])
     sigma, blocks = further["sigma"], further["blocks"]
     if sigma is not None and not isinstance(sigma, str):
         further["sigma"] = checks.number(sigma, "sigma")
@@ -354,7 +373,7 @@ def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
     """The names of a model's tensors, their number, shapes and dtypes checked."""
-    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION)
+    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION, CONDITIONAL_VERSION)
     dtype = {"float32": "F32", "float64": "F64"}[_dtype(settings)]
     expected = {}
     for layer, size in _entries(settings, "sizes").items():

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,11 +12,10 @@ from fastvae.files.storage import SavedModel
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import GAUSSIAN, Likelihood
-from fastvae.model.names import Activation
+from fastvae.model.names import Activation, Prior
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
-MOST_CLASSES = 2**20
 Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer[Any]]
 """One size, or as many as there are layers."""
 
@@ -31,7 +30,43 @@ def n_classes(given: Any) -> int:
     """
     if given is None:
         return 0
-    return checks.integer(given, "n_classes", minimum=0, maximum=MOST_CLASSES)
+    return checks.integer(given, "n_classes", minimum=0, maximum=checks.MAX_CLASSES)
+
+
+def check_prior(given: Prior, n_classes: int) -> Prior:
+    """Return the name of the latents' prior.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or goes by the label of a model without classes.
+    """
+    checks.choice(given, get_args(Prior), "prior")
+    if given == "label" and not n_classes:
+        raise ValueError('prior="label" is of conditional models: give n_classes, too')
+    return given
+
+
+def new_prior(n_classes: int, n_latent: int, dtype: np.dtype[Any]) -> Dense:
+    """The layer that says each class's prior: mean and log-variance, at first those of N(0, I)."""
+    layer = Dense(n_classes, 2 * n_latent, "identity", dtype=dtype)
+    layer.weight = np.zeros((2 * n_latent, n_classes))
+    return layer
+
+
+def take_prior(layer: Dense | None, saved: SavedModel) -> None:
+    """Set a model's prior to that of a file.
+
+    Raises
+    ------
+    ValueError
+        If only one of them has one.
+    """
+    found = saved.layers.get("prior")
+    if (found is None) != (layer is None):
+        raise ValueError('a layer "prior" is of models whose prior is "label", and of them only')
+    if layer is not None and found is not None:
+        layer.weight, layer.bias = found.weight, found.bias
 
 
 def from_sizes(
@@ -96,7 +131,8 @@ def from_saved(saved: SavedModel) -> tuple[MLP, Sampler, MLP]:
         return MLP(layers)
 
     encoder, decoder = mlp("encoder"), mlp("decoder")
-    if len(saved.layers) != len(encoder) + len(decoder) + 2:
+    n_others = 2 + ("prior" in saved.layers)
+    if len(saved.layers) != len(encoder) + len(decoder) + n_others:
         raise ValueError(f"there are unknown layers among {', '.join(saved.layers)}")
     n_latent, n_in = saved.layers["sampler.mean"].weight.shape
     sampler = Sampler(n_in, n_latent, dtype=saved.dtype)
@@ -117,6 +153,7 @@ def join(
     dtype: np.dtype[Any],
     seed: int,
     n_classes: int = 0,
+    prior: Dense | None = None,
 ) -> Network:
     """Build the network of the parts and hand their parameters over to it.
 
@@ -131,7 +168,9 @@ def join(
     shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
     shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
     shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
-    network = Network(shapes, len(encoder), likelihood, dtype, n_classes)
+    network = Network(shapes, len(encoder), likelihood, dtype, n_classes, prior is not None)
+    if prior is not None:
+        prior.join(network, len(network.layers) - 1, 0)
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
     layers = _layers(encoder, sampler, decoder)

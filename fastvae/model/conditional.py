@@ -20,6 +20,8 @@ from fastvae.checks.quoting import quoted
 from fastvae.data.dataset import Dataset
 from fastvae.data.labelled import Labelled
 from fastvae.data.rows import Rows, Use, labels_of
+from fastvae.model.layers import Dense
+from fastvae.model.names import Prior
 
 Label: TypeAlias = int | str
 """A class by its number, or by its name."""
@@ -35,11 +37,26 @@ class Conditional:
 
     _n_classes: int
     _class_names: list[str] | None
+    _prior: Prior
+    _prior_layer: Dense | None
 
     @property
     def n_classes(self) -> int:
         """Number of classes K of a conditional model, else 0."""
         return self._n_classes
+
+    @property
+    def prior(self) -> Prior:
+        """Of the latents: "normal", or of each class its own, "label"."""
+        return self._prior
+
+    @property
+    def prior_layer(self) -> Dense | None:
+        """With the prior "label" the layer that says it, of K one-hot inputs and 2 Z outputs.
+
+        Mean and log-variance of class y are the two halves of weight[:, y] + bias.
+        """
+        return self._prior_layer
 
     @property
     def class_names(self) -> list[str] | None:

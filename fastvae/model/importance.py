@@ -118,7 +118,7 @@ class _Run:
         self.network = network
         self.n_samples = n_samples
         self.common_noise = common_noise
-        decoder = network.layers[network.n_encoder + 1 :]
+        decoder = network.layers[network.n_encoder + 1 :][: -1 if network.has_prior else None]
         flop = _FLOP_PER_LATENT + _FLOP_PER_ELEMENT * network.n_latent
         flop += sum((2 * n_in + _FLOP_PER_ELEMENT) * n_out for n_in, n_out, _ in decoder)
         most = max(_STEP_LATENTS, _THREAD_LATENTS * team_size())

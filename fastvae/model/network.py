@@ -62,6 +62,8 @@ class Network(Value):
     n_classes : int
         Of a conditional network K, else 0. Then the last K inputs of the encoder and of the decoder
         are the one-hot label, and all rows and latents are `Labelled`.
+    has_prior : bool
+        Whether the latents' prior goes by the class: its mean and log_var are a layer of K inputs.
 
     Attributes
     ----------
@@ -80,19 +82,23 @@ class Network(Value):
         likelihood: Likelihood,
         dtype: np.dtype | type,
         n_classes: int = 0,
+        has_prior: bool = False,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.n_classes = n_classes
+        self.n_classes, self.has_prior = n_classes, has_prior
         self.n_features = layers[0][0] - n_classes
         self.n_raws = likelihood.n_raws(self.n_features)
         raws = [(0, self.n_raws, "identity")] if self.n_raws else []
-        self.layers = (*layers, *raws)
+        prior = [(n_classes, layers[n_encoder][1], "identity")] if has_prior else []
+        self.n_dense = len(layers)
+        self.layers = (*layers, *raws, *prior)
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         if self._n_weights > _MAX_WEIGHTS:  # places in the table, and bytes, are of 64 bits
             raise MemoryError(f"{self._n_weights:,} weights are more than any memory holds")
         self.table = engine.layer_table(self.layers, dtype)
+        self._architecture = engine.Architecture(self.table, n_encoder, n_classes, has_prior)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
         self._sigma = np.ones(1)
@@ -107,11 +113,12 @@ class Network(Value):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "layers": self.layers[:-1] if self.n_raws else self.layers,
+            "layers": self.layers[: self.n_dense],
             "n_encoder": self.n_encoder,
             "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
             "n_classes": self.n_classes,
+            "has_prior": self.has_prior,
             "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
         }
 
@@ -197,13 +204,13 @@ class Network(Value):
 
     @raws.setter
     def raws(self, values: np.ndarray) -> None:
-        self.write_dense(len(self.layers) - 1, None, values)
+        self.write_dense(self.n_dense, None, values)
 
     def read_raws(self, values: np.ndarray | None = None) -> np.ndarray | None:
         """The raws of sigma in an array laid out like the parameters, in these if it is missing."""
         if self.n_raws == 0:
             return None
-        return self.read_dense(len(self.layers) - 1, values=values)[1]
+        return self.read_dense(self.n_dense, values=values)[1]
 
     def take_raws(self, values: np.ndarray | None) -> None:
         """Set the raws of sigma to those of a file, None where it has none.
@@ -230,18 +237,24 @@ class Network(Value):
         X: RowSource,
         out: tuple[np.ndarray, np.ndarray] | None = None,
         advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
+        With `standard` they are those on the scale of the prior, which is N(0, I) there.
         """
         n_latent, (low, high) = self.n_latent, self._log_var_bounds
+        name = "encoding_to_out"
+        if self.has_prior and not standard:
+            name, low, high = "posterior_to_out", -np.inf, np.inf  # it is the sum of two
         n_columns, skip_zeros = (self.n_features, 2 * n_latent), self._skips(X)
         if out is None and len(X) <= _CHUNK_ROWS:
             # One row is a matter of microseconds: what is done for blocks would take some more, and
             # `np.clip` and `np.hsplit` a fifth.
             heads = np.empty((len(X), 2 * n_latent), self.dtype)
-            self._pass("encoding_to_out", X, n_columns, skip_zeros, heads, advance)
+            self._pass(name, X, n_columns, skip_zeros, heads, advance)
             bounded = np.maximum(heads[:, n_latent:], low)
             return heads[:, :n_latent].copy(), np.minimum(bounded, high, out=bounded)
         shape = len(X), n_latent
@@ -252,14 +265,23 @@ class Network(Value):
             bounded = np.maximum(heads[:, n_latent:], low, out=log_var[rows])
             np.minimum(bounded, high, out=bounded)
 
-        self._pass("encoding_to_out", X, n_columns, skip_zeros, keep, advance)
+        self._pass(name, X, n_columns, skip_zeros, keep, advance)
         return mean, log_var
 
     def decode(
-        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
+        self,
+        Z: RowSource,
+        out: np.ndarray | None = None,
+        advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> np.ndarray:
-        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._means("decoding", Z, self.n_latent, False, out, advance)
+        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z).
+
+        With `standard` these are on the scale of the prior, which is N(0, I) there.
+        """
+        name = "sampling" if standard else "decoding"
+        return self._means(name, Z, self.n_latent, False, out, advance)
 
     def reconstruct(
         self, X: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
@@ -419,11 +441,18 @@ class Network(Value):
         work.release()
         self._spare[work.skip_zeros].append(work)
 
-    def new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+    def new_workspace(
+        self,
+        n_rows: int,
+        *,
+        training: bool,
+        skip_zeros: bool,
+        objective: engine.Objective = engine.PLAIN,
+    ) -> engine.Workspace:
         """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
-            self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
-            training=training, skip_zeros=skip_zeros, n_classes=self.n_classes,
+            self._architecture, self._for_engine, n_rows, self.dtype,
+            training=training, skip_zeros=skip_zeros, objective=objective,
         )  # fmt: skip
 
     def _means(
@@ -525,7 +554,7 @@ class Network(Value):
         # Skipping zeros would hide an infinite weight behind a zero pixel.
         if skip_zeros and not run.weights_finite:
             skip_zeros = bool(np.isfinite(self.parameters).all())
-        work = self._training_workspace(run.batch_size, skip_zeros)
+        work = self._training_workspace(run.batch_size, skip_zeros, run.objective)
         *pieces, last = work.pieces(run, flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
@@ -545,14 +574,18 @@ class Network(Value):
         finally:
             work.release()
 
-    def _training_workspace(self, n_rows: int, skip_zeros: bool) -> engine.Workspace:
+    def _training_workspace(
+        self, n_rows: int, skip_zeros: bool, objective: engine.Objective
+    ) -> engine.Workspace:
         """The workspace of the last training, if it is of this kind, or a new one."""
-        if self._training is not None and (
-            self._training.n_rows != n_rows or self._training.skip_zeros != skip_zeros
-        ):
-            self._training = None  # its memory is free before more is taken
+        if self._training is not None:
+            kind = self._training.n_rows, self._training.skip_zeros, self._training.objective
+            if kind != (n_rows, skip_zeros, objective):
+                self._training = None  # its memory is free before more is taken
         if self._training is None:
-            self._training = self.new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+            self._training = self.new_workspace(
+                n_rows, training=True, skip_zeros=skip_zeros, objective=objective
+            )
         return self._training
 
     def release_training(self) -> None:
@@ -561,30 +594,37 @@ class Network(Value):
             self._training = self._gradient = None
 
     def gradients(
-        self, X: RowSource, noise: np.ndarray, weight: float, beta: float
+        self,
+        X: RowSource,
+        noise: np.ndarray,
+        weight: float,
+        beta: float,
+        objective: engine.Objective = engine.PLAIN,
     ) -> tuple[float, float, float, np.ndarray]:
         """Return the loss, what the reconstruction is made of (see `Nats`) and the KL (batch
         means), and the gradient's arena.
 
-        The loss is weight * the second + beta * KL.
+        The loss of the plain objective is weight * the second + beta * KL.
 
         Parameters
         ----------
         X : ndarray, shape (B, n_features)
-        noise : ndarray, shape (B, Z)
-            What the latent's deviation is multiplied by.
+        noise : ndarray, shape (B, k, Z)
+            What the latents' deviation is multiplied by.
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self.new_workspace(n, training=True, skip_zeros=False)
+        work = self.new_workspace(n, training=True, skip_zeros=False, objective=objective)
         self.hand_over(X, work)
-        work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
+        n_latents = n * objective.n_samples
+        work.matrix(engine.NOISE, n_latents, self.n_latent)[:] = noise.reshape(n_latents, -1)
         gradient = self.new_arena()
         run = engine.Training(
             batch_size=n,
             totals=engine.new_totals(self.n_latent),
             reconstruction_weight=weight,
             beta=beta,
+            objective=objective,
         )
         with self.gate.reading:
             for piece in work.pieces(run, flop_per_piece()):

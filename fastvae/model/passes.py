@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -222,7 +223,7 @@ class Passes(Conditional):
         out: NDArray[Any] | None = None,
         progress: bool = False,
     ) -> NDArray[Any]:
-        """Return the decoded means of `n` latents drawn from the prior N(0, I), shape (n, I).
+        """Return the decoded means of `n` latents drawn from the prior, shape (n, I).
 
         Parameters
         ----------
@@ -233,7 +234,7 @@ class Passes(Conditional):
         label : int or str, or array_like of shape (n,); optional
             Of a conditional model the class of all samples, or of each: a number from 0 to K - 1,
             or a name of `class_names`. Without, sample i is of class i % K: all in turn. The
-            latents, which are the style, are the same for all labels.
+            draws, which are the style, are the same for all labels.
         out : ndarray of shape (n, I), optional
             Where to write the means: an array of the model's dtype, as for `encode`.
         progress : bool
@@ -254,7 +255,8 @@ class Passes(Conditional):
         n = checks.integer(n, "n")
         labels = self._sampled_labels(n, label)
         into = None if out is None else output(out, "out", (n, self.n_features), self._dtype)
-        means = run_pass(self.network.decode, progress, self._prior(n, seed, labels), into)
+        call = partial(self.network.decode, standard=True)
+        means = run_pass(call, progress, self._drawn(n, seed, labels), into)
         return means if out is None else out
 
     def iter_sample(
@@ -294,7 +296,7 @@ class Passes(Conditional):
         """
         n, batch_size = checks.integer(n, "n"), checks.integer(batch_size, "batch_size")
         labels = self._sampled_labels(n, label)
-        return decoded_batches(self.network, self._prior(n, seed, labels), batch_size)
+        return decoded_batches(self.network, self._drawn(n, seed, labels), batch_size)
 
     def _means(
         self,
@@ -314,10 +316,11 @@ class Passes(Conditional):
             return out
         return means[0] if one_row else means
 
-    def _prior(
+    def _drawn(
         self, n: int, seed: int | None, labels: NDArray[np.int64] | None
     ) -> PriorLatents | Labelled:
-        """The latents of `n` samples: those of a seed, or the next of the model's stream."""
+        """The latents of `n` samples on the scale of the prior: those of a seed, or the next of the
+        model's stream."""
         latents = PriorLatents(n, self.n_latent, self._dtype, checks.seed(seed or 0))
         if seed is None:
             latents = replace(latents, seed=self._seed, draw=self._prior_draws.take())

@@ -61,4 +61,4 @@ def decoded_batches(
 ) -> Iterator[NDArray[Any]]:
     """Yield the means of the likelihood, `batch_size` rows at a time."""
     for first in range(0, len(latents), batch_size):
-        yield network.decode(latents[first : first + batch_size])
+        yield network.decode(latents[first : first + batch_size], standard=True)

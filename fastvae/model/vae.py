@@ -32,9 +32,17 @@ from fastvae.model.description import Described
 from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
-from fastvae.model.layers import MLP
+from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
-from fastvae.model.names import Activation, Blocks, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import (
+    Activation,
+    Blocks,
+    FileFormat,
+    LikelihoodName,
+    Missing,
+    Prior,
+    SigmaName,
+)
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 from fastvae.model.trained import Trained
@@ -52,7 +60,7 @@ if TYPE_CHECKING:
 
 _BUILDING_SETTINGS = (
     "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
-    "n_classes", "class_names",
+    "n_classes", "prior", "class_names",
 )  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
@@ -117,6 +125,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         Of a conditional model, p(x | y): the number of classes K of the labels y that it takes with
         all rows and latents. The encoder then has I + K inputs, the decoder Z + K, of which the
         last K are the label, one-hot. See docs/conditional.md.
+    prior : str
+        Of the latents: "normal", N(0, I), or of a conditional model "label": N(m_y, diag exp(s_y)),
+        a mean and a log-variance for each class, trained with the model from N(0, I) on. The
+        sampler then says the posterior relative to its prior; `encode` and `decode` do not.
     class_names : list of str, optional
         What the classes are called; a data set that `fit` is given may say so, too.
 
@@ -165,6 +177,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             "_observed",
             "_n_classes",
             "_class_names",
+            "_prior_layer",
             "_beta",
             "_reconstruction_weight",
             "_dtype",
@@ -195,6 +208,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         dtype: DTypeLike = np.float32,
         seed: int = 0,
         n_classes: int | None = None,
+        prior: Prior = "normal",
         class_names: Sequence[str] | None = None,
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
@@ -204,7 +218,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         self._dtype = checks.dtype(dtype)
         self.seed = seed
         self._n_classes = assembly.n_classes(n_classes)
+        self._prior = assembly.check_prior(prior, self.n_classes)
         self.class_names = class_names
+        self._prior_layer: Dense | None = None
         Trained.__init__(self)
         self.card = {}
         self._prior_draws = DrawCounter()
@@ -218,6 +234,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         ):
             given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
             raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        if self.prior == "label":
+            self._prior_layer = assembly.new_prior(self.n_classes, sampler.n_latent, self.dtype)
         self._join(encoder, sampler, decoder)
         sampler.seed = self.seed
 
@@ -230,6 +248,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             dtype=self.dtype,
             seed=self.seed,
             n_classes=self.n_classes,
+            prior=self._prior_layer,
         )
         network.set_weight(self.reconstruction_weight)
         self._parts = encoder, sampler, decoder, network
@@ -276,6 +295,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         dtype: DTypeLike = np.float32,
         seed: int = 0,
         n_classes: int | None = None,
+        prior: Prior = "normal",
         class_names: Sequence[str] | None = None,
     ) -> Self:
         """Build a VAE from its sizes; the decoder mirrors the encoder.
@@ -296,7 +316,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for all
             others; the Gaussian may have another.
         likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed, n_classes, \
-        class_names
+        prior, class_names
             See the class.
 
         Raises
@@ -322,6 +342,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             dtype=dtype,
             seed=seed,
             n_classes=n_classes,
+            prior=prior,
             class_names=class_names,
         )
 
@@ -672,6 +693,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
                 loaded.network.take_raws(saved.raw_sigma)
+                assembly.take_prior(loaded.prior_layer, saved)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 

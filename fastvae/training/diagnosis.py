@@ -138,7 +138,9 @@ def diagnose(
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     binarize = check_binarize(binarize, vae.likelihood)
     elbo = mean_elbo(vae.nats, *vae.network.evaluate(rows, n_samples, seed, binarize))
-    posteriors = [vae.network.encode(x) for x in binary_chunks(vae, rows, binarize, seed)]
+    posteriors = [
+        vae.network.encode(x, standard=True) for x in binary_chunks(vae, rows, binarize, seed)
+    ]
     means, log_vars = (
         np.concatenate(values, dtype=np.float64) for values in zip(*posteriors, strict=True)
     )

@@ -172,11 +172,11 @@ def evaluate(
     squared_error, n_known = 0.0, 0
     mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for chunk in binary_chunks(vae, rows, binarize, seed):
-        mean, _ = vae.network.encode(chunk)
+        mean, _ = vae.network.encode(chunk, standard=True)
         x = np.empty(chunk.shape, vae.dtype)
         kernels.gather(x, labelled.values(chunk), np.arange(len(chunk)))
         latents = labelled.beside(mean, chunk)
-        squared, x_hat = np.empty(len(chunk)), vae.network.decode(latents)
+        squared, x_hat = np.empty(len(chunk)), vae.network.decode(latents, standard=True)
         known = ~np.isnan(x)
         kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())

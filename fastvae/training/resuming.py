@@ -58,6 +58,7 @@ def identity_of(
     facts = {
         "layers": [list(layer) for layer in network.layers],
         "n_encoder": network.n_encoder,
+        "n_classes": network.n_classes or None,
         "likelihood": str(network.likelihood),
         "dtype": vae.dtype.name,
         "seed": vae.seed,

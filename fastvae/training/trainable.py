@@ -26,6 +26,7 @@ class Network(Protocol):
 
     layers: tuple[tuple[int, int, str], ...]
     n_encoder: int
+    n_classes: int
 
     @property
     def likelihood(self) -> Likelihood:
@@ -63,10 +64,11 @@ class Network(Protocol):
     def pays_to_skip(self, X: Checked, binarize: str | None = None) -> bool:
         """Whether leaving zeros out is faster."""
 
-    def encode(self, X: Checked) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean and log_var of the posterior, each of shape (n, Z)."""
+    def encode(self, X: Checked, *, standard: bool = False) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and log_var of the posterior, each of shape (n, Z); with `standard` on the scale of
+        the prior, which is N(0, I) there."""
 
-    def decode(self, Z: Checked) -> NDArray[Any]:
+    def decode(self, Z: Checked, *, standard: bool = False) -> NDArray[Any]:
         """Means of the likelihood, shape (n, n_features)."""
 
     def evaluate(

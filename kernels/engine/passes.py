@@ -4,7 +4,7 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..maths.activations import IDENTITY
 from ..maths.binary import BINARIZATIONS
 from .binary_tasks import run_binary_task
+from .bounds import Bound
 from .importance_tasks import (
     latents_task,
     n_groups,
@@ -19,7 +20,7 @@ from .importance_tasks import (
     output_sums_task,
     weights_task,
 )
-from .label_tasks import columns_task
+from .label_tasks import columns_task, place_task, posterior_task, prior_gradient_task
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -32,8 +33,9 @@ from .layout import (
     PACKED,
     PANEL,
     ROW_VALUES,
+    SCALED,
+    Architecture,
     arena_size,
-    last_dense,
     n_partial_sums,
 )
 from .likelihood_tasks import (
@@ -43,6 +45,7 @@ from .likelihood_tasks import (
     row_likelihood_task,
     row_means_task,
 )
+from .programs import new_program, new_region
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -54,7 +57,6 @@ from .records import (
     GATHER,
     OUTPUT,
     PACK,
-    REGION,
     ROW_LOSSES,
     ROWS,
     SQUARE_SUMS,
@@ -64,21 +66,6 @@ from .records import (
     UPDATE_MODE,
 )
 from .regions import task_address
-
-
-def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.ndarray:
-    """Return a program of one region, of a layer's record if it has one; the rest is 0.
-
-    Fields that are matrices take a record of `MATRIX`.
-    """
-    region = np.zeros(1, REGION)
-    region["kind"], region["repeat"], region["parts"] = kind, 1, 1
-    if layer is not None:
-        for name in ("n_in", "n_out", "activation", "weight", "bias"):
-            region[name] = layer[name]
-    for name, value in fields.items():
-        region[name] = value
-    return region
 
 
 class _Once:
@@ -106,37 +93,33 @@ class Passes:
 
     Parameters
     ----------
-    table : ndarray of LAYER
-        The layer table.
-    n_encoder : int
-        Layers before the head.
+    network : Architecture
     places : ndarray of MATRIX
         The workspace's matrices.
     dtype : dtype
         Of the arenas.
     rows : RowLikelihood, optional
         The likelihood, where it takes whole rows.
-    n_classes : int
-        Of conditional networks: labels are source 1 of the data, one-hot columns behind the
-        features and behind the latents.
     binarization : str, optional
         A name of `BINARIZATIONS`: how the data are made binary.
+    bound : Bound, optional
+        What training maximises, where it is not the ELBO by one latent.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
-        rows: RowLikelihood | None = None, n_classes: int = 0, binarization: str | None = None,
+        self, network: Architecture, places: np.ndarray, dtype: np.dtype,
+        rows: RowLikelihood | None = None, binarization: str | None = None,
+        bound: Bound | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
-        self.table = table
-        self.n_encoder = n_encoder
+        self.network = network
+        self.table = network.table
+        self.n_encoder = network.n_encoder
         self.places = places
         self.rows = rows
-        self.n_classes = n_classes
-        self.n_features = int(table["n_in"][0]) - n_classes
-        self.n_latent = int(table["n_out"][n_encoder]) // 2
-        self.last = last_dense(table)
+        self.last = network.last
         self.binarization = binarization
+        self.bound = bound
         self._binarizing: dict[str, Passes] = {}
 
     def binarizing(self, binarization: str | None) -> "Passes":
@@ -145,8 +128,7 @@ class Passes:
             return self
         if binarization not in self._binarizing:
             self._binarizing[binarization] = Passes(
-                self.table, self.n_encoder, self.places, self.dtype, self.rows, self.n_classes,
-                binarization,
+                self.network, self.places, self.dtype, self.rows, binarization, self.bound
             )  # fmt: skip
         return self._binarizing[binarization]
 
@@ -163,7 +145,9 @@ class Passes:
     @_Once
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
-        return new_program([self._gather(), *self._layers(0, self.n_encoder + 1)])
+        layers = self._layers(0, self.n_encoder + 1)
+        prior = [self._prior_layer()] if self.network.has_prior else []
+        return new_program([self._gather(), *prior, *layers])
 
     @_Once
     def encoding_to_out(self) -> np.ndarray:
@@ -173,21 +157,33 @@ class Passes:
     @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
-        gather = [new_region(GATHER, n_in=self.n_latent, target=self.places[LATENT])]
-        if self.n_classes:
-            gather.append(self._gather_labels(LATENT, self.n_latent))
-        return _to_out(new_program([*gather, *self._means(LATENT)]))
+        return _to_out(new_program([*self._gather_latents(), *self._means(self._decoded)]))
+
+    @_Once
+    def sampling(self) -> np.ndarray:
+        """As `decoding`, from latents on the scale of their prior, where it goes by the class."""
+        if not self.network.has_prior:
+            return self.decoding
+        label = self._gather_labels(INPUT, self.network.n_features)
+        u = new_region(GATHER, n_in=self.network.n_latent, target=self.places[LATENT])
+        latents = self._latents(self.places[LATENT])
+        return _to_out(new_program([u, label, self._prior_layer(), *latents, *self._means(SCALED)]))
+
+    @_Once
+    def posterior_to_out(self) -> np.ndarray:
+        """As `encoding_to_out`, the heads on the scale of the latents, not of their prior."""
+        posterior = self._of_prior(posterior_task, self.places[ACTIVE + self.n_encoder])
+        posterior["n_out"] = 2 * self.network.n_latent
+        return _to_out(new_program([self.encoding, posterior]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
         head = ACTIVE + self.n_encoder
-        if not self.n_classes:
+        if not self.network.n_classes:
             return _to_out(new_program([self.encoding, *self._means(head)]))
-        means = self._copy(self.places[head], self.places[LATENT], self.n_latent)
-        return _to_out(
-            new_program([self.encoding, means, *self._latent_labels(), *self._means(LATENT)])
-        )
+        latents = self._latents(self.places[head], is_copied=True)
+        return _to_out(new_program([self.encoding, *latents, *self._means(self._decoded)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -201,9 +197,11 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
-        latents = [draw, *self._latent_labels()]
+        latents = [draw, *self._latents(places[LATENT])]
         if self.rows is not None:
-            return new_program([*latents, *self._outputs(LATENT), self._row_losses(self.rows)])
+            return new_program(
+                [*latents, *self._outputs(self._decoded), self._row_losses(self.rows)]
+            )
         output = new_region(
             OUTPUT,
             self.table[self.last],
@@ -213,7 +211,7 @@ class Passes:
             groups=places[LOSS],
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
-        return new_program([*latents, *self._decoder(LATENT)[:-1], output, row_losses])
+        return new_program([*latents, *self._decoder(self._decoded)[:-1], output, row_losses])
 
     def importance(
         self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
@@ -243,14 +241,18 @@ class Passes:
         if self.rows is not None:
             row_losses = self._row_losses(self.rows)
             row_losses["data"] = _from_row(row_losses["data"][0], first_row)
-            losses = [*self._outputs(LATENT), row_losses]
+            losses = [*self._outputs(self._decoded), row_losses]
         else:
-            losses = [*self._decoder(LATENT)[:-1], *self._fused_losses(n_rows * repeat, lists)]
+            losses = [
+                *self._decoder(self._decoded)[:-1],
+                *self._fused_losses(n_rows * repeat, lists),
+            ]
             losses[-2]["data"] = _from_row(places[INPUT], first_row)
         weights = new_region(
             ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
         )
-        program = new_program([draw, *self._latent_labels(first_row), *losses, weights])
+        latents = self._latents(places[LATENT], first_row)
+        program = new_program([draw, *latents, *losses, weights])
         program["repeat"] = repeat
         return program
 
@@ -305,25 +307,42 @@ class Passes:
     def _training(self, mode: int) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights, totals."""
         head = self.n_encoder
-        source = self.places[ACTIVE + head]
-        totals = new_region(TOTALS, self.table[head], parts=2, source=source)
-        regions = [self.encoding, self.losses]
-        if self.last < len(self.table) - 1:
-            regions.append(self._backward_bias(mode))
-        for layer in range(self.last, -1, -1):
-            if layer == head:
-                regions.append(self._backward_latent())
+        totals = new_region(TOTALS, self.table[head], parts=2, source=self.places[ACTIVE + head])
+        latents = [self.losses]
+        if self.bound is not None:
+            latents += self.bound.weighing(self._slopes_of_losses())
+        if self._has_raw_layer:
+            latents.append(self._backward_bias(mode))
+        for layer in range(self.last, head, -1):
+            latents += [self._backward_input(layer), *self._backward_weight(layer, mode)]
+        encoder = []
+        if self.network.has_prior:
+            latents.append(self._backward_prior())
+            encoder += self._backward_weight(self.network.prior, mode)
+        latents += self._backward_latent()
+        for layer in range(head, -1, -1):
             if layer > 0:
-                regions.append(self._backward_input(layer))
-            regions += self._backward_weight(layer, mode)
-        return new_program([*regions, totals])
+                encoder.append(self._backward_input(layer))
+            encoder += self._backward_weight(layer, mode)
+        through = new_program(latents)
+        if self.bound is not None:
+            through["repeat"] = self.bound.objective.n_samples
+            totals = self.bound.totals(totals)
+        return new_program([self.encoding, through, *encoder, totals])
+
+    def _slopes_of_losses(self) -> list[tuple[int, int]]:
+        """The matrices that the losses' slopes stand in, with their columns."""
+        layers = [self.last]
+        if self._has_raw_layer:
+            layers.append(self.last + 1)
+        return [(self._delta(layer), int(self.table["n_out"][layer])) for layer in layers]
 
     def _gather(self) -> np.ndarray:
         place = self.data_place
-        is_last = place == INPUT and not self.n_classes
+        is_last = place == INPUT and not self.network.n_classes
         region = new_region(
             GATHER,
-            n_in=self.n_features,
+            n_in=self.network.n_features,
             target=self.places[place],
             **(self._listed() if is_last else {}),
         )
@@ -331,8 +350,8 @@ class Passes:
             region["task_address"] = task_address(self.dtype, run_binary_task)
             region["mode"] = BINARIZATIONS[self.binarization]
         regions = [region] if place == INPUT else [region, self._row_inputs()]
-        if self.n_classes:
-            labels = self._gather_labels(INPUT, self.n_features)
+        if self.network.n_classes:
+            labels = self._gather_labels(INPUT, self.network.n_features)
             for name, value in self._listed().items():
                 labels[name] = value
             regions.append(labels)
@@ -346,21 +365,86 @@ class Passes:
     def _gather_labels(self, place: int, first_column: int) -> np.ndarray:
         """The one-hot columns of the labels, from a column of a matrix on."""
         target = _from_column(self.places[place], first_column)
-        return new_region(GATHER, n_in=self.n_classes, data_source=1, target=target)
+        return new_region(GATHER, n_in=self.network.n_classes, data_source=1, target=target)
 
-    def _latent_labels(self, first_row: int = 0) -> list[np.ndarray]:
-        """The labels of the rows, from the first on of those that `encoding` has left, behind
-        their latents; nothing without classes."""
-        if not self.n_classes:
+    def _gather_latents(self) -> list[np.ndarray]:
+        """Latents as data, and their labels behind them."""
+        n_latent, place = self.network.n_latent, self._decoded
+        gather = [new_region(GATHER, n_in=n_latent, target=self.places[place])]
+        if self.network.n_classes:
+            gather.append(self._gather_labels(place, n_latent))
+        return gather
+
+    @property
+    def _decoded(self) -> int:
+        """The matrix that the decoder reads: latents, and behind them labels."""
+        return SCALED if self.network.has_prior else LATENT
+
+    def _latents(
+        self, source: np.ndarray, first_row: int = 0, *, is_copied: bool = False
+    ) -> list[np.ndarray]:
+        """What the decoder reads of conditional networks, of latents that stand in a matrix.
+
+        Parameters
+        ----------
+        source : record of MATRIX
+        first_row : int
+            The first of the rows that `encoding` has left.
+        is_copied : bool
+            Whether the latents stand elsewhere than the decoder reads them.
+        """
+        network = self.network
+        if not network.n_classes:
             return []
-        source = _from_row(_from_column(self.places[INPUT], self.n_features), first_row)
-        target = _from_column(self.places[LATENT], self.n_latent)
-        return [self._copy(source, target, self.n_classes)]
+        target = self.places[self._decoded]
+        labels = _from_row(_from_column(self.places[INPUT], network.n_features), first_row)
+        beside = _from_column(target, network.n_latent)
+        regions = [self._copy(labels, beside, network.n_classes)]
+        if network.has_prior:
+            regions.insert(0, self._of_prior(place_task, source, first_row))
+        elif is_copied:
+            regions.insert(0, self._copy(source, target, network.n_latent))
+        return regions
 
     def _copy(self, source: np.ndarray, target: np.ndarray, n_columns: int) -> np.ndarray:
         """Columns of each row of the batch, copied."""
         address = task_address(self.dtype, columns_task)
         return new_region(ROWS, task_address=address, n_in=n_columns, source=source, target=target)
+
+    def _prior_layer(self) -> np.ndarray:
+        """Mean and log_var of the prior of each row's class."""
+        return new_region(
+            FORWARD,
+            self.table[self.network.prior],
+            source=_from_column(self.places[INPUT], self.network.n_features),
+            target=self.places[ACTIVE + self.network.prior],
+        )
+
+    def _of_prior(self, tasks: Any, source: np.ndarray, first_row: int = 0) -> np.ndarray:
+        """What is on the scale of the prior, the first n_in columns of a matrix, brought to that
+        of the latents."""
+        return new_region(
+            ROWS,
+            task_address=task_address(self.dtype, tasks),
+            n_in=self.network.n_latent,
+            source=source,
+            hidden=_from_row(self.places[ACTIVE + self.network.prior], first_row),
+            target=self.places[SCALED],
+        )
+
+    def _backward_prior(self) -> np.ndarray:
+        """The gradient of the prior's mean and log_var from that of the latents, which becomes
+        that on the scale of the prior."""
+        prior = self.network.prior
+        return new_region(
+            BACKWARD_LATENT,
+            task_address=task_address(self.dtype, prior_gradient_task),
+            n_in=self.network.n_latent,
+            source=self.places[ACTIVE + prior],
+            target=self.places[self._delta(prior)],
+            hidden=self.places[LATENT],
+            delta=self.places[LATENT_GRADIENT],
+        )
 
     def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
@@ -368,11 +452,11 @@ class Passes:
         return new_region(
             ROWS,
             task_address=task_address(self.dtype, row_inputs_task),
-            n_in=self.n_features,
+            n_in=self.network.n_features,
             source=self.places[OBSERVED],
             target=self.places[INPUT],
             likelihood=self.rows.record,
-            **({} if self.n_classes else self._listed()),
+            **({} if self.network.n_classes else self._listed()),
         )
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
@@ -407,16 +491,21 @@ class Passes:
         region = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_likelihood_task),
-            n_out=self.n_features,
+            n_out=self.network.n_features,
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
             data=self.places[self.data_place],
             likelihood=rows.record,
         )
         if rows.has_raw_layer:
-            region["bias"] = self.table["bias"][-1]
-            region["delta"] = self.places[self._delta(len(self.table) - 1)]
+            region["bias"] = self.table["bias"][self.last + 1]
+            region["delta"] = self.places[self._delta(self.last + 1)]
         return region
+
+    @property
+    def _has_raw_layer(self) -> bool:
+        """Whether sigma has parameters of its own, in the layer behind the decoder's."""
+        return self.rows is not None and self.rows.has_raw_layer
 
     def _means(self, place: int) -> list[np.ndarray]:
         """From the matrix at `place` to the mean of x given z, which goes to the caller's array."""
@@ -425,20 +514,20 @@ class Passes:
         means = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_means_task),
-            n_out=self.n_features,
+            n_out=self.network.n_features,
             source=self.places[self._delta(self.last)],
             likelihood=self.rows.record,
         )
         return [*self._outputs(place), means]
 
     def _backward_bias(self, mode: int) -> np.ndarray:
-        """The gradient of the last layer, where it has no inputs."""
+        """The gradient of what sigma is made of, which is a layer without inputs."""
         return new_region(
             BACKWARD_BIAS,
-            self.table[-1],
+            self.table[self.last + 1],
             task_address=task_address(self.dtype, bias_task),
             mode=mode,
-            delta=self.places[self._delta(len(self.table) - 1)],
+            delta=self.places[self._delta(self.last + 1)],
         )
 
     def _backward_input(self, layer: int) -> np.ndarray:
@@ -456,10 +545,10 @@ class Passes:
         region["activation"] = 0 if to_latent else self.table["activation"][layer - 1]
         return region
 
-    def _backward_latent(self) -> np.ndarray:
+    def _backward_latent(self) -> list[np.ndarray]:
         """The gradient of the head from that of the latent and from the KL."""
         head = self.n_encoder
-        return new_region(
+        region = new_region(
             BACKWARD_LATENT,
             self.table[head],
             parts=2,
@@ -468,6 +557,7 @@ class Passes:
             noise=self.places[NOISE],
             delta=self.places[LATENT_GRADIENT],
         )
+        return [region] if self.bound is None else self.bound.backward_latent(region)
 
     def _backward_weight(self, layer: int, mode: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases; first its input is packed, or a sparse one
@@ -475,6 +565,8 @@ class Passes:
         packed, values = self.places[PACKED], self.places[COLUMN_VALUES]
         common = {"layer": self.table[layer], "reads_data": layer == 0, "values": values}
         source = self.places[self._input_of(layer)]
+        if self.network.has_prior and layer == self.network.prior:
+            source = _from_column(self.places[INPUT], self.network.n_features)
         pack = new_region(PACK, **common, source=source, target=packed)
         delta = self.places[self._delta(layer)]
         return [pack, new_region(BACKWARD_WEIGHT, **common, mode=mode, source=packed, delta=delta)]
@@ -482,19 +574,10 @@ class Passes:
     def _input_of(self, layer: int) -> int:
         if layer == 0:
             return INPUT
-        return LATENT if layer == self.n_encoder + 1 else ACTIVE + layer - 1
+        return self._decoded if layer == self.n_encoder + 1 else ACTIVE + layer - 1
 
     def _delta(self, layer: int) -> int:
         return ACTIVE + len(self.table) + layer
-
-
-def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
-    """Return regions, or programs, as one program (`np.concatenate` looks at every field)."""
-    ends = np.cumsum([len(region) for region in regions])
-    program = np.empty(ends[-1], REGION)
-    for region, end in zip(regions, ends, strict=True):
-        program[end - len(region) : end] = region
-    return program
 
 
 def _from_row(place: np.ndarray, row: int) -> np.ndarray:

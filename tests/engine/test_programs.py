@@ -23,7 +23,7 @@ from fastvae.kernels.engine.layout import (
     place_matrices,
     row_stride,
 )
-from fastvae.kernels.engine.passes import new_region
+from fastvae.kernels.engine.programs import new_region
 from fastvae.kernels.engine.steps import member_address, run_program
 from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import panel_width
