@@ -41,6 +41,8 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     sigma: ((int, float, str), "a number or a text"),
     units: ((int, str), "a whole number or a text"),
 }
+# Options that runs of earlier versions did not have: they did what are the defaults now.
+_ADDED = ("missing", "objective", "n_samples", "free_bits")
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]
 
 
@@ -77,6 +79,7 @@ def read(folder: Path) -> dict[str, Any]:
         settings = read_json(path, _MAX_SIZE)
         if not isinstance(settings, dict):
             raise ValueError("it holds no JSON object")
+        settings = {name: _OPTIONS[name]["default"] for name in _ADDED} | settings
         for name in (*_RECORDED, _VARIANT, *_versions()):
             if name not in settings:
                 raise ValueError(

@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 from numpy.typing import ArrayLike
 
 from fastvae import checks
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import check_binarize
 from fastvae.model import importance
@@ -150,6 +151,23 @@ class Bounds(Passes):
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self.nats, sums, kl)
+
+    def mean_bound(
+        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+    ) -> float:
+        """Return the importance-weighted bound of checked rows, their mean in nats.
+
+        It is the estimate of `log_likelihood`, without its warning.
+
+        Parameters
+        ----------
+        rows : ndarray or Labelled, shape (B, I)
+            What `check_rows` returned.
+        n_samples, seed, binarize
+            As for `log_likelihood`.
+        """
+        found = importance.log_likelihood(self.network, rows, n_samples, seed, self.nats, binarize)
+        return importance.mean(found).value
 
     @overload
     def log_likelihood(

@@ -51,8 +51,9 @@ from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.history import History
 from fastvae.training.hooks import CallbackLike, EpochHook
-from fastvae.training.names import Binarization, OptimizerName
+from fastvae.training.names import Binarization, ObjectiveName, OptimizerName
 from fastvae.training.nats import Nats
+from fastvae.training.objectives import Objective
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -460,6 +461,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         validation: Rows | tuple[Rows, ArrayLike] | None = None,
         clip_norm: float | None = None,
         binarize: Binarization | None = None,
+        objective: ObjectiveName = "elbo",
+        n_samples: int = 1,
+        free_bits: float = 0.0,
         callbacks: Sequence[CallbackLike | EpochHook] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
@@ -511,6 +515,16 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             Burda et al. 2016) or once for all ("fixed": the draw goes by the number of the row),
             or is 1 from 0.5 on ("threshold"). Validation rows are treated alike, with draws that
             are the same at each epoch.
+        objective : "elbo", "iwae" or "dreg"
+            What is maximised: the evidence lower bound; the importance-weighted bound
+            log mean_j w_j of `n_samples` latents z_j, w_j = p(x, z_j) / q(z_j | x); or the same
+            bound with the encoder's doubly reparameterised gradient, which varies less. The latter
+            two have no weights: `beta` and `reconstruction_weight` must be 1.
+        n_samples : int
+            Latents drawn for each row; the encoder sees the row once. The ELBO takes their mean.
+        free_bits : float
+            Of the ELBO: nats that each latent unit may have in its KL (the mean over the batch)
+            for nothing; charged is max(free_bits, KL). It keeps units from being switched off.
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
@@ -575,6 +589,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         `log_likelihood`, `sample`, `feedforward`, `gradients`, `save`): each call sees the weights
         as they are between two runs of updates, which wait for it. To `fit`, `load`, copy or pickle
         it there is a RuntimeError.
+
+        References
+        ----------
+        iwae: Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8 and
+        14. dreg: Tucker et al. (2018), "Doubly Reparameterized Gradient Estimators for Monte Carlo
+        Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
+        Inverse Autoregressive Flow", eq. 15.
         """
         settings = Settings(
             epochs=epochs,
@@ -584,6 +605,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             optimizer=optimizer,
             clip_norm=clip_norm,
             binarize=check_binarize(binarize, self.likelihood),
+            objective=Objective.of(objective, n_samples, free_bits),
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -594,7 +616,14 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         return loop.fit(self, data, validation, settings, labels=labels)
 
     def gradients(
-        self, X: Rows, noise: ArrayLike | None = None, *, labels: ArrayLike | None = None
+        self,
+        X: Rows,
+        noise: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        objective: ObjectiveName = "elbo",
+        n_samples: int = 1,
+        free_bits: float = 0.0,
     ) -> tuple[Losses, dict[str, NDArray[Any]]]:
         """Return the loss of rows taken as one batch, and its gradients.
 
@@ -602,15 +631,18 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
             uint8 means pixels (value / 255); of a data set the training rows are taken.
-        noise : array_like, shape (B, Z), optional
+        noise : array_like, shape (B, Z), or (B, n_samples, Z) of several latents; optional
             Standard normal noise of the latents; drawn like that of `feedforward` if missing.
         labels : array_like of int, shape (B,), or a number for one row; optional
             As for `encode`.
+        objective, n_samples, free_bits
+            As for `fit`.
 
         Returns
         -------
         losses : Losses
-            Named tuple (loss, reconstruction, kl), means over the batch in nats.
+            Named tuple (loss, reconstruction, kl), means over the batch in nats; of several latents
+            the mean of their reconstructions.
         gradients : dict of ndarray
             Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...;
             likelihood.raw_sigma where sigma = 0.001 + exp(raw) is "learned" or one per "feature".
@@ -620,14 +652,19 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         TypeError, ValueError
             If an argument is not what it must be.
         """
-        rows = self.check_rows(X, labels=labels)
-        drawn = (
-            self.sampler.noise(len(rows))
-            if noise is None
-            else checks.parameter(noise, "noise", (len(rows), self.n_latent), self.dtype)
+        bound = Objective.of(objective, n_samples, free_bits)
+        rows, nats = self.check_rows(X, labels=labels), self.nats
+        bound.check(nats, self.beta)
+        n_samples = bound.n_samples
+        if noise is None:
+            drawn = self.sampler.noise(len(rows) * n_samples)
+        else:
+            samples = (n_samples,) if n_samples > 1 or np.ndim(noise) == 3 else ()
+            shape = len(rows), *samples, self.n_latent
+            drawn = checks.parameter(noise, "noise", shape, self.dtype)
+        loss, sums, kl, arena = self.network.gradients(
+            rows, drawn, nats.weight, self.beta, bound.for_engine
         )
-        nats = self.nats
-        loss, sums, kl, arena = self.network.gradients(rows, drawn, nats.weight, self.beta)
         losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
         raws = self.network.read_raws(arena)
         return losses, storage.named_arrays(self._layers_in(arena), raws)

@@ -130,6 +130,19 @@ def binary_chunks(
         yield binarized(chunk, vae.dtype, binarize, seed, numbers)
 
 
+def kl_per_unit(
+    vae: Evaluable, rows: Checked, binarize: str | None, seed: int
+) -> NDArray[np.float64]:
+    """The mean over rows of each latent unit's KL, nats, shape (Z,)."""
+    total = np.zeros(vae.n_latent)
+    for chunk in binary_chunks(vae, rows, binarize, seed):
+        mean, log_var = (
+            part.astype(np.float64) for part in vae.network.encode(chunk, standard=True)
+        )
+        total += 0.5 * (np.exp(log_var) + mean**2 - 1.0 - log_var).sum(axis=0)
+    return total / len(rows)
+
+
 def evaluate(
     vae: Evaluable,
     X: Rows,

@@ -62,8 +62,8 @@ def check_same(saved: Mapping[str, Any], given: Identity, but_for: Collection[st
     """
     differences = []
     facts, plans, total = saved["facts"], saved["plans"], saved["total"]
-    for name, value in given.facts.items():
-        before = facts.get(name)
+    for name in [*given.facts, *(facts.keys() - given.facts.keys())]:
+        before, value = facts.get(name), given.facts.get(name)
         if before != value and name not in but_for:
             shown = _NAMES.get(name, name)
             if name in ("data", "validation"):  # digests say nothing to a reader

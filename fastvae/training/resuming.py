@@ -68,6 +68,7 @@ def identity_of(
         "optimizer": repr(settings.optimizer),
         "clip_norm": settings.clip_norm or None,
         "binarize": settings.binarize,
+        **settings.objective.facts,
         "arithmetic": _arithmetic(),
         "n_rows": len(rows),
         "thorough": thorough,

@@ -138,5 +138,10 @@ class Trainable(Evaluable, Protocol):
     def take_names(self, X: Rows) -> None:
         """Keep what a data set calls its labels, where the model is conditional."""
 
+    def mean_bound(
+        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+    ) -> float:
+        """The importance-weighted bound of checked rows, their mean in nats."""
+
     def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""
