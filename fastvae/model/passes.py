@@ -148,6 +148,17 @@ class Passes(Conditional):
         rows = self._with_labels(latents, labels, one_row, name)
         return self._means(self.network.decode, rows, one_row, out, progress)
 
+    def decode_draws(
+        self, draws: NDArray[Any], labels: NDArray[np.int64] | None = None
+    ) -> NDArray[Any]:
+        """Return what `sample` makes of draws of N(0, I), shape (B, Z): for pictures of the prior.
+
+        They are the latents themselves but where the prior goes by the label.
+        """
+        latents = checks.lazy_rows(draws, "draws", self.n_latent, self._dtype, pixels=False)
+        rows = self._with_labels(latents, labels, False, "labels=" if labels is None else "labels")
+        return self.network.decode(rows, standard=True)
+
     def reconstruct(
         self,
         X: Rows,
