@@ -30,7 +30,8 @@ def main() -> None:
     parser.add_argument("--prior", choices=("normal", "label"), default="normal")
     args = parser.parse_args()
     digits = Dataset("mnist")
-    assert digits.train_labels is not None and digits.test_labels is not None
+    assert digits.train_labels is not None
+    assert digits.test_labels is not None
 
     vae = VAE.from_sizes(hidden=(512, 256), n_latent=16, n_classes=N_CLASSES, prior=args.prior)
     start = time.perf_counter()

@@ -243,12 +243,28 @@ def _use(vae: VAE, load: str) -> Iterator[str]:
     yield (
         "```python\nimport fastvae\n\n"
         f"vae = fastvae.load({json.dumps(printable(load), ensure_ascii=False)})\n"
+        f"{_calls(vae)}\n```"
+    )
+    yield "Loading reads numbers and JSON; nothing in the file is executed."
+
+
+def _calls(vae: VAE) -> str:
+    """What can be done with a model, as code."""
+    if vae.n_classes:
+        return (
+            f"samples = vae.sample(16, seed=0, label=0)  # (16, {vae.n_features}), of class 0\n\n"
+            f"rows = ...    # yours: an array of shape (n, {vae.n_features})\n"
+            f"labels = ...  # and their classes, from 0 to {vae.n_classes - 1}, of shape (n,)\n"
+            "mean, log_var = vae.encode(rows, labels=labels)  # their posteriors, "
+            f"(n, {vae.n_latent}) each\n"
+            "again = vae.decode(mean, labels=labels)"
+        )
+    return (
         f"samples = vae.sample(16, seed=0)    # (16, {vae.n_features})\n\n"
         f"rows = ...                          # yours: an array of shape (n, {vae.n_features})\n"
         f"mean, log_var = vae.encode(rows)    # their posteriors, (n, {vae.n_latent}) each\n"
-        "again = vae.decode(mean)\n```"
+        "again = vae.decode(mean)"
     )
-    yield "Loading reads numbers and JSON; nothing in the file is executed."
 
 
 def _limits(vae: VAE, figures: Figures) -> Iterator[str]:

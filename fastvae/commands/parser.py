@@ -78,7 +78,7 @@ _SAMPLE = Command(
     "sample",
     "pictures:sample",
     "draw samples from the prior",
-    "Draw latents from the prior N(0, I) and write what the decoder makes of them. A .gif "
+    "Draw latents from the prior and write what the decoder makes of them. A .gif "
     "shows samples that change smoothly into others.",
     options=[
         model(),
@@ -88,6 +88,13 @@ _SAMPLE = Command(
             type=count,
             default=100,
             help="how many samples (default: %(default)s)",
+        ),
+        option(
+            "--label",
+            metavar="CLASS",
+            type=path_name,
+            help="of a conditional model the class of the samples, by its name or number "
+            "(default: a picture of all classes, a line each, in the same styles)",
         ),
         output("samples.png", ".png, .pdf or .gif"),
         IMAGE_SHAPE,
@@ -175,6 +182,12 @@ _MANIFOLD = Command(
         model("the last in runs/, else mnist_two_dimensional"),
         option(
             "-n", metavar="N", type=count, default=20, help="images a side (default: %(default)s)"
+        ),
+        option(
+            "--label",
+            metavar="CLASS",
+            type=path_name,
+            help="of a conditional model the class, by its name or number",
         ),
         output("manifold.png"),
         IMAGE_SHAPE,
