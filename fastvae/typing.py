@@ -8,6 +8,7 @@ from fastvae.model.names import (
     FileFormat,
     LikelihoodName,
     Missing,
+    Prior,
     SampleSource,
     SigmaName,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Missing",
     "OptimizerName",
     "PerRow",
+    "Prior",
     "Rows",
     "SampleSource",
     "Schedule",

@@ -58,6 +58,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:history",
         "training:patience",
         "model:names",
+        "model:conditional",
         "model:vae",
     ),
     "commands": ("",),

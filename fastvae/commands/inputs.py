@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import VAE, Dataset
+from fastvae.checks.labels import class_labels
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
@@ -105,6 +106,26 @@ def rows_to_show(dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.int64] | No
     if len(dataset.test):
         return dataset.test, dataset.test_labels
     return dataset.train, dataset.train_labels
+
+
+def labels_for(
+    vae: VAE, dataset: Dataset, labels: NDArray[np.int64] | None
+) -> NDArray[np.int64] | None:
+    """The labels of a data set's rows, where the model is conditional.
+
+    Raises
+    ------
+    ValueError
+        If it is, and the data have none, or others than its classes.
+    """
+    if not vae.n_classes:
+        return None
+    if labels is None:
+        raise ValueError(
+            f"the model is conditional, of {vae.n_classes} classes, and needs labels; "
+            f"{dataset.name} has none"
+        )
+    return class_labels(labels, f"labels of {dataset.name}", len(labels), vae.n_classes)
 
 
 def _mnist_or_synthetic(data_dir: str | None) -> str:

@@ -83,7 +83,7 @@ _SAMPLE = Command(
     "sample",
     "pictures:sample",
     "draw samples from the prior, or from the latents of data",
-    "Draw latents from the prior N(0, I) and write what the decoder makes of them. A .gif "
+    "Draw latents from the prior and write what the decoder makes of them. A .gif "
     "shows samples that change smoothly into others. With --source posterior latents come from a "
     "mixture of Gaussians that was fitted to the latents of data, and samples are more like the "
     "data. The mixture is the model's own; where it has none, or data or components are named, it "
@@ -108,6 +108,13 @@ _SAMPLE = Command(
             type=count,
             default=100,
             help="how many samples (default: %(default)s)",
+        ),
+        option(
+            "--label",
+            metavar="CLASS",
+            type=path_name,
+            help="of a conditional model the class of the samples, by its name or number "
+            "(default: a picture of all classes, a line each, in the same styles)",
         ),
         option(
             "--source",
@@ -210,6 +217,12 @@ _MANIFOLD = Command(
         model("the last in runs/, else mnist_two_dimensional"),
         option(
             "-n", metavar="N", type=count, default=20, help="images a side (default: %(default)s)"
+        ),
+        option(
+            "--label",
+            metavar="CLASS",
+            type=path_name,
+            help="of a conditional model the class, by its name or number",
         ),
         output("manifold.png"),
         IMAGE_SHAPE,

@@ -113,6 +113,8 @@ def write(path: Path, model: SavedModel) -> None:
         raise ValueError(
             'the seed\'s format has no place for a trained sigma; save as "safetensors"'
         )
+    if model.n_classes:
+        raise ValueError('the seed\'s format has no place for classes; save as "safetensors"')
     if "encoder.0" not in model.layers:
         raise ValueError(
             'the seed\'s format has no place for an encoder without layers; save as "safetensors"'

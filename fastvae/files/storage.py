@@ -20,6 +20,7 @@ from safetensors.numpy import save as to_safetensors
 
 from fastvae import checks, kernels
 from fastvae.checks import plain
+from fastvae.checks.labels import class_names
 from fastvae.checks.quoting import printable, quoted
 from fastvae.files import mixtures, tensors
 from fastvae.files.mixtures import PosteriorMixture
@@ -29,9 +30,10 @@ from fastvae.files.writing import write_file
 
 FORMAT_VERSION = 1
 LIKELIHOOD_VERSION = 2
-"""Of models whose likelihood has further settings; all others are written as version 1."""
-MIXTURE_VERSION = 3
-"""Of models with a posterior mixture, whatever their likelihood."""
+"""Of models whose likelihood has further settings."""
+EXTENDED_VERSION = 3
+"""Of conditional models, and of those with a posterior mixture; all others are written as version
+1."""
 MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
@@ -43,6 +45,9 @@ PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 
 _FURTHER = {"sigma": None, "blocks": None, "missing": "error"}
 """Settings of likelihoods that version 1 does not know, and what they are where none is written."""
+_CONDITIONAL = {"n_classes": 0, "prior": "normal", "class_names": None}
+"""Settings of conditional models, which version 2 does not know, and what they are of others."""
+_PRIORS = ("normal", "label")
 _VERSION_1 = tuple(kernels.LIKELIHOODS)
 _LIKELIHOODS = (*kernels.BLOCK_KINDS, "mixed")
 _N_COMPONENTS = "posterior_components"
@@ -76,6 +81,9 @@ class SavedModel:
     blocks: list[Any] | None = None
     missing: str = "error"
     raw_sigma: NDArray[Any] | None = None
+    n_classes: int = 0
+    prior: str = "normal"
+    class_names: list[str] | None = None
     posterior: PosteriorMixture | None = None
 
     @property
@@ -88,14 +96,16 @@ class SavedModel:
         """Everything but the arrays, as JSON takes it."""
         further = {
             name: getattr(self, name)
-            for name, usual in _FURTHER.items()
+            for name, usual in (_FURTHER | _CONDITIONAL).items()
             if getattr(self, name) != usual
         }
-        is_new = further or self.likelihood not in _VERSION_1
-        version = LIKELIHOOD_VERSION if is_new else FORMAT_VERSION
+        version = FORMAT_VERSION
+        if further.keys() & _CONDITIONAL.keys() or self.posterior is not None:
+            version = EXTENDED_VERSION
+        elif further or self.likelihood not in _VERSION_1:
+            version = LIKELIHOOD_VERSION
         if self.posterior is not None:
             further[_N_COMPONENTS] = self.posterior.n_components
-            version = MIXTURE_VERSION
         return further | {
             "format_version": version,
             "sizes": {name: list(layer.weight.shape) for name, layer in self.layers.items()},
@@ -331,7 +341,14 @@ def _further(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["format_version"] == FORMAT_VERSION:
         checks.choice(settings["likelihood"], _VERSION_1, "likelihood")
         return {}
-    further = {name: settings.get(name, usual) for name, usual in _FURTHER.items()}
+    is_extended = settings["format_version"] == EXTENDED_VERSION
+    known = _FURTHER | _CONDITIONAL if is_extended else _FURTHER
+    further = {name: settings.get(name, usual) for name, usual in known.items()}
+    if is_extended:
+        if "n_classes" in settings:
+            checks.integer(further["n_classes"], "n_classes", maximum=checks.MAX_CLASSES)
+        checks.choice(further["prior"], _PRIORS, "prior")
+        further["class_names"] = class_names(further["class_names"], further["n_classes"])
     sigma, blocks = further["sigma"], further["blocks"]
     if sigma is not None and not isinstance(sigma, str):
         further["sigma"] = checks.number(sigma, "sigma")
@@ -370,7 +387,7 @@ def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
     """The names of a model's tensors, their number, shapes and dtypes checked."""
-    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION, MIXTURE_VERSION)
+    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION, EXTENDED_VERSION)
     dtype = {"float32": "F32", "float64": "F64"}[_dtype(settings)]
     expected = {}
     for layer, size in _entries(settings, "sizes").items():
@@ -401,7 +418,7 @@ def _mixture_shapes(
 
     How many latents it has is known of `layers`, the shapes of the layers' arrays.
     """
-    if settings["format_version"] != MIXTURE_VERSION or _N_COMPONENTS not in settings:
+    if settings["format_version"] != EXTENDED_VERSION or _N_COMPONENTS not in settings:
         return {}
     n_components = checks.integer(settings[_N_COMPONENTS], _N_COMPONENTS)
     return mixtures.shapes(n_components, *layers["sampler.mean.bias"])

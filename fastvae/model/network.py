@@ -13,11 +13,13 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fastvae import kernels
+from fastvae.data import labelled
+from fastvae.data.labelled import RowSource
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
@@ -34,18 +36,6 @@ _MAX_WEIGHTS = 2**50
 _KEPT_WORKSPACES = 4
 _KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
-
-
-class RowSource(Protocol):
-    """Rows of which a pass reads slices: an array, or what makes arrays when it is asked."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, n_columns)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 Advance = Callable[[int], object]
@@ -69,6 +59,11 @@ class Network(Value):
         Number of layers before the head.
     likelihood : Likelihood
     dtype : float32 or float64
+    n_classes : int
+        Of a conditional network K, else 0. Then the last K inputs of the encoder and of the decoder
+        are the one-hot label, and all rows and latents are `Labelled`.
+    has_prior : bool
+        Whether the latents' prior goes by the class: its mean and log_var are a layer of K inputs.
 
     Attributes
     ----------
@@ -86,18 +81,24 @@ class Network(Value):
         n_encoder: int,
         likelihood: Likelihood,
         dtype: np.dtype | type,
+        n_classes: int = 0,
+        has_prior: bool = False,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.n_features = layers[0][0]
+        self.n_classes, self.has_prior = n_classes, has_prior
+        self.n_features = layers[0][0] - n_classes
         self.n_raws = likelihood.n_raws(self.n_features)
         raws = [(0, self.n_raws, "identity")] if self.n_raws else []
-        self.layers = (*layers, *raws)
+        prior = [(n_classes, layers[n_encoder][1], "identity")] if has_prior else []
+        self.n_dense = len(layers)
+        self.layers = (*layers, *raws, *prior)
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         if self._n_weights > _MAX_WEIGHTS:  # places in the table, and bytes, are of 64 bits
             raise MemoryError(f"{self._n_weights:,} weights are more than any memory holds")
         self.table = engine.layer_table(self.layers, dtype)
+        self._architecture = engine.Architecture(self.table, n_encoder, n_classes, has_prior)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
         self._sigma = np.ones(1)
@@ -112,10 +113,12 @@ class Network(Value):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "layers": self.layers[:-1] if self.n_raws else self.layers,
+            "layers": self.layers[: self.n_dense],
             "n_encoder": self.n_encoder,
             "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
+            "n_classes": self.n_classes,
+            "has_prior": self.has_prior,
             "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
         }
 
@@ -201,13 +204,13 @@ class Network(Value):
 
     @raws.setter
     def raws(self, values: np.ndarray) -> None:
-        self.write_dense(len(self.layers) - 1, None, values)
+        self.write_dense(self.n_dense, None, values)
 
     def read_raws(self, values: np.ndarray | None = None) -> np.ndarray | None:
         """The raws of sigma in an array laid out like the parameters, in these if it is missing."""
         if self.n_raws == 0:
             return None
-        return self.read_dense(len(self.layers) - 1, values=values)[1]
+        return self.read_dense(self.n_dense, values=values)[1]
 
     def take_raws(self, values: np.ndarray | None) -> None:
         """Set the raws of sigma to those of a file, None where it has none.
@@ -234,18 +237,24 @@ class Network(Value):
         X: RowSource,
         out: tuple[np.ndarray, np.ndarray] | None = None,
         advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
+        With `standard` they are those on the scale of the prior, which is N(0, I) there.
         """
         n_latent, (low, high) = self.n_latent, self._log_var_bounds
+        name = "encoding_to_out"
+        if self.has_prior and not standard:
+            name, low, high = "posterior_to_out", -np.inf, np.inf  # it is the sum of two
         n_columns, skip_zeros = (self.n_features, 2 * n_latent), self._skips(X)
         if out is None and len(X) <= _CHUNK_ROWS:
             # One row is a matter of microseconds: what is done for blocks would take some more, and
             # `np.clip` and `np.hsplit` a fifth.
             heads = np.empty((len(X), 2 * n_latent), self.dtype)
-            self._pass("encoding_to_out", X, n_columns, skip_zeros, heads, advance)
+            self._pass(name, X, n_columns, skip_zeros, heads, advance)
             bounded = np.maximum(heads[:, n_latent:], low)
             return heads[:, :n_latent].copy(), np.minimum(bounded, high, out=bounded)
         shape = len(X), n_latent
@@ -256,14 +265,23 @@ class Network(Value):
             bounded = np.maximum(heads[:, n_latent:], low, out=log_var[rows])
             np.minimum(bounded, high, out=bounded)
 
-        self._pass("encoding_to_out", X, n_columns, skip_zeros, keep, advance)
+        self._pass(name, X, n_columns, skip_zeros, keep, advance)
         return mean, log_var
 
     def decode(
-        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
+        self,
+        Z: RowSource,
+        out: np.ndarray | None = None,
+        advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> np.ndarray:
-        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._means("decoding", Z, self.n_latent, False, out, advance)
+        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z).
+
+        With `standard` these are on the scale of the prior, which is N(0, I) there.
+        """
+        name = "sampling" if standard else "decoding"
+        return self._means(name, Z, self.n_latent, False, out, advance)
 
     def reconstruct(
         self, X: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
@@ -299,7 +317,7 @@ class Network(Value):
                     chunk = X[first : first + _CHUNK_ROWS]
                     rows = order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
-                    work.take(chunk)
+                    self.hand_over(chunk, work)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
                     done = reconstruction[first : first + len(chunk)]
@@ -350,7 +368,7 @@ class Network(Value):
                 if binarize != "dynamic":
                     keys = first + order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, 0, keys)
-                work.take(chunk)
+                self.hand_over(chunk, work)
                 gathering = work.passes.gathering
                 work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
                 rows[len(chunk) :] = 0.0
@@ -366,12 +384,13 @@ class Network(Value):
             self._give_back(work)
         return total
 
-    def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
-        """A digest of rows as the network sees them: their values count, not how they are stored.
+    def fingerprint(self, X: RowSource, n_sampled: int | None = None) -> str:
+        """A digest of rows as the network sees them: their values count, not how they are stored,
+        and their labels, where they have them.
 
         Parameters
         ----------
-        X : ndarray, shape (n, n_features)
+        X : rows of shape (n, n_features)
         n_sampled : int, optional
             Look at so many rows only, evenly spaced.
         """
@@ -379,6 +398,9 @@ class Network(Value):
         if n_sampled is not None and n_sampled < len(X):
             order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
         digest = hashlib.sha256(str(X.shape).encode())
+        labels = labelled.labels(X)
+        if labels is not None:
+            digest.update(labels[order].astype("<i8").data)
         work = self._borrow(X, self.n_features, False)
         try:
             rows = work.matrix(work.passes.data_place, work.n_rows, self.n_features)
@@ -389,15 +411,31 @@ class Network(Value):
             self._give_back(work)
         return digest.hexdigest()
 
-    def _borrow(self, data: np.ndarray, n_columns: int, skip_zeros: bool) -> engine.Workspace:
+    def _borrow(self, data: RowSource, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
             work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
-        work.take(data)
+        self.hand_over(data, work)
         return work
+
+    def hand_over(self, data: RowSource, work: engine.Workspace) -> None:
+        """Set a workspace of this network to work on rows, or latents, with their labels.
+
+        Raises
+        ------
+        ValueError
+            If there are labels and no classes, or the other way round, or a label is of no class:
+            as where a model was replaced after its rows were checked.
+        """
+        labels = labelled.labels(data)
+        if (labels is not None) != (self.n_classes > 0) or (
+            labels is not None and not 0 <= labels.min() <= labels.max() < self.n_classes
+        ):
+            raise ValueError(f"rows must have labels of {self.n_classes} classes, or none of 0")
+        work.take(labelled.values(data), labels)
 
     def _give_back(self, work: engine.Workspace) -> None:
         work.release()
@@ -413,7 +451,7 @@ class Network(Value):
     ) -> engine.Workspace:
         """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
-            self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
+            self._architecture, self._for_engine, n_rows, self.dtype,
             training=training, skip_zeros=skip_zeros, objective=objective,
         )  # fmt: skip
 
@@ -472,7 +510,7 @@ class Network(Value):
                     if first > 0:
                         block = data[first:last]
                         order = order[: last - first]
-                        work.take(block)
+                        self.hand_over(block, work)
                     target = results
                     if step < n_rows:
                         target = results[first:last] if results is out else results[: len(order)]
@@ -499,7 +537,7 @@ class Network(Value):
 
     def train(
         self,
-        X: np.ndarray,
+        X: RowSource,
         order: np.ndarray,
         run: engine.Training,
         *,
@@ -522,7 +560,7 @@ class Network(Value):
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
         arenas = self.parameters, *moments, gradient
-        work.take(X)
+        self.hand_over(X, work)
         work.set(draws_noise=True, seed=seed)
         try:
             for step in map(run.step, range(run.n_steps)) if pieces else [run]:
@@ -557,7 +595,7 @@ class Network(Value):
 
     def gradients(
         self,
-        X: np.ndarray,
+        X: RowSource,
         noise: np.ndarray,
         weight: float,
         beta: float,
@@ -577,7 +615,7 @@ class Network(Value):
         _check_columns(X, self.n_features)
         n = len(X)
         work = self.new_workspace(n, training=True, skip_zeros=False, objective=objective)
-        work.take(X)
+        self.hand_over(X, work)
         n_latents = n * objective.n_samples
         work.matrix(engine.NOISE, n_latents, self.n_latent)[:] = noise.reshape(n_latents, -1)
         gradient = self.new_arena()
@@ -609,7 +647,7 @@ class Network(Value):
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        sample = binarized(X[rows], self.dtype, binarize, 0, rows)
+        sample = labelled.values(binarized(X[rows], self.dtype, binarize, 0, rows))
         return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
 
 
@@ -623,12 +661,12 @@ def flop_per_piece() -> float:
     return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 
 
-def _check_columns(data: np.ndarray, n_columns: int) -> None:
+def _check_columns(data: RowSource, n_columns: int) -> None:
     """Refuse rows of another width, e.g. of a model that was replaced after its rows were checked.
 
     Raises
     ------
     ValueError
     """
-    if data.ndim != 2 or data.shape[1] != n_columns:
+    if len(data.shape) != 2 or data.shape[1] != n_columns:
         raise ValueError(f"rows must have {n_columns} columns; got shape {data.shape}")

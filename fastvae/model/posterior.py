@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import binarized, check_binarize
 from fastvae.files.mixtures import PosteriorMixture
@@ -68,6 +69,7 @@ class Posterior(Passes):
         n_components: int = N_COMPONENTS,
         seed: int = 0,
         *,
+        labels: ArrayLike | None = None,
         max_rows: int = MAX_ROWS,
         binarize: Binarization | None = None,
     ) -> PosteriorMixture:
@@ -86,6 +88,8 @@ class Posterior(Passes):
             Number of Gaussians C.
         seed : int
             Of the latents drawn, and of what the fit starts with.
+        labels : array_like of int, shape (B,), optional
+            Of a conditional model the class of each row; a data set has its own.
         max_rows : int
             How many rows are taken, evenly spaced, where X has more.
         binarize : "dynamic", "threshold" or "fixed"; optional
@@ -99,7 +103,8 @@ class Posterior(Passes):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not what it must be, or there are fewer rows than components.
+            If an argument is not what it must be, there are fewer rows than components, or the
+            prior goes by the class.
         ImportError
             If scikit-learn is missing.
 
@@ -123,7 +128,8 @@ class Posterior(Passes):
         n_components = checks.integer(n_components, "n_components")
         seed, max_rows = checks.seed(seed), checks.integer(max_rows, "max_rows")
         binarize = check_binarize(binarize, self.likelihood)
-        rows = self._lazy_rows(X)
+        self._check_prior()
+        rows = self._lazy_rows(X, labels=labels)
         n_rows = min(len(rows), max_rows)
         _check_numbers(n_rows, len(rows), n_components, self.n_latent)
         spaced = _Spaced(rows, np.arange(n_rows) * len(rows) // n_rows, binarize, seed, self._dtype)
@@ -134,6 +140,7 @@ class Posterior(Passes):
         return mixture
 
     def _posterior_latents(self, n: int, seed: int, data: Rows | None) -> MixtureLatents:
+        self._check_prior()
         if data is not None:
             self.fit_posterior(data)
         if self._mixture is None:
@@ -144,6 +151,15 @@ class Posterior(Passes):
         )
         latents.check(self.network)
         return latents
+
+    def _check_prior(self) -> None:
+        """Raise a ValueError where latents of the classes lie apart."""
+        if self.prior == "label":
+            raise ValueError(
+                'one mixture cannot stand for the latents of all classes where prior="label" gives '
+                "each class its own: sample(n, label=...) draws from that; a model with "
+                'prior="normal" can have a mixture'
+            )
 
     def _take_mixture(self, mixture: PosteriorMixture | None) -> None:
         """Have a mixture that was fitted with the present weights, or none."""
@@ -168,7 +184,7 @@ class _Spaced:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: Any) -> NDArray[Any]:
+    def __getitem__(self, index: Any) -> Checked:
         numbers = self.numbers[index]
         return binarized(self.rows[numbers], self.dtype, self.binarize, self.seed, numbers)
 

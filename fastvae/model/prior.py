@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import RowSource, values
 from fastvae.files.mixtures import PosteriorMixture
 from fastvae.model.network import Network
 
@@ -45,8 +46,6 @@ class PriorLatents:
     dtype : numpy.dtype
     seed, draw : int
         Which numbers they are.
-    first : int
-        Number of the first row among all of the draw.
     """
 
     n_rows: int
@@ -54,7 +53,6 @@ class PriorLatents:
     dtype: np.dtype[Any]
     seed: int
     draw: int = 0
-    first: int = 0
 
     def __post_init__(self) -> None:
         most = _STREAM_LENGTH // self.n_numbers
@@ -80,6 +78,11 @@ class PriorLatents:
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         return self._normals(rows, kernels.STREAM_PRIOR)
 
+    @property
+    def is_standard(self) -> bool:
+        """Whether they are on the scale of the prior, whatever that is."""
+        return True
+
     def check(self, network: Network) -> None:
         """Raise a ValueError if a network cannot decode them; all can decode those of the prior."""
 
@@ -87,7 +90,7 @@ class PriorLatents:
         """The numbers of some rows, shape (n, n_numbers)."""
         start, stop, _ = rows.indices(self.n_rows)
         numbers = np.empty((stop - start, self.n_numbers), self.dtype)
-        element = (self.first + start) * self.n_numbers
+        element = start * self.n_numbers
         kernels.normal_from(numbers, element, self.seed, stream, self.draw)
         return numbers
 
@@ -114,6 +117,11 @@ class MixtureLatents(PriorLatents):
     def n_numbers(self) -> int:
         """How many numbers of the stream a row takes."""
         return self.n_latent + 1
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether they are on the scale of the prior: no, on that of posteriors."""
+        return False
 
     def check(self, network: Network) -> None:
         """Raise a ValueError if the network's weights have changed since the mixture's fit."""
@@ -150,10 +158,10 @@ def _quantiles(weights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def decoded_batches(
-    network: Network, latents: PriorLatents, batch_size: int
+    network: Network, latents: RowSource, batch_size: int
 ) -> Iterator[NDArray[Any]]:
     """Yield the means of the likelihood, `batch_size` rows at a time."""
+    drawn: PriorLatents = values(latents)
     for first in range(0, len(latents), batch_size):
-        n_rows = min(batch_size, len(latents) - first)
-        latents.check(network)
-        yield network.decode(replace(latents, first=first, n_rows=n_rows))
+        drawn.check(network)
+        yield network.decode(latents[first : first + batch_size], standard=drawn.is_standard)

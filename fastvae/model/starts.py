@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import Checked
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
 from fastvae.model.network import Network
@@ -16,9 +17,7 @@ from fastvae.model.network import Network
 _OUTPUT_MEANS = (0.001, 0.999)
 
 
-def start_bernoulli(
-    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
-) -> None:
+def start_bernoulli(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
     """Set the output bias to the logit of the rows' mean, which is clipped to [0.001, 0.999]."""
     if not output.bias.any():
         mean = np.clip(network.column_means(rows, binarize), *_OUTPUT_MEANS)
@@ -26,9 +25,7 @@ def start_bernoulli(
         output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 
 
-def start_rows(
-    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
-) -> None:
+def start_rows(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
     """Set the output bias to what has the mean of the rows, and sigma to their deviation.
 
     A column without any value keeps 0. Raws of sigma in the last layer are among its biases. The

@@ -21,6 +21,8 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks
 from fastvae.checks import plain, public, scales
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
@@ -30,9 +32,17 @@ from fastvae.model.description import Described
 from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
-from fastvae.model.layers import MLP
+from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
-from fastvae.model.names import Activation, Blocks, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import (
+    Activation,
+    Blocks,
+    FileFormat,
+    LikelihoodName,
+    Missing,
+    Prior,
+    SigmaName,
+)
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 from fastvae.model.trained import Trained
@@ -51,6 +61,7 @@ if TYPE_CHECKING:
 
 _BUILDING_SETTINGS = (
     "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
+    "n_classes", "prior", "class_names",
 )  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
@@ -111,6 +122,16 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         float32, the working type, or float64, in which gradients are verified.
     seed : int
         Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64).
+    n_classes : int, optional
+        Of a conditional model, p(x | y): the number of classes K of the labels y that it takes with
+        all rows and latents. The encoder then has I + K inputs, the decoder Z + K, of which the
+        last K are the label, one-hot. See docs/conditional.md.
+    prior : str
+        Of the latents: "normal", N(0, I), or of a conditional model "label": N(m_y, diag exp(s_y)),
+        a mean and a log-variance for each class, trained with the model from N(0, I) on. The
+        sampler then says the posterior relative to its prior; `encode` and `decode` do not.
+    class_names : list of str, optional
+        What the classes are called; a data set that `fit` is given may say so, too.
 
     Attributes
     ----------
@@ -157,6 +178,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     _OWN = frozenset(
         {
             "_observed",
+            "_n_classes",
+            "_class_names",
+            "_prior_layer",
             "_beta",
             "_reconstruction_weight",
             "_dtype",
@@ -187,6 +211,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        prior: Prior = "normal",
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
@@ -195,6 +222,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
         self.seed = seed
+        self._n_classes = assembly.n_classes(n_classes)
+        self._prior = assembly.check_prior(prior, self.n_classes)
+        self.class_names = class_names
+        self._prior_layer: Dense | None = None
         Trained.__init__(self)
         self.card = {}
         self._prior_draws = DrawCounter()
@@ -208,6 +239,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         ):
             given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
             raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        if self.prior == "label":
+            self._prior_layer = assembly.new_prior(self.n_classes, sampler.n_latent, self.dtype)
         self._join(encoder, sampler, decoder)
         sampler.seed = self.seed
 
@@ -219,6 +252,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             likelihood=self._observed,
             dtype=self.dtype,
             seed=self.seed,
+            n_classes=self.n_classes,
+            prior=self._prior_layer,
         )
         network.set_weight(self.reconstruction_weight)
         self._parts = encoder, sampler, decoder, network
@@ -267,6 +302,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        prior: Prior = "normal",
+        class_names: Sequence[str] | None = None,
     ) -> Self:
         """Build a VAE from its sizes; the decoder mirrors the encoder.
 
@@ -285,7 +323,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         output_activation : str, optional
             Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for all
             others; the Gaussian may have another.
-        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed
+        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed, n_classes, \
+        prior, class_names
             See the class.
 
         Raises
@@ -295,8 +334,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         """
         observed = Likelihood(likelihood, sigma, blocks, missing)
         encoder, sampler, decoder = assembly.from_sizes(
-            n_features, hidden, n_latent, activation, output_activation, observed, dtype
-        )
+            n_features, hidden, n_latent, activation, output_activation, observed, dtype,
+            assembly.n_classes(n_classes),
+        )  # fmt: skip
         return cls(
             encoder,
             sampler,
@@ -309,6 +349,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             reconstruction_weight=reconstruction_weight,
             dtype=dtype,
             seed=seed,
+            n_classes=n_classes,
+            prior=prior,
+            class_names=class_names,
         )
 
     @property
@@ -421,7 +464,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
         optimizer: OptimizerName | optimizers.Optimizer = training_defaults.OPTIMIZER,
         beta: float | schedules.Schedule | None = None,
-        validation: Rows | None = None,
+        labels: ArrayLike | None = None,
+        validation: Rows | tuple[Rows, ArrayLike] | None = None,
         clip_norm: float | None = None,
         binarize: Binarization | None = None,
         objective: ObjectiveName = "elbo",
@@ -461,9 +505,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             The weight of the KL divergence: a number, which `beta` then is, or a schedule of
             (step, total), see `fastvae.schedules`; `beta` is then what the last update went by.
             The model's own if missing.
+        labels : array_like of int, shape (n,), optional
+            Of a conditional model the class of each row, from 0 to K - 1; of a data set its own
+            labels if missing, with the names that it has for them. See docs/conditional.md.
         validation : array_like of shape (n, n_features), or Dataset, optional
             Rows to evaluate after each epoch; of a data set the test rows, or where it has none
-            the training rows.
+            the training rows. Of a conditional model a data set with labels, or a pair (rows,
+            labels).
         clip_norm : float, optional
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
@@ -572,13 +620,14 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             verbose=verbose,
             n_threads=n_threads,
         )
-        return loop.fit(self, data, validation, settings)
+        return loop.fit(self, data, validation, settings, labels=labels)
 
     def gradients(
         self,
         X: Rows,
         noise: ArrayLike | None = None,
         *,
+        labels: ArrayLike | None = None,
         objective: ObjectiveName = "elbo",
         n_samples: int = 1,
         free_bits: float = 0.0,
@@ -591,6 +640,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             uint8 means pixels (value / 255); of a data set the training rows are taken.
         noise : array_like, shape (B, Z), or (B, n_samples, Z) of several latents; optional
             Standard normal noise of the latents; drawn like that of `feedforward` if missing.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`.
         objective, n_samples, free_bits
             As for `fit`.
 
@@ -609,7 +660,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             If an argument is not what it must be.
         """
         bound = Objective.of(objective, n_samples, free_bits)
-        rows, nats = self.check_rows(X), self.nats
+        rows, nats = self.check_rows(X, labels=labels), self.nats
         bound.check(nats, self.beta)
         n_samples = bound.n_samples
         if noise is None:
@@ -695,29 +746,34 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
                 loaded.network.take_raws(saved.raw_sigma)
+                assembly.take_prior(loaded.prior_layer, saved)
             loaded._take_mixture(saved.posterior)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
-    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+    def check_rows(
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> Checked:
         """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
 
-        What is read otherwise than it may be meant is refused or warned of, see `scales`.
+        What is read otherwise than it may be meant is refused or warned of, see `scales`. With
+        labels, where the model is conditional: those of a data set, else of a pair (rows, labels)
+        for validation.
         """
-        X, name = taken(X, name, use)
-        rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
-            scales.warn_of_scales(rows, X, name, self.sigma)
+        rows = self._lazy_rows(X, name, use, labels)[:]
+        values = labelled.values(rows)
+        if use == "training" and self.likelihood == GAUSSIAN and values.dtype != checks.UINT8:
+            scales.warn_of_scales(values, *taken(X, name, use), self.sigma)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
+    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
 
         Parameters
         ----------
-        rows : ndarray, shape (B, I)
+        rows : ndarray or Labelled, shape (B, I)
             What `check_rows` returned.
         binarize : str, optional
             How they are made binary.
@@ -731,9 +787,10 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             starts.start_bernoulli(output, self.network, rows, binarize)
 
     def _lazy_rows(
-        self, X: Rows, name: str = "X", use: Use = "pass"
-    ) -> NDArray[Any] | checks.LazyRows:
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> NDArray[Any] | checks.LazyRows | Labelled:
         """Check rows as `check_rows` does; what needs converting is converted where it is read."""
+        X, labels, name_of_labels = self._rows_and_labels(X, name, use, labels)
         X, name = taken(X, name, use)
         bernoulli = self.likelihood == BERNOULLI
         rows = checks.lazy_rows(
@@ -744,7 +801,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if given.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
             look(given, name)
-        return rows
+        return self._with_labels(rows, labels, checks.is_one_row(X), name_of_labels)
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""

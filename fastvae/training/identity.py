@@ -18,6 +18,7 @@ _NAMES = {
     "data": "the rows",
     "validation": "the validation rows",
     "n_rows": "the number of rows",
+    "n_classes": "the number of classes",
     "arithmetic": "the processor's arithmetic",
     "schedule": "learning_rate",
     "beta_schedule": "beta",

@@ -12,9 +12,10 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import use_threads
@@ -41,8 +42,8 @@ class _Run:
     def __init__(
         self,
         vae: Trainable,
-        rows: NDArray[Any],
-        held_out: NDArray[Any] | None,
+        rows: Checked,
+        held_out: Checked | None,
         settings: Settings,
         progress: Progress,
     ) -> None:
@@ -317,16 +318,17 @@ class _Run:
 def fit(
     vae: Trainable,
     data: Rows,
-    validation: Rows | None,
+    validation: Any,
     settings: Settings,
     moments: Moments | None = None,
+    labels: ArrayLike | None = None,
 ) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments.
 
     Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
     # Scales are looked at where training begins: later rows are what they are.
-    rows = vae.check_rows(data, "data", "training" if moments is None else "validation")
+    rows = vae.check_rows(data, "data", "training" if moments is None else "validation", labels)
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )
@@ -341,6 +343,7 @@ def fit(
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
             progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
+        vae.take_names(data)
         vae.stop_training = False
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
@@ -359,8 +362,8 @@ def fit(
 
 def _begin(
     vae: Trainable,
-    rows: NDArray[Any],
-    held_out: NDArray[Any] | None,
+    rows: Checked,
+    held_out: Checked | None,
     settings: Settings,
     moments: Moments | None,
 ) -> Progress:
@@ -420,7 +423,7 @@ def _training_figures(
 
 
 def _validation_figures(
-    vae: Trainable, held_out: NDArray[Any] | None, settings: Settings
+    vae: Trainable, held_out: Checked | None, settings: Settings
 ) -> dict[str, float]:
     """The figures on the validation rows, none without them; draws are the same at each epoch."""
     if held_out is None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ..engine.layout import layer_table, new_arena
+from ..engine.layout import Architecture, layer_table, new_arena
 from ..engine.loss_tasks import new_totals
 from ..engine.pieces import Piece
 from ..engine.records import new_schedule
@@ -80,7 +80,12 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
         table = layer_table(layers, dtype)
         arenas = tuple(new_arena(table, dtype) for _ in range(4))
         work = Workspace(
-            table, 1, "bernoulli", n_rows, np.dtype(dtype), training=True, skip_zeros=False
+            Architecture(table, 1),
+            "bernoulli",
+            n_rows,
+            np.dtype(dtype),
+            training=True,
+            skip_zeros=False,
         )
         work.take(np.zeros((n_rows, 3), np.uint8))
         work.train(arenas, order, run, Piece(work.passes.training))
