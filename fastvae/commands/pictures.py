@@ -74,7 +74,7 @@ def _provide_mixture(vae: VAE, args: Namespace) -> None:
     """See that the model has a mixture: its own, unless options ask for a fit; keep it if asked."""
     if vae.posterior_mixture is None or {"dataset", "data_dir", "components"} & args.given:
         dataset = load_data_of(vae, args)
-        print(f"fitting a mixture of {args.components} Gaussians to latents of {dataset.name}")
+        print(f"fitting a mixture to the latents of {printable(dataset.name)}")
         vae.fit_posterior(dataset, args.components)
     if args.save is not None:
         vae.save(args.save)

@@ -81,8 +81,11 @@ class PosteriorMixture:
     def __reduce__(self) -> tuple[Any, ...]:
         return PosteriorMixture, (self.weights, self.means, self.cholesky)
 
+    def __str__(self) -> str:
+        return f"mixture of {self.n_components} Gaussian{'s' * (self.n_components != 1)}"
+
     def __repr__(self) -> str:
-        return f"<PosteriorMixture of {self.n_components} Gaussians, {self.n_latent} latents>"
+        return f"<PosteriorMixture: {self}, {self.n_latent} latent{'s' * (self.n_latent != 1)}>"
 
 
 def shapes(n_components: int, n_latent: int) -> dict[str, tuple[int, ...]]:

@@ -159,7 +159,7 @@ def facts(model: Described) -> dict[str, str]:
 def _posterior(model: Described) -> str:
     """What `sample` can draw of, beside the prior; nothing where there is no mixture."""
     mixture = model.posterior_mixture
-    return "" if mixture is None else f"mixture of {mixture.n_components} Gaussians, for samples"
+    return "" if mixture is None else f"{mixture}, for samples"
 
 
 def _classes(model: Described) -> str:

@@ -217,16 +217,16 @@ def _check_sklearn() -> None:
 def _check_numbers(n_rows: int, n_given: int, n_components: int, n_latent: int) -> None:
     least = max(2, n_components)
     if n_rows < least:
-        capped = f" of {n_given:,}, by max_rows" if n_rows < n_given else ""
+        capped = f", of {n_given:,} by max_rows={n_rows}" if n_rows < n_given else ""
         raise ValueError(
-            f"a mixture of {n_components} Gaussians needs at least {least} rows; got {n_rows}"
-            f"{capped}: give more rows or a smaller n_components"
+            f"X must have at least {least} rows, for n_components={n_components}; got "
+            f"{n_rows}{capped}"
         )
     if n_rows <= n_components * n_latent:
         warnings.warn(
-            f"{n_rows:,} rows are few for {n_components} Gaussians of {n_latent} latents, whose "
-            f"covariances need more than {n_components * n_latent:,}: samples will resemble the "
-            "rows given; give more rows or a smaller n_components",
+            f"{n_rows:,} rows are few for n_components={n_components} and n_latent={n_latent}: "
+            f"covariances need more than {n_components * n_latent:,}, and samples will resemble "
+            "the rows given; give more rows or a smaller n_components",
             stacklevel=3,
         )
 

@@ -14,7 +14,7 @@ from fastvae import VAE, PosteriorMixture
 from fastvae.commands.cli import main
 
 OWN = ["--dataset", "rows.npy", "--components", "2"]
-FITTED = "fitting a mixture of 2 Gaussians to latents of rows"
+FITTED = "fitting a mixture to the latents of rows"
 
 
 @pytest.fixture(autouse=True)
@@ -77,6 +77,18 @@ def test_without_a_source_samples_are_the_prior_s(model: VAE) -> None:
     assert Path("samples.png").read_bytes() == before
 
 
+def test_what_is_said_of_a_model_names_its_mixture(model: VAE, capsys: Any) -> None:
+    for has_one in (False, True):
+        if has_one:
+            give_mixture(model)
+        assert main(["info", "model"]) == 0
+        assert ("mixture of 1 Gaussian, for samples" in capsys.readouterr().out) == has_one
+        assert main(["card", "model", "--output", "-"]) == 0
+        card = capsys.readouterr().out
+        assert ("- posterior: mixture of 1 Gaussian, for samples\n" in card) == has_one
+        assert ('likelier = vae.sample(16, seed=0, source="posterior")' in card) == has_one
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -90,7 +102,10 @@ def test_without_a_source_samples_are_the_prior_s(model: VAE) -> None:
         (["--source", "both", "--output", "a.gif"], "a .gif shows samples of the prior; got --sou"),
         (["--source", "both", "--save", "no/a"], "there is no folder no"),
         (["--source", "both", "--dataset", "wide.npy"], "takes rows of 16 features; those of wide"),
-        (["--source", "both", "--dataset", "few.npy"], "needs at least 10 rows; got 5"),
+        (
+            ["--source", "both", "--dataset", "few.npy"],
+            "at least 10 rows, for n_components=10; got 5",
+        ),
         (["--source", "both", "--dataset", "none.npy"], "none.npy"),
         (["--source", "neither"], "--source must be one of prior, posterior, both; got 'neither'"),
         (
