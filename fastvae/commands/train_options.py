@@ -143,8 +143,8 @@ TRAIN = Command(
                 choices=PRIORS,
                 default="normal",
                 metavar="NAME",
-                help="of the latents: normal, N(0, I), or label, with --conditional: mean and variance "
-                "of each class, trained (default: %(default)s)",
+                help="of the latents: normal, N(0, I), or label, with --conditional: mean and "
+                "variance of each class, trained (default: %(default)s)",
             ),
             option(
                 "--beta",
