@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 
 from fastvae import VAE, Dataset, plots
 
-EPOCHS = 30
+EPOCHS = 20
 N_SAMPLES, N_CLASSES = 1000, 10
 N_OF_CLASSIFIER = 20_000
 
@@ -33,7 +33,7 @@ def main() -> None:
     assert digits.train_labels is not None
     assert digits.test_labels is not None
 
-    vae = VAE.from_sizes(hidden=(512, 256), n_latent=16, n_classes=N_CLASSES, prior=args.prior)
+    vae = VAE.from_sizes(hidden=(512,), n_latent=8, n_classes=N_CLASSES, prior=args.prior)
     start = time.perf_counter()
     vae.fit(digits, epochs=int(os.environ.get("FASTVAE_EPOCHS", EPOCHS)), validation=digits)
     print(f"trained in {time.perf_counter() - start:.0f} s")

@@ -9,7 +9,6 @@ from those that earlier calls left, and sees the parameters of one moment: passe
 turns, a whole pass against one run of training steps.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -25,9 +24,9 @@ from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
 from fastvae.model.likelihood import Likelihood
+from fastvae.model.row_statistics import CHUNK_ROWS, RowStatistics
 from fastvae.model.value import Value
 
-_CHUNK_ROWS = 512
 _BLOCK_ELEMENTS = 1 << 21  # read or written at a time: 8 MB of float32
 _FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75 s at 20
 _SAMPLE_ROWS = 512
@@ -48,7 +47,7 @@ def ignore(n_rows: int) -> None:
     """Advance without a word."""
 
 
-class Network(Value):
+class Network(RowStatistics, Value):
     """Parameters, layer table and passes of one VAE.
 
     Parameters
@@ -250,7 +249,7 @@ class Network(Value):
         if self.has_prior and not standard:
             name, low, high = "posterior_to_out", -np.inf, np.inf  # it is the sum of two
         n_columns, skip_zeros = (self.n_features, 2 * n_latent), self._skips(X)
-        if out is None and len(X) <= _CHUNK_ROWS:
+        if out is None and len(X) <= CHUNK_ROWS:
             # One row is a matter of microseconds: what is done for blocks would take some more, and
             # `np.clip` and `np.hsplit` a fifth.
             heads = np.empty((len(X), 2 * n_latent), self.dtype)
@@ -306,15 +305,15 @@ class Network(Value):
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
         skip_zeros = self._skips(X, binarize)
-        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
+        work = self.borrow(X[:CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
             work.set(draws_noise=True, seed=seed, stream=kernels.STREAM_EVALUATION)
-            order = np.arange(min(len(X), _CHUNK_ROWS))
+            order = np.arange(min(len(X), CHUNK_ROWS))
             values = self.parameters
             with self.gate.reading:
-                for first in range(0, len(X), _CHUNK_ROWS):
-                    chunk = X[first : first + _CHUNK_ROWS]
+                for first in range(0, len(X), CHUNK_ROWS):
+                    chunk = X[first : first + CHUNK_ROWS]
                     rows = order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
                     self.hand_over(chunk, work)
@@ -327,97 +326,16 @@ class Network(Value):
                     kl[first : first + len(chunk)] = work.kl[: len(chunk)]
                     advance(len(chunk))
         finally:
-            self._give_back(work)
+            self.give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
-        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
-        return self._column_sums(X, binarize, lambda rows: rows) / len(X)
-
-    def column_moments(
-        self, X: RowSource, binarize: str | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and the variance of each feature, float64 of shape (n_features,).
-
-        They are those of the values that are not missing, and NaN where there is none.
-        """
-        n_known = self._column_sums(X, binarize, lambda rows: ~np.isnan(rows))
-        with np.errstate(invalid="ignore"):
-            means = self._column_sums(X, binarize, _known) / n_known
-            squares = self._column_sums(X, binarize, lambda rows: _known(np.square(rows - means)))
-            return means, squares / n_known
-
-    def _column_sums(
-        self, X: RowSource, binarize: str | None, summed: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        """Return the sum over the rows of what a function makes of them.
-
-        Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
-        shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
-        shows in the result. The mean of dynamic draws is that of what they are drawn from.
-        """
-        total = np.zeros(self.n_features)
-        half = _CHUNK_ROWS // 2
-        sums = np.empty((half, self.n_features))
-        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, False)
-        try:
-            order = np.arange(min(len(X), _CHUNK_ROWS))
-            rows = work.matrix(work.passes.data_place, _CHUNK_ROWS, self.n_features)
-            for first in range(0, len(X), _CHUNK_ROWS):
-                chunk = X[first : first + _CHUNK_ROWS]
-                if binarize != "dynamic":
-                    keys = first + order[: len(chunk)]
-                    chunk = binarized(chunk, self.dtype, binarize, 0, keys)
-                self.hand_over(chunk, work)
-                gathering = work.passes.gathering
-                work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
-                rows[len(chunk) :] = 0.0
-                values = summed(rows)
-                values[len(chunk) :] = 0.0
-                np.add(values[:half], values[half:], out=sums, dtype=np.float64)
-                n = half // 2
-                while n:
-                    sums[:n] += sums[n : 2 * n]
-                    n //= 2
-                total += sums[0]
-        finally:
-            self._give_back(work)
-        return total
-
-    def fingerprint(self, X: RowSource, n_sampled: int | None = None) -> str:
-        """A digest of rows as the network sees them: their values count, not how they are stored,
-        and their labels, where they have them.
-
-        Parameters
-        ----------
-        X : rows of shape (n, n_features)
-        n_sampled : int, optional
-            Look at so many rows only, evenly spaced.
-        """
-        order = np.arange(len(X))
-        if n_sampled is not None and n_sampled < len(X):
-            order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
-        digest = hashlib.sha256(str(X.shape).encode())
-        labels = labelled.labels(X)
-        if labels is not None:
-            digest.update(labels[order].astype("<i8").data)
-        work = self._borrow(X, self.n_features, False)
-        try:
-            rows = work.matrix(work.passes.data_place, work.n_rows, self.n_features)
-            for chunk, first in enumerate(range(0, len(order), work.n_rows)):
-                work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
-                digest.update(np.ascontiguousarray(rows[: len(order) - first]).data)
-        finally:
-            self._give_back(work)
-        return digest.hexdigest()
-
-    def _borrow(self, data: RowSource, n_columns: int, skip_zeros: bool) -> engine.Workspace:
+    def borrow(self, data: RowSource, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+            work = self.new_workspace(CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
         self.hand_over(data, work)
         return work
 
@@ -437,7 +355,7 @@ class Network(Value):
             raise ValueError(f"rows must have labels of {self.n_classes} classes, or none of 0")
         work.take(labelled.values(data), labels)
 
-    def _give_back(self, work: engine.Workspace) -> None:
+    def give_back(self, work: engine.Workspace) -> None:
         work.release()
         self._spare[work.skip_zeros].append(work)
 
@@ -495,13 +413,13 @@ class Network(Value):
         n_inputs, n_outputs = n_columns
         n_rows = len(data)
         # What is done before and after a block shows where a pass takes microseconds.
-        step = n_rows if n_rows <= _CHUNK_ROWS else self._block_rows(max(n_columns))
+        step = n_rows if n_rows <= CHUNK_ROWS else self._block_rows(max(n_columns))
         block = data[:step]
         order = np.arange(len(block))
         results = (
             out if isinstance(out, np.ndarray) else np.empty((len(order), n_outputs), self.dtype)
         )
-        work = self._borrow(block, n_inputs, skip_zeros)
+        work = self.borrow(block, n_inputs, skip_zeros)
         try:
             program = getattr(work.passes, name)
             with self.gate.reading:
@@ -520,14 +438,12 @@ class Network(Value):
                         out(slice(first, last), target)
                     advance(last - first)
         finally:
-            self._give_back(work)
+            self.give_back(work)
 
     def _block_rows(self, n_columns: int) -> int:
         """How many rows a pass reads or writes at a time: whole chunks, of well under a second."""
-        n_chunks = min(
-            self.steps_per_call(_CHUNK_ROWS), _BLOCK_ELEMENTS // (n_columns * _CHUNK_ROWS)
-        )
-        return max(1, n_chunks) * _CHUNK_ROWS
+        n_chunks = min(self.steps_per_call(CHUNK_ROWS), _BLOCK_ELEMENTS // (n_columns * CHUNK_ROWS))
+        return max(1, n_chunks) * CHUNK_ROWS
 
     def _skips(self, X: RowSource, binarize: str | None = None) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
@@ -649,11 +565,6 @@ class Network(Value):
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
         sample = labelled.values(binarized(X[rows], self.dtype, binarize, 0, rows))
         return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    """Values with 0 for those that are missing."""
-    return np.where(np.isnan(values), 0.0, values)
 
 
 def flop_per_piece() -> float:

@@ -12,9 +12,18 @@ from fastvae import kernels
 from fastvae.data.labelled import Checked
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
+from fastvae.model.likelihood import BERNOULLI
 from fastvae.model.network import Network
 
 _OUTPUT_MEANS = (0.001, 0.999)
+
+
+def start(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
+    """Start the last layer, and sigma, as the likelihood has it; a purely Gaussian one stays."""
+    if network.likelihood.by_rows:
+        start_rows(output, network, rows, binarize)
+    elif network.likelihood.name == BERNOULLI:
+        start_bernoulli(output, network, rows, binarize)
 
 
 def start_bernoulli(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:

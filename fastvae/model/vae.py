@@ -11,7 +11,7 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks
-from fastvae.checks import plain, public, scales
+from fastvae.checks import public, scales
 from fastvae.data import labelled
 from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
@@ -227,7 +227,6 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         self.class_names = class_names
         self._prior_layer: Dense | None = None
         Trained.__init__(self)
-        self.card = {}
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
         if encoder is None and sampler is None and decoder is None:
@@ -445,15 +444,6 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     def in_fit(self) -> Exclusive:
         """What `fit` is in while it trains the model."""
         return self._in_fit
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """The model card: plain JSON data, saved with the model. Assigning one copies it."""
-        return self._card
-
-    @card.setter
-    def card(self, value: Mapping[str, Any]) -> None:
-        self._card = plain.mapping(value, "card")
 
     def fit(
         self,
@@ -778,13 +768,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         binarize : str, optional
             How they are made binary.
         """
-        output = self.decoder.layers[-1]
-        if self.updates > 0:
-            return
-        if self._observed.by_rows:
-            starts.start_rows(output, self.network, rows, binarize)
-        elif self.likelihood == BERNOULLI:
-            starts.start_bernoulli(output, self.network, rows, binarize)
+        if self.updates == 0:
+            starts.start(self.decoder.layers[-1], self.network, rows, binarize)
 
     def _lazy_rows(
         self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None

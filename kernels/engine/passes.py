@@ -20,7 +20,7 @@ from .importance_tasks import (
     output_sums_task,
     weights_task,
 )
-from .label_tasks import columns_task, place_task, posterior_task, prior_gradient_task
+from .labels import Labels
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -45,7 +45,7 @@ from .likelihood_tasks import (
     row_likelihood_task,
     row_means_task,
 )
-from .programs import new_program, new_region
+from .programs import from_row, new_program, new_region
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -120,6 +120,7 @@ class Passes:
         self.last = network.last
         self.binarization = binarization
         self.bound = bound
+        self.labels = Labels(network, places, dtype)
         self._binarizing: dict[str, Passes] = {}
 
     def binarizing(self, binarization: str | None) -> "Passes":
@@ -146,7 +147,7 @@ class Passes:
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
         layers = self._layers(0, self.n_encoder + 1)
-        prior = [self._prior_layer()] if self.network.has_prior else []
+        prior = [self.labels.prior_layer()] if self.network.has_prior else []
         return new_program([self._gather(), *prior, *layers])
 
     @_Once
@@ -157,23 +158,26 @@ class Passes:
     @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
-        return _to_out(new_program([*self._gather_latents(), *self._means(self._decoded)]))
+        return _to_out(
+            new_program([*self.labels.gather_latents(), *self._means(self.labels.decoded)])
+        )
 
     @_Once
     def sampling(self) -> np.ndarray:
         """As `decoding`, from latents on the scale of their prior, where it goes by the class."""
         if not self.network.has_prior:
             return self.decoding
-        label = self._gather_labels(INPUT, self.network.n_features)
+        label = self.labels.gather(INPUT, self.network.n_features)
         u = new_region(GATHER, n_in=self.network.n_latent, target=self.places[LATENT])
-        latents = self._latents(self.places[LATENT])
-        return _to_out(new_program([u, label, self._prior_layer(), *latents, *self._means(SCALED)]))
+        latents = self.labels.latents(self.places[LATENT])
+        return _to_out(
+            new_program([u, label, self.labels.prior_layer(), *latents, *self._means(SCALED)])
+        )
 
     @_Once
     def posterior_to_out(self) -> np.ndarray:
         """As `encoding_to_out`, the heads on the scale of the latents, not of their prior."""
-        posterior = self._of_prior(posterior_task, self.places[ACTIVE + self.n_encoder])
-        posterior["n_out"] = 2 * self.network.n_latent
+        posterior = self.labels.posterior(self.places[ACTIVE + self.n_encoder])
         return _to_out(new_program([self.encoding, posterior]))
 
     @_Once
@@ -182,8 +186,8 @@ class Passes:
         head = ACTIVE + self.n_encoder
         if not self.network.n_classes:
             return _to_out(new_program([self.encoding, *self._means(head)]))
-        latents = self._latents(self.places[head], is_copied=True)
-        return _to_out(new_program([self.encoding, *latents, *self._means(self._decoded)]))
+        latents = self.labels.latents(self.places[head], is_copied=True)
+        return _to_out(new_program([self.encoding, *latents, *self._means(self.labels.decoded)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -197,10 +201,10 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
-        latents = [draw, *self._latents(places[LATENT])]
+        latents = [draw, *self.labels.latents(places[LATENT])]
         if self.rows is not None:
             return new_program(
-                [*latents, *self._outputs(self._decoded), self._row_losses(self.rows)]
+                [*latents, *self._outputs(self.labels.decoded), self._row_losses(self.rows)]
             )
         output = new_region(
             OUTPUT,
@@ -211,7 +215,7 @@ class Passes:
             groups=places[LOSS],
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
-        return new_program([*latents, *self._decoder(self._decoded)[:-1], output, row_losses])
+        return new_program([*latents, *self._decoder(self.labels.decoded)[:-1], output, row_losses])
 
     def importance(
         self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
@@ -233,25 +237,25 @@ class Passes:
             self.table[head],
             task_address=task_address(self.dtype, latents_task),
             parts=2,
-            source=_from_row(places[ACTIVE + head], first_row),
+            source=from_row(places[ACTIVE + head], first_row),
             target=places[LATENT],
             noise=places[NOISE],
             sums=sums,
         )
         if self.rows is not None:
             row_losses = self._row_losses(self.rows)
-            row_losses["data"] = _from_row(row_losses["data"][0], first_row)
-            losses = [*self._outputs(self._decoded), row_losses]
+            row_losses["data"] = from_row(row_losses["data"][0], first_row)
+            losses = [*self._outputs(self.labels.decoded), row_losses]
         else:
             losses = [
-                *self._decoder(self._decoded)[:-1],
+                *self._decoder(self.labels.decoded)[:-1],
                 *self._fused_losses(n_rows * repeat, lists),
             ]
-            losses[-2]["data"] = _from_row(places[INPUT], first_row)
+            losses[-2]["data"] = from_row(places[INPUT], first_row)
         weights = new_region(
             ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
         )
-        latents = self._latents(places[LATENT], first_row)
+        latents = self.labels.latents(places[LATENT], first_row)
         program = new_program([draw, *latents, *losses, weights])
         program["repeat"] = repeat
         return program
@@ -317,7 +321,7 @@ class Passes:
             latents += [self._backward_input(layer), *self._backward_weight(layer, mode)]
         encoder = []
         if self.network.has_prior:
-            latents.append(self._backward_prior())
+            latents.append(self.labels.backward_prior(self._delta(self.network.prior)))
             encoder += self._backward_weight(self.network.prior, mode)
         latents += self._backward_latent()
         for layer in range(head, -1, -1):
@@ -351,7 +355,7 @@ class Passes:
             region["mode"] = BINARIZATIONS[self.binarization]
         regions = [region] if place == INPUT else [region, self._row_inputs()]
         if self.network.n_classes:
-            labels = self._gather_labels(INPUT, self.network.n_features)
+            labels = self.labels.gather(INPUT, self.network.n_features)
             for name, value in self._listed().items():
                 labels[name] = value
             regions.append(labels)
@@ -361,90 +365,6 @@ class Passes:
         """What the last region that fills the input has for the lists of what is not zero."""
         n_columns = self.table["n_in"][0]
         return {"n_listed": n_columns, "reads_data": 1, "values": self.places[ROW_VALUES]}
-
-    def _gather_labels(self, place: int, first_column: int) -> np.ndarray:
-        """The one-hot columns of the labels, from a column of a matrix on."""
-        target = _from_column(self.places[place], first_column)
-        return new_region(GATHER, n_in=self.network.n_classes, data_source=1, target=target)
-
-    def _gather_latents(self) -> list[np.ndarray]:
-        """Latents as data, and their labels behind them."""
-        n_latent, place = self.network.n_latent, self._decoded
-        gather = [new_region(GATHER, n_in=n_latent, target=self.places[place])]
-        if self.network.n_classes:
-            gather.append(self._gather_labels(place, n_latent))
-        return gather
-
-    @property
-    def _decoded(self) -> int:
-        """The matrix that the decoder reads: latents, and behind them labels."""
-        return SCALED if self.network.has_prior else LATENT
-
-    def _latents(
-        self, source: np.ndarray, first_row: int = 0, *, is_copied: bool = False
-    ) -> list[np.ndarray]:
-        """What the decoder reads of conditional networks, of latents that stand in a matrix.
-
-        Parameters
-        ----------
-        source : record of MATRIX
-        first_row : int
-            The first of the rows that `encoding` has left.
-        is_copied : bool
-            Whether the latents stand elsewhere than the decoder reads them.
-        """
-        network = self.network
-        if not network.n_classes:
-            return []
-        target = self.places[self._decoded]
-        labels = _from_row(_from_column(self.places[INPUT], network.n_features), first_row)
-        beside = _from_column(target, network.n_latent)
-        regions = [self._copy(labels, beside, network.n_classes)]
-        if network.has_prior:
-            regions.insert(0, self._of_prior(place_task, source, first_row))
-        elif is_copied:
-            regions.insert(0, self._copy(source, target, network.n_latent))
-        return regions
-
-    def _copy(self, source: np.ndarray, target: np.ndarray, n_columns: int) -> np.ndarray:
-        """Columns of each row of the batch, copied."""
-        address = task_address(self.dtype, columns_task)
-        return new_region(ROWS, task_address=address, n_in=n_columns, source=source, target=target)
-
-    def _prior_layer(self) -> np.ndarray:
-        """Mean and log_var of the prior of each row's class."""
-        return new_region(
-            FORWARD,
-            self.table[self.network.prior],
-            source=_from_column(self.places[INPUT], self.network.n_features),
-            target=self.places[ACTIVE + self.network.prior],
-        )
-
-    def _of_prior(self, tasks: Any, source: np.ndarray, first_row: int = 0) -> np.ndarray:
-        """What is on the scale of the prior, the first n_in columns of a matrix, brought to that
-        of the latents."""
-        return new_region(
-            ROWS,
-            task_address=task_address(self.dtype, tasks),
-            n_in=self.network.n_latent,
-            source=source,
-            hidden=_from_row(self.places[ACTIVE + self.network.prior], first_row),
-            target=self.places[SCALED],
-        )
-
-    def _backward_prior(self) -> np.ndarray:
-        """The gradient of the prior's mean and log_var from that of the latents, which becomes
-        that on the scale of the prior."""
-        prior = self.network.prior
-        return new_region(
-            BACKWARD_LATENT,
-            task_address=task_address(self.dtype, prior_gradient_task),
-            n_in=self.network.n_latent,
-            source=self.places[ACTIVE + prior],
-            target=self.places[self._delta(prior)],
-            hidden=self.places[LATENT],
-            delta=self.places[LATENT_GRADIENT],
-        )
 
     def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
@@ -566,7 +486,7 @@ class Passes:
         common = {"layer": self.table[layer], "reads_data": layer == 0, "values": values}
         source = self.places[self._input_of(layer)]
         if self.network.has_prior and layer == self.network.prior:
-            source = _from_column(self.places[INPUT], self.network.n_features)
+            source = self.labels.one_hot
         pack = new_region(PACK, **common, source=source, target=packed)
         delta = self.places[self._delta(layer)]
         return [pack, new_region(BACKWARD_WEIGHT, **common, mode=mode, source=packed, delta=delta)]
@@ -574,24 +494,10 @@ class Passes:
     def _input_of(self, layer: int) -> int:
         if layer == 0:
             return INPUT
-        return self._decoded if layer == self.n_encoder + 1 else ACTIVE + layer - 1
+        return self.labels.decoded if layer == self.n_encoder + 1 else ACTIVE + layer - 1
 
     def _delta(self, layer: int) -> int:
         return ACTIVE + len(self.table) + layer
-
-
-def _from_row(place: np.ndarray, row: int) -> np.ndarray:
-    """A matrix from one of its rows on."""
-    place = place.copy()
-    place["offset"] += row * place["stride"]
-    return place
-
-
-def _from_column(place: np.ndarray, column: int) -> np.ndarray:
-    """A matrix from one of its columns on."""
-    place = place.copy()
-    place["offset"] += column
-    return place
 
 
 def _to_out(program: np.ndarray) -> np.ndarray:
