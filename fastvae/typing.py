@@ -15,7 +15,7 @@ from fastvae.model.names import (
 from fastvae.training.evaluation import PerRow
 from fastvae.training.history import Figures
 from fastvae.training.hooks import CallbackLike, EpochHook
-from fastvae.training.names import Binarization, FigureName, OptimizerName
+from fastvae.training.names import Binarization, FigureName, ObjectiveName, OptimizerName
 from fastvae.training.schedules import Schedule
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "FileFormat",
     "LikelihoodName",
     "Missing",
+    "ObjectiveName",
     "OptimizerName",
     "PerRow",
     "Prior",

@@ -25,6 +25,7 @@ from fastvae.typing import (
     FileFormat,
     LikelihoodName,
     Missing,
+    ObjectiveName,
     OptimizerName,
     SigmaName,
 )
@@ -258,6 +259,7 @@ def test_scripts_of_users(tmp_path: Path) -> None:
         (LikelihoodName, LIKELIHOODS),
         (BlockKind, kernels.BLOCK_KINDS),
         (OptimizerName, kernels.OPTIMIZERS),
+        (ObjectiveName, kernels.OBJECTIVES),
         (Binarization, kernels.BINARIZATIONS),
     ],
 )
@@ -283,7 +285,9 @@ def test_figures_and_formats_are_those_that_there_are(tmp_path: Path) -> None:
     rows = [[0.0, 1.0], [1.0, 0.0]]
     vae = fastvae.VAE.from_sizes(2, (2,), 1)
     history = vae.fit(rows, epochs=1, validation=rows, verbose=False)
-    assert set(get_args(FigureName)) == set(history)
+    bounds = vae.fit(rows, epochs=1, validation=rows, objective="iwae", verbose=False)
+    assert set(get_args(FigureName)) == set(history) | set(bounds)
+    assert set(bounds) - set(history) == {"bound", "val_bound"}
     for name in get_args(FileFormat):
         vae.save(tmp_path / name, format=name)
         assert fastvae.load(tmp_path / name).n_features == 2

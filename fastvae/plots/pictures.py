@@ -393,6 +393,8 @@ def activity(
 def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = None) -> Figure:
     """Draw negative ELBO, reconstruction loss and KL divergence over the epochs.
 
+    Where another bound was trained (`VAE.fit`'s ``objective``), it comes first, beside the ELBO.
+
     Parameters
     ----------
     history : mapping of lists
@@ -400,16 +402,18 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
         ``kl``; where ``val_elbo`` and so on are there, they are drawn beside. Its ``variant``
         of the data, if it has one, is named.
     figure : Figure, optional
-        A new one by default; three Axes are added to it.
+        A new one by default; Axes are added to it, one for each of these.
 
     Returns
     -------
     Figure
     """
+    panels = [("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL")]
+    if "bound" in history:
+        panels.insert(0, ("bound", "Negative bound"))
     if figure is None:
-        figure = Figure(figsize=(9.0, 3.0), dpi=DPI, layout="constrained")
-    panels = (("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL"))
-    for ax, (key, name) in zip(figure.subplots(1, 3), panels, strict=True):
+        figure = Figure(figsize=(3.0 * len(panels), 3.0), dpi=DPI, layout="constrained")
+    for ax, (key, name) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for prefix, label, colour in (
             ("", "training", PALETTE[0]),
             ("val_", "validation", PALETTE[6]),
@@ -417,7 +421,7 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
             if prefix + key not in history:
                 continue
             values = np.asarray(history[prefix + key], dtype=np.float64)
-            values = -values if key == "elbo" else values
+            values = -values if key in ("bound", "elbo") else values
             ax.plot(
                 np.arange(1, len(values) + 1),
                 values,
