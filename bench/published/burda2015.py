@@ -12,7 +12,7 @@ import hashlib
 import json
 import time
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,10 @@ class Run:
         """How many passes the checkpoint's run has begun."""
         if not self.checkpoint.exists():
             return 0
-        counts = checkpoints.read(self.checkpoint).facts["counts"]
+        try:
+            counts = checkpoints.read(self.checkpoint).facts["counts"]
+        except ValueError as error:
+            raise Refused(str(error)) from error
         return int(counts["n_epochs"]) + bool(counts["has_begun"])
 
     def evaluate(self, rows: NDArray[np.uint8]) -> None:
@@ -143,11 +146,13 @@ class Run:
                 print(f"{self.name}, binarisation {seed}: {figures['nll'][str(seed)]}", flush=True)
 
     def _earlier(self, weights: str) -> dict[str, Any]:
-        """The figures that were written for these weights, else new ones."""
+        """The figures that were written for these weights and settings, else new ones."""
         path = self.call.places.results / f"{self.name}.json"
         if path.exists():
-            figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["figures"]
-            if figures["weights"] == weights:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            figures: dict[str, Any] = record["figures"]
+            settings = json.loads(json.dumps(asdict(self.settings)))
+            if (figures["weights"], record["settings"]) == (weights, settings):
                 return figures
         return {"weights": weights, "nll": {}}
 

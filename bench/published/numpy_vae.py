@@ -66,7 +66,7 @@ class Watch(Callback):
 
 
 def run(call: Call) -> None:
-    """Train all three with each seed; write the curves and their picture."""
+    """Train all three with each seed; write the curves and their picture after each seed."""
     settings = Settings().shortened() if call.quick else Settings()
     images = np.concatenate(call.images())
     figures: dict[str, Any] = {}
@@ -95,8 +95,8 @@ def run(call: Call) -> None:
             )
             error, kl, sigma = watch.points[-1]
             print(f"{name}: squared error {error:.4f}, KL {kl:.3f}, sigma {sigma:.2f}", flush=True)
-    draw(figures, call.places.pictures)
-    call.write(NAME, settings, figures, time.perf_counter() - began)
+        draw(figures, call.places.pictures)
+        call.write(NAME, settings, figures, time.perf_counter() - began)
 
 
 def _train_theirs(

@@ -19,6 +19,7 @@ from bench.report import table
 PAGE = ROOT / "docs" / "published.md"
 README = ROOT / "README.md"
 START, END = "<!-- published:start -->", "<!-- published:end -->"
+OURS = "as fastvae starts"
 Records = dict[str, dict[str, Any]]
 
 INTRODUCTION = """# Published tables, trained again
@@ -59,14 +60,13 @@ def readme_text(records: Records) -> str:
         for k, passes, record in _burda_runs(records)
     ]
     if pytorch_vae.NAME in records:
-        found = records[pytorch_vae.NAME]["figures"]
         lines += [
             [
                 f"pytorch/examples `vae`, test -ELBO of grey pixels, {title}",
                 f"{pytorch_settings.PUBLISHED:.1f}",
-                f"{statistics.fmean(found[title]['minus_elbo']):.2f}",
+                f"{_mean_of(records[pytorch_vae.NAME], title):.2f}",
             ]
-            for title in ("as fastvae starts", "all as in the example")
+            for title in (OURS, "all as in the example")
         ]
     head = ["table, nats per test image", "published", "here"]
     return "\n\n".join(
@@ -147,6 +147,7 @@ def pytorch_section(records: Records) -> str:
         spread = f"{min(found):.2f} to {max(found):.2f}"
         lines.append([title, f"{statistics.fmean(found):.2f}", spread, f"{figures['seconds']:.0f}"])
     n_seeds = len(record["settings"]["seeds"])
+    half_nat = _mean_of(record, "output bias as in the example") - _mean_of(record, OURS)
     head = ["start", "test -ELBO, nats", f"of {n_seeds} seeds", "seconds of a training"]
     return _section(
         "pytorch/examples, `vae`",
@@ -154,11 +155,18 @@ def pytorch_section(records: Records) -> str:
         "784-400-20-400-784, ReLU, grey pixels as they are (so these nats are no probability of "
         "the data), Adam 1e-3, batches of 128, ten passes. Published: "
         f"{pytorch_settings.PUBLISHED} (two public logs: 105.56 and 105.59). Each line takes one "
-        "thing, or several, over from the example; all else is fastvae's.",
+        "thing, or several, over from the example; all else is fastvae's.\n\n"
+        "What fastvae gains is its output bias, which starts at the logit of each pixel's training "
+        f"mean: without it the test figure is {half_nat:.2f} nats more. Starting weights, the "
+        "other biases and Adam's epsilon make no difference that is larger than that of seeds.",
         table(head, lines),
         pytorch_settings.DEVIATIONS,
         [record],
     )
+
+
+def _mean_of(record: dict[str, Any], start: str) -> float:
+    return statistics.fmean(record["figures"][start]["minus_elbo"])
 
 
 def kingma_section(records: Records) -> str:
@@ -183,8 +191,8 @@ def kingma_section(records: Records) -> str:
     return _section(
         "Kingma & Welling 2013, figures 4 and 5",
         kingma_settings.SOURCE,
-        "784-500-Z-500-784, tanh, batches of 100. The paper prints no figures for these pictures; "
-        "ours are nats of grey pixels.\n\n"
+        "784-500-Z-500-784, tanh, batches of 100. The paper prints no figures for these pictures, "
+        "and its code is not published; our figures are nats of grey pixels.\n\n"
         f"![The decoded grid of two latents]({folder.name}/{kingma2013.MANIFOLD})\n\n"
         f"![Samples of models with 2, 5, 10 and 20 latents]({folder.name}/{kingma2013.SAMPLES})",
         table(head, lines),
@@ -239,8 +247,11 @@ def _section(
     records: Sequence[dict[str, Any]],
 ) -> str:
     """One table with its source, what differs from it, and where and when it was run."""
-    cells = [[part or "as here" for part in deviation] for deviation in deviations]
     head = ["what", "paper", "authors' code", "here"]
+    columns = list(zip(*deviations, strict=True))
+    said = [number for number, column in enumerate(columns) if any(column)]
+    cells = [[deviation[number] or "as here" for number in said] for deviation in deviations]
+    head = [head[number] for number in said]
     parts = [f"## {title}", source + ".", explanation, figures]
     return "\n\n".join([*parts, table(head, cells), *map(_conditions, records)])
 

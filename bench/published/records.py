@@ -16,6 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from bench import machine
+from fastvae.files.writing import write_file
 
 ROOT = machine.ROOT
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -107,7 +108,7 @@ class Call:
         }
         self.places.results.mkdir(parents=True, exist_ok=True)
         path = self.places.results / f"{name}.json"
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        write_file(path, (json.dumps(record, indent=1) + "\n").encode())
         return path
 
 

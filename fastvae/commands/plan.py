@@ -37,6 +37,8 @@ def check(args: Namespace) -> None:
             "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
             f"--likelihood {args.likelihood}"
         )
+    if args.prior == "label" and not args.conditional:
+        raise ValueError("--prior label belongs to --conditional: it goes by the labels")
     _check_objective(args)
     hidden(args)
     _check_likelihood(args)

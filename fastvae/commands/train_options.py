@@ -20,12 +20,13 @@ from fastvae.commands.arguments import (
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.model.kinds import KINDS, WITH_BLOCKS
-from fastvae.model.names import Activation, Missing
+from fastvae.model.names import Activation, Missing, Prior
 from fastvae.training import defaults as training_defaults
 from fastvae.training.names import Binarization, ObjectiveName, OptimizerName
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 MISSING: tuple[Missing, ...] = get_args(Missing)
+PRIORS: tuple[Prior, ...] = get_args(Prior)
 LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
@@ -130,6 +131,20 @@ TRAIN = Command(
                 default="error",
                 help="what NaN and empty cells in the data are: an error, or left out (ignore) "
                 "(default: %(default)s)",
+            ),
+            option(
+                "--conditional",
+                action="store_true",
+                help="give the labels of the data to encoder and decoder: samples are then of the "
+                "class that is asked for, fastvae sample --label (default: no labels)",
+            ),
+            option(
+                "--prior",
+                choices=PRIORS,
+                default="normal",
+                metavar="NAME",
+                help="of the latents: normal, N(0, I), or label, with --conditional: mean and "
+                "variance of each class, trained (default: %(default)s)",
             ),
             option(
                 "--beta",

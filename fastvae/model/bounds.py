@@ -9,9 +9,10 @@ from abc import abstractmethod
 from functools import partial
 from typing import Any, Literal, overload
 
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from fastvae import checks
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import check_binarize
 from fastvae.model import importance
@@ -45,6 +46,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: Literal[False] = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo: ...
@@ -57,6 +59,7 @@ class Bounds(Passes):
         seed: int = 0,
         *,
         per_sample: Literal[True],
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -69,6 +72,7 @@ class Bounds(Passes):
         seed: int,
         per_sample: Literal[True],
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -81,6 +85,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]: ...
@@ -92,6 +97,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]:
@@ -112,6 +118,8 @@ class Bounds(Passes):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
@@ -137,7 +145,7 @@ class Bounds(Passes):
         Kingma & Welling (2014), eq. 7 and appendix B.
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
@@ -145,7 +153,7 @@ class Bounds(Passes):
         return mean_elbo(self.nats, sums, kl)
 
     def mean_bound(
-        self, rows: NDArray[Any], n_samples: int, seed: int, binarize: str | None = None
+        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
     ) -> float:
         """Return the importance-weighted bound of checked rows, their mean in nats.
 
@@ -153,7 +161,7 @@ class Bounds(Passes):
 
         Parameters
         ----------
-        rows : ndarray, shape (B, I)
+        rows : ndarray or Labelled, shape (B, I)
             What `check_rows` returned.
         n_samples, seed, binarize
             As for `log_likelihood`.
@@ -170,6 +178,8 @@ class Bounds(Passes):
         per_sample: Literal[False] = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood: ...
 
     @overload
@@ -182,6 +192,7 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -193,6 +204,8 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -204,6 +217,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]: ...
 
     def log_likelihood(
@@ -214,6 +229,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]:
         """Return log p(x) in nats, estimated by importance sampling.
 
@@ -228,10 +245,13 @@ class Bounds(Passes):
         n_samples : int
             Latents drawn per row.
         seed : int
-            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
-            order, and among whatever other rows, it has the same estimate to the bit.
+            Seed of these draws. A row's noise goes by the seed and what the row holds, whatever
+            its label: in any order, and among whatever other rows, it has the same estimate to the
+            bit.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and what the row holds; a fixed one by the number of the row.
@@ -263,7 +283,7 @@ class Bounds(Passes):
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         call = partial(importance.log_likelihood, self.network)
         found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)

@@ -12,11 +12,13 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
+from fastvae.kernels.arrays.warmup import objective_is_compiled
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import (
@@ -41,8 +43,8 @@ class _Run:
     def __init__(
         self,
         vae: Trainable,
-        rows: NDArray[Any],
-        held_out: NDArray[Any] | None,
+        rows: Checked,
+        held_out: Checked | None,
         settings: Settings,
         progress: Progress,
     ) -> None:
@@ -317,16 +319,17 @@ class _Run:
 def fit(
     vae: Trainable,
     data: Rows,
-    validation: Rows | None,
+    validation: Any,
     settings: Settings,
     moments: Moments | None = None,
+    labels: ArrayLike | None = None,
 ) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments.
 
     Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
     # Scales are looked at where training begins: later rows are what they are.
-    rows = vae.check_rows(data, "data", "training" if moments is None else "validation")
+    rows = vae.check_rows(data, "data", "training" if moments is None else "validation", labels)
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )
@@ -334,13 +337,14 @@ def fit(
         _check_schedules(settings, len(rows))
         beta = vae.beta if settings.beta is None else settings.beta
         settings.objective.check(vae.nats, "a schedule" if callable(beta) else beta)
-        _compile(vae, settings.verbose)
+        _compile(vae, settings)
         if settings.resume is False:
             progress = _begin(vae, rows, held_out, settings, moments)
         elif settings.resume is True:
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
             progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
+        vae.take_names(data)
         vae.stop_training = False
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
@@ -359,8 +363,8 @@ def fit(
 
 def _begin(
     vae: Trainable,
-    rows: NDArray[Any],
-    held_out: NDArray[Any] | None,
+    rows: Checked,
+    held_out: Checked | None,
     settings: Settings,
     moments: Moments | None,
 ) -> Progress:
@@ -420,7 +424,7 @@ def _training_figures(
 
 
 def _validation_figures(
-    vae: Trainable, held_out: NDArray[Any] | None, settings: Settings
+    vae: Trainable, held_out: Checked | None, settings: Settings
 ) -> dict[str, float]:
     """The figures on the validation rows, none without them; draws are the same at each epoch."""
     if held_out is None:
@@ -446,10 +450,15 @@ def _all_finite(values: NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def _compile(vae: Trainable, verbose: bool) -> None:
-    """Compile the kernels ahead, and say so, where no machine code of them exists yet."""
-    if kernels.is_compiled((vae.dtype,)):
-        return
-    if verbose:
-        print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
-    kernels.warmup((vae.dtype,))
+def _compile(vae: Trainable, settings: Settings) -> None:
+    """Compile the kernels ahead, and say so, where no machine code of them exists yet.
+
+    What an objective needs beside is compiled by its first update.
+    """
+    if not kernels.is_compiled((vae.dtype,)):
+        if settings.verbose:
+            print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
+        kernels.warmup((vae.dtype,))
+    objective = settings.objective
+    if settings.verbose and not objective_is_compiled(objective.for_engine, vae.dtype):
+        print(f"compiling the kernels of {objective.name} (once, some seconds) ...", flush=True)

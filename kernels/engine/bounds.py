@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..maths.objectives import ELBO
-from .layout import ACTIVE, GATES, LATENT, NOISE
+from .layout import ACTIVE, GATES, LATENT, NOISE, Architecture
 from .objective_tasks import (
     bound_gradient_task,
     bound_totals_task,
@@ -48,23 +48,37 @@ PLAIN = Objective()
 """The ELBO by one latent, for which there are no further regions."""
 
 
+def tasks_of(objective: Objective) -> list[Any]:
+    """The tasks that an objective has beside those of PLAIN."""
+    if objective == PLAIN:
+        return []
+    tasks = [shares_task, bound_totals_task]
+    if objective.n_samples > 1:
+        tasks.append(scale_task)
+    if objective.code != ELBO:
+        tasks.append(bound_gradient_task)
+    elif objective.free_bits > 0.0:
+        tasks += [free_bits_task, free_gradient_task]
+    return tasks
+
+
 class Bound:
     """The regions of an objective for batches of up to `n_rows` rows, and what they know of them.
 
-    `head` is the record of the head, whose outputs are in the matrix ACTIVE + `n_encoder`.
+    They work on latents whose prior is N(0, I): see `label_tasks` for those of other priors.
     """
 
     def __init__(
-        self, objective: Objective, head: np.void, n_encoder: int, places: np.ndarray,
-        dtype: np.dtype, n_rows: int,
+        self, objective: Objective, network: Architecture, places: np.ndarray, dtype: np.dtype,
+        n_rows: int,
     ) -> None:  # fmt: skip
         self.objective = objective
-        self._head, self._places, self._dtype = head, places, dtype
+        self._head, self._places, self._dtype = network.table[network.n_encoder], places, dtype
         self._shares = new_shares(n_rows, objective.n_samples)
         self._known = {"mode": objective.code, "sums": self._shares.ctypes.data}
         self._latents = {
             "parts": 2,
-            "source": places[ACTIVE + n_encoder],
+            "source": places[ACTIVE + network.n_encoder],
             "hidden": places[LATENT],
             "noise": places[NOISE],
         }

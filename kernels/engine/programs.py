@@ -29,3 +29,17 @@ def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
     for region, end in zip(regions, ends, strict=True):
         program[end - len(region) : end] = region
     return program
+
+
+def from_row(place: np.ndarray, row: int) -> np.ndarray:
+    """A matrix from one of its rows on."""
+    place = place.copy()
+    place["offset"] += row * place["stride"]
+    return place
+
+
+def from_column(place: np.ndarray, column: int) -> np.ndarray:
+    """A matrix from one of its columns on."""
+    place = place.copy()
+    place["offset"] += column
+    return place

@@ -105,6 +105,12 @@ def test_burda_s_run_goes_on_and_nothing_is_done_twice(
     assert records["burda2015-k1-2"]["figures"] == expected
     model = load(parts / "runs" / "burda2015-k1" / "model2.safetensors")
     assert model.epochs == 2
+    # A model that was not kept is that of the checkpoint.
+    kept_model = parts / "runs" / "burda2015-k1" / "model2.safetensors"
+    content = kept_model.read_bytes()
+    kept_model.unlink()
+    run(parts, "burda2015", "--passes", "2")
+    assert kept_model.read_bytes() == content
     # The second time everything is there; one estimate that is missing is made up for.
     monkeypatch.setattr(VAE, "fit", lambda *_, **__: pytest.fail("trained again"))
     path = parts / "burda2015-k1-2.json"
@@ -127,6 +133,17 @@ def test_a_checkpoint_beyond_the_end_is_left_alone(
     assert "beyond pass 1" in capsys.readouterr().out
     assert not (folder / "model1.safetensors").exists()
     assert (folder / "run.checkpoint").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / "burda2015-k1"
+    folder.mkdir(parents=True)
+    (folder / "run.checkpoint").write_bytes(b"no checkpoint")
+    with pytest.raises(SystemExit):
+        run(tmp_path, "burda2015", "--passes", "1")
+    assert "run.checkpoint is not a valid checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

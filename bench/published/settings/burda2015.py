@@ -98,7 +98,7 @@ DEVIATIONS = (
     ),
     Deviation(
         "KL term where k = 1",
-        "may be integrated",
+        "not said",
         "of the drawn latent: log q(z | x) - log p(z)",
         "integrated",
     ),
@@ -116,9 +116,9 @@ DEVIATIONS = (
     ),
     Deviation(
         "output bias",
+        "not said",
         "",
         "logit of the training mean, in [0.001, 0.999]",
-        "the same",
     ),
     Deviation(
         "test rows",
@@ -128,7 +128,7 @@ DEVIATIONS = (
     ),
     Deviation(
         "active units: variance of E[z] above 0.01",
-        "",
+        "not said of which rows",
         "over the first 500 training rows",
         "over the 10,000 test rows",
     ),
