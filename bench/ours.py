@@ -15,9 +15,10 @@ from fastvae.kernels import engine
 
 
 class FastVAE:
-    """fastvae; see `bench.contestants.Contestant`."""
+    """fastvae; see `bench.contestants.ImportanceWeighted`."""
 
     training_variants: ClassVar[list[dict[str, Any]]] = [{}]
+    iwae_variants: ClassVar[list[dict[str, Any]]] = [{}]
     pass_variants: ClassVar[list[dict[str, Any]]] = [{}]
     likelihood_variants: ClassVar[list[dict[str, Any]]] = [{}]
 
@@ -44,6 +45,27 @@ class FastVAE:
     def fit(self, data: NDArray[np.uint8], epochs: int, batch_size: int) -> list[float]:
         history = self._vae.fit(data, epochs=epochs, batch_size=batch_size, verbose=False)
         return history["loss"]
+
+    def fit_iwae(
+        self, data: NDArray[np.uint8], epochs: int, batch_size: int, n_samples: int
+    ) -> list[float]:
+        history = self._vae.fit(
+            data,
+            epochs=epochs,
+            batch_size=batch_size,
+            objective="iwae",
+            n_samples=n_samples,
+            verbose=False,
+        )
+        return history["loss"]
+
+    def iwae_gradients(
+        self, rows: NDArray[np.uint8], noise: Array
+    ) -> tuple[float, dict[str, Array]]:
+        losses, gradients = self._vae.gradients(
+            rows, noise, objective="iwae", n_samples=noise.shape[1]
+        )
+        return -losses.loss, gradients
 
     def gradients(
         self, rows: NDArray[np.uint8], noise: Array

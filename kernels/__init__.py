@@ -32,6 +32,12 @@ from .arrays.losses import (
     gaussian_loss,
     gaussian_loss_backward,
 )
+from .arrays.objectives import (
+    free_kl_backward,
+    importance_backward,
+    importance_weights,
+    mean_kl,
+)
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
 from .arrays.row_likelihoods import row_likelihood_loss, row_likelihood_mean
@@ -44,6 +50,7 @@ from .maths.activations import ACTIVATIONS
 from .maths.binary import BINARIZATIONS
 from .maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .maths.likelihoods import LIKELIHOODS
+from .maths.objectives import OBJECTIVES
 from .maths.optimizers import OPTIMIZERS
 from .maths.philox import (
     STREAM_DATASET,
@@ -53,6 +60,7 @@ from .maths.philox import (
     STREAM_IMPORTANCE,
     STREAM_NOISE,
     STREAM_ORDER,
+    STREAM_POSTERIOR,
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
@@ -65,6 +73,7 @@ __all__ = [
     "LIKELIHOODS",
     "LOG_VAR_MAX",
     "LOG_VAR_MIN",
+    "OBJECTIVES",
     "OPTIMIZERS",
     "SIGMA_MIN",
     "STREAM_DATASET",
@@ -74,6 +83,7 @@ __all__ = [
     "STREAM_IMPORTANCE",
     "STREAM_NOISE",
     "STREAM_ORDER",
+    "STREAM_POSTERIOR",
     "STREAM_PRIOR",
     "STREAM_WEIGHTS",
     "activation_backward",
@@ -86,17 +96,21 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "dense_forward",
+    "free_kl_backward",
     "gather",
     "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
     "get_num_threads",
+    "importance_backward",
     "importance_ratio",
+    "importance_weights",
     "is_compiled",
     "isa",
     "kl_divergence",
     "kl_divergence_backward",
     "max_threads",
+    "mean_kl",
     "normal",
     "normal_from",
     "permutation",

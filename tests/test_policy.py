@@ -57,6 +57,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:evaluation",
         "training:history",
         "training:patience",
+        "model:names",
+        "model:conditional",
         "model:vae",
     ),
     "commands": ("",),

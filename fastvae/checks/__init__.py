@@ -9,6 +9,7 @@ from fastvae.checks.lazy import LazyRows
 from fastvae.checks.naming import public
 from fastvae.checks.nearest import did_you_mean
 from fastvae.checks.scalars import (
+    MAX_CLASSES,
     MAX_COUNT,
     MAX_SEED,
     choice,
@@ -23,6 +24,7 @@ from fastvae.checks.scalars import (
 from fastvae.checks.scales import as_floats
 
 __all__ = [
+    "MAX_CLASSES",
     "MAX_COUNT",
     "MAX_SEED",
     "UINT8",

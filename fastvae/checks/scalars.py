@@ -15,6 +15,7 @@ WORKING_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 MAX_SEED = 2**64 - 1
 MAX_COUNT = 2**62 - 1
 MAX_SIZE = 2**31 - 1
+MAX_CLASSES = 2**20
 _Name = TypeVar("_Name", bound=str)
 
 

@@ -17,7 +17,7 @@ def export(args: Namespace) -> None:
         raise ValueError(f"--onnx {args.onnx} is the model itself; name another file")
     vae.to_onnx(args.onnx, args.part)
     print(f"{args.part} of {printable(args.model)}, written to {printable(args.onnx)}")
-    inputs, outputs = onnx_format.ports(args.part, vae.n_features, vae.n_latent)
+    inputs, outputs = onnx_format.ports(args.part, vae.n_features, vae.n_latent, vae.n_classes)
     for side, ports in (("input", inputs), ("output", outputs)):
         for port in ports:
             shape = f"{vae.dtype.name} (batch, {port.n_columns})"

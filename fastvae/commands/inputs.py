@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import VAE, Dataset
+from fastvae.checks.labels import class_labels
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import runs
 from fastvae.commands.arguments import DATASETS
@@ -49,12 +50,29 @@ def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
     # The data sets known by name have test rows; only other ones may need their training rows.
     train_size = 1 if name in DATASETS else None
     dataset = Dataset(name, train_size, args.test_size, data_dir=args.data_dir)
+    return vae, _fitting(dataset, vae, args)
+
+
+def load_data_of(vae: VAE, args: Namespace) -> Dataset:
+    """Load all rows of ``args.dataset``, or by default of what the model was trained on.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data set is not to be had, or its rows do not fit the model.
+    """
+    name = args.dataset or _trained_on(vae, args.model)
+    return _fitting(Dataset(name, data_dir=args.data_dir), vae, args)
+
+
+def _fitting(dataset: Dataset, vae: VAE, args: Namespace) -> Dataset:
+    """The data set, if its rows fit the model."""
     if dataset.train.shape[1] != vae.n_features:
         raise ValueError(
             f"{args.model} takes rows of {vae.n_features} features; those of {dataset.name} have "
             f"{dataset.train.shape[1]}: name with --dataset data like those it was trained on"
         )
-    return vae, dataset
+    return dataset
 
 
 def _trained_on(vae: VAE, model: str) -> str:
@@ -88,6 +106,26 @@ def rows_to_show(dataset: Dataset) -> tuple[NDArray[Any], NDArray[np.int64] | No
     if len(dataset.test):
         return dataset.test, dataset.test_labels
     return dataset.train, dataset.train_labels
+
+
+def labels_for(
+    vae: VAE, dataset: Dataset, labels: NDArray[np.int64] | None
+) -> NDArray[np.int64] | None:
+    """The labels of a data set's rows, where the model is conditional.
+
+    Raises
+    ------
+    ValueError
+        If it is, and the data have none, or others than its classes.
+    """
+    if not vae.n_classes:
+        return None
+    if labels is None:
+        raise ValueError(
+            f"the model is conditional, of {vae.n_classes} classes, and needs labels; "
+            f"{dataset.name} has none"
+        )
+    return class_labels(labels, f"labels of {dataset.name}", len(labels), vae.n_classes)
 
 
 def _mnist_or_synthetic(data_dir: str | None) -> str:

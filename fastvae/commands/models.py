@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import fastvae
 from fastvae import VAE, checks
 from fastvae.checks.quoting import printable
-from fastvae.commands.inputs import load_model_and_data, rows_to_show
+from fastvae.commands.inputs import labels_for, load_model_and_data, rows_to_show
 from fastvae.data.variants import VARIANTS
 from fastvae.files.writing import check_file, write_file
 from fastvae.model import importance
@@ -42,11 +42,14 @@ def evaluate(args: Namespace) -> None:
         checks.integer(n, option, maximum=most)
     if args.threads is not None:
         fastvae.set_num_threads(args.threads)
-    rows, _ = rows_to_show(dataset)
+    rows, labels = rows_to_show(dataset)
+    labels = labels_for(vae, dataset, labels)
     part = "test" if len(dataset.test) else "training"
     seeds = range(args.seed, args.seed + args.test_draws)
     draws = [
-        evaluate_model(vae, rows, n_samples=args.samples, seed=seed, binarize=args.binarize)
+        evaluate_model(
+            vae, rows, n_samples=args.samples, seed=seed, binarize=args.binarize, labels=labels
+        )
         for seed in seeds
     ]
     results = {
@@ -64,7 +67,7 @@ def evaluate(args: Namespace) -> None:
         "n_latent": draws[0].n_latent,
     }
     if args.nll is not None:
-        results["log_likelihood"] = _log_likelihood(vae, rows, args, seeds)
+        results["log_likelihood"] = _log_likelihood(vae, rows, labels, args, seeds)
     _print(results)
     if path is not None:
         results |= {"fastvae": fastvae.__version__, "python": platform.python_version()}
@@ -79,7 +82,9 @@ def _bound(draws: list[Evaluation], n_samples: int) -> dict[str, Any]:
     return {"estimator": _ELBO, "samples": n_samples, **means} | _over_draws(values)
 
 
-def _log_likelihood(vae: VAE, rows: NDArray[Any], args: Namespace, seeds: range) -> dict[str, Any]:
+def _log_likelihood(
+    vae: VAE, rows: NDArray[Any], labels: NDArray[Any] | None, args: Namespace, seeds: range
+) -> dict[str, Any]:
     """log p(x), means over rows and the draws of the test rows.
 
     The standard error is that of the estimator; that over rows is of other rows of this kind.
@@ -88,7 +93,13 @@ def _log_likelihood(vae: VAE, rows: NDArray[Any], args: Namespace, seeds: range)
     progress = sys.stderr is not None and sys.stderr.isatty()
     found = [
         vae.log_likelihood(
-            rows, args.nll, seed, per_sample=True, binarize=args.binarize, progress=progress
+            rows,
+            args.nll,
+            seed,
+            per_sample=True,
+            binarize=args.binarize,
+            progress=progress,
+            labels=labels,
         )
         for seed in seeds
     ]

@@ -37,10 +37,34 @@ def check(args: Namespace) -> None:
             "--binarize belongs to --likelihood bernoulli, which is one of 0 and 1; got "
             f"--likelihood {args.likelihood}"
         )
+    if args.prior == "label" and not args.conditional:
+        raise ValueError("--prior label belongs to --conditional: it goes by the labels")
+    _check_objective(args)
     hidden(args)
     _check_likelihood(args)
     _check_numbers(args)
     _check_logs(args)
+
+
+def _check_objective(args: Namespace) -> None:
+    """Raise a ValueError if the objective has no meaning with other options."""
+    checks.number(args.free_bits, "--free-bits")
+    if args.objective == "elbo":
+        return
+    if args.free_bits > 0.0:
+        raise ValueError(
+            f"--free-bits belongs to --objective elbo; got --objective {args.objective}"
+        )
+    weights = {"beta": args.beta != 1.0, "beta_warmup": args.beta_warmup is not None,
+               "beta_cycles": args.beta_cycles is not None}  # fmt: skip
+    if args.likelihood != GAUSSIAN or args.sigma is not None:
+        weights["reconstruction_weight"] = args.reconstruction_weight != 1.0
+    for name, is_given in weights.items():
+        if is_given:
+            raise ValueError(
+                f"--{name.replace('_', '-')} belongs to --objective elbo: {args.objective} weighs "
+                "latents by p(x, z) / q(z | x), in which KL and reconstruction have no weights"
+            )
 
 
 def _check_likelihood(args: Namespace) -> None:

@@ -223,7 +223,12 @@ class Run(Callback):
         os.close(self._lock)
 
     def draw(
-        self, vae: VAE, images: np.ndarray, history: Mapping[str, Sequence[float]], seed: int
+        self,
+        vae: VAE,
+        images: np.ndarray,
+        history: Mapping[str, Sequence[float]],
+        seed: int,
+        labels: np.ndarray | None = None,
     ) -> None:
         """Draw the three pictures.
 
@@ -235,13 +240,16 @@ class Run(Callback):
         history : mapping of lists
             As ``fit`` returned it.
         seed : int
-            Of the samples.
+            Of the samples: all classes of a conditional model, in the same styles.
+        labels : array of shape (n_images,), optional
+            Of the originals, for a conditional model.
         """
         from fastvae import plots
 
         reconstructions, samples, losses = (self.folder / name for name in PICTURES)
-        plots.save_figure(plots.reconstructions(vae, images), reconstructions)
-        plots.save_figure(plots.samples(vae, seed=seed), samples)
+        plots.save_figure(plots.reconstructions(vae, images, labels=labels), reconstructions)
+        draw = plots.classes_by_styles if vae.n_classes else plots.samples
+        plots.save_figure(draw(vae, seed=seed), samples)
         plots.save_figure(plots.losses(history), losses)
 
     def _has_more_than_a_beginning(self) -> bool:

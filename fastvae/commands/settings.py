@@ -25,6 +25,8 @@ _MAX_SIZE = 1 << 20
 _NOT_RECORDED = ("resume", "output", "quiet", "no_pictures", "threads")
 # What says nothing about the model.
 _NOT_IN_CARD = ("data_dir", "save_best", "csv", "json", "tensorboard", "sample_grid", "animation")
+# What the model says itself.
+_IN_MODEL = ("conditional", "prior")
 # Their defaults are settled when a run begins.
 _NEVER_NONE = ("dataset", "epochs")
 _BESIDE_RESUME = ("resume", "epochs", "dataset", "data_dir", "threads", "quiet", "no_pictures")
@@ -41,6 +43,8 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     sigma: ((int, float, str), "a number or a text"),
     units: ((int, str), "a whole number or a text"),
 }
+# Options that runs of earlier versions did not have: they did what are the defaults now.
+_ADDED = ("missing", "conditional", "prior", "objective", "n_samples", "free_bits")
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]
 
 
@@ -59,7 +63,7 @@ def recorded(args: Namespace, dataset_name: str, variant: str) -> dict[str, Any]
 
 def card(settings: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run's settings its model carries."""
-    return {name: value for name, value in settings.items() if name not in _NOT_IN_CARD}
+    return {name: value for name, value in settings.items() if name not in _NOT_IN_CARD + _IN_MODEL}
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -77,6 +81,8 @@ def read(folder: Path) -> dict[str, Any]:
         settings = read_json(path, _MAX_SIZE)
         if not isinstance(settings, dict):
             raise ValueError("it holds no JSON object")
+        lacking = [name for name in _ADDED if name not in settings]
+        settings |= {name: _OPTIONS[name].get("default", False) for name in lacking}
         for name in (*_RECORDED, _VARIANT, *_versions()):
             if name not in settings:
                 raise ValueError(

@@ -14,7 +14,7 @@ from fastvae import VAE, Dataset
 from fastvae.checks.quoting import printable
 from fastvae.commands import plan, settings
 from fastvae.commands.arguments import DATASETS
-from fastvae.commands.inputs import load_training_data, rows_to_show
+from fastvae.commands.inputs import labels_for, load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
@@ -49,8 +49,8 @@ def train(args: Namespace) -> int:
     check_output(args.output)  # create says so too, but only after the data are loaded
     check_places(args)
     dataset = load_training_data(args)
-    rows, validation = _split(dataset, args.validation)
     vae = _new_model(args, dataset)
+    rows, validation = _split(dataset, args.validation, args.conditional)
     run = Run.create(Path(dataset.name).stem or "data", args.output)
     try:
         variant = data_variant(vae, rows, args.binarize)
@@ -76,8 +76,8 @@ def _resume(args: Namespace) -> int:
         _check_place_of_data(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
-            rows, validation = _split(dataset, args.validation)
             vae = _new_model(args, dataset)
+            rows, validation = _split(dataset, args.validation, args.conditional)
         recorded["epochs"] = args.epochs
         recorded["variant"] = data_variant(vae, rows, args.binarize)
         return _Training(args, run, recorded, dataset, vae, rows, validation).do()
@@ -129,9 +129,10 @@ class _Training:
         dataset: Dataset,
         vae: VAE,
         rows: np.ndarray,
-        validation: np.ndarray | None,
+        validation: Any,
     ) -> None:
         self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
+        self.labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
         self.rows, self.validation = rows, validation
         self.variant = VARIANTS[recorded["variant"]]
         self.callbacks = watchers(args, run)
@@ -185,9 +186,13 @@ class _Training:
             learning_rate=plan.learning_rate(args),
             optimizer=args.optimizer,
             beta=plan.beta(args, len(self.rows)),
+            labels=self.labels,
             validation=self.validation,
             clip_norm=args.clip_norm,
             binarize=args.binarize,
+            objective=args.objective,
+            n_samples=args.n_samples,
+            free_bits=args.free_bits,
             callbacks=self.callbacks,
             checkpoint=run.checkpoint_path,
             checkpoint_every=_CHECKPOINT_EVERY,
@@ -201,11 +206,12 @@ class _Training:
         sizes = [self.dataset.train.shape[1], *plan.hidden(args), args.latent]
         shape = "-".join(str(size) for size in sizes + sizes[-2::-1])
         held_out = f", {args.validation:,} held out" if args.validation else ""
+        classes = f", {self.vae.n_classes} classes" if self.vae.n_classes else ""
         print(
             f"data    {printable(self.dataset.name)}: {len(self.rows):,} training{held_out}, "
             f"{n_test:,} test rows\n"
             f"        {self.variant}\n"
-            f"model   {shape}, {self.vae.network.likelihood}, "
+            f"model   {shape}, {self.vae.network.likelihood}{classes}, "
             f"{self.vae.n_parameters:,} parameters\n"
             f"output  {printable(str(self.run.folder))}",
             flush=True,
@@ -224,9 +230,12 @@ class _Training:
         self._say_best(history)
         self._evaluate()
         if not self.args.no_pictures:
-            rows, _ = rows_to_show(self.dataset)
+            rows, labels = rows_to_show(self.dataset)
+            shown = slice(_N_RECONSTRUCTIONS)
+            labels = labels_for(self.vae, self.dataset, labels)
+            labels = None if labels is None else labels[shown]
             try:
-                run.draw(self.vae, rows[:_N_RECONSTRUCTIONS], history, self.args.seed)
+                run.draw(self.vae, rows[shown], history, self.args.seed, labels)
             except ValueError as error:  # rows of very many features
                 warnings.warn(f"no pictures are drawn: {error}", RuntimeWarning, stacklevel=2)
         names = ", ".join(sorted(path.name for path in run.folder.iterdir()))
@@ -264,7 +273,11 @@ class _Training:
             return
         with np.errstate(over="ignore", invalid="ignore"):
             result = evaluate(
-                self.vae, self.dataset.test, seed=self.args.seed, binarize=self.args.binarize
+                self.vae,
+                self.dataset.test,
+                seed=self.args.seed,
+                binarize=self.args.binarize,
+                labels=labels_for(self.vae, self.dataset, self.dataset.test_labels),
             )
         if not np.isfinite(result.loss):  # of an update that was too large, and the last
             raise ArithmeticError(
@@ -312,8 +325,10 @@ def _default_epochs() -> int:
     return int(text)
 
 
-def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Training rows, and the last `n_validation` of them apart."""
+def _split(
+    dataset: Dataset, n_validation: int | None, is_conditional: bool
+) -> tuple[np.ndarray, Any]:
+    """Training rows, and the last `n_validation` of them apart, and their labels if those count."""
     if n_validation is None:
         return dataset.train, None
     n_rows = len(dataset.train) - n_validation
@@ -331,7 +346,10 @@ def _split(dataset: Dataset, n_validation: int | None) -> tuple[np.ndarray, np.n
             UserWarning,
             stacklevel=2,
         )
-    return dataset.train[:n_rows], dataset.train[n_rows:]
+    held_out = dataset.train[n_rows:]
+    if is_conditional and labels is not None:
+        return dataset.train[:n_rows], (held_out, labels[n_rows:])
+    return dataset.train[:n_rows], held_out
 
 
 def _new_model(args: Namespace, dataset: Dataset) -> VAE:
@@ -342,6 +360,7 @@ def _new_model(args: Namespace, dataset: Dataset) -> VAE:
 
 
 def _built(args: Namespace, dataset: Dataset) -> VAE:
+    n_classes, names = _classes(args, dataset)
     return VAE.from_sizes(
         n_features=dataset.train.shape[1],
         hidden=plan.hidden(args),
@@ -354,4 +373,38 @@ def _built(args: Namespace, dataset: Dataset) -> VAE:
         beta=args.beta,
         reconstruction_weight=args.reconstruction_weight,
         seed=args.seed,
+        n_classes=n_classes,
+        prior=args.prior,
+        class_names=names,
     )
+
+
+def _classes(args: Namespace, dataset: Dataset) -> tuple[int, list[str] | None]:
+    """The number of classes of a conditional model, none of another, and their names if known.
+
+    Raises
+    ------
+    ValueError
+        If the data have no labels, or labels that are no numbers of classes.
+    """
+    if not args.conditional:
+        return 0, None
+    parts = [dataset.train_labels, dataset.test_labels if len(dataset.test) else None]
+    labels = [part for part in parts if part is not None]
+    if dataset.train_labels is None or (len(dataset.test) and dataset.test_labels is None):
+        where = "training" if dataset.train_labels is None else "test"
+        raise ValueError(
+            f"--conditional needs labels, and the {where} rows of {printable(dataset.name)} have "
+            "none"
+        )
+    least, most = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
+    if least < 0 or most >= len(dataset.train):
+        raise ValueError(
+            "--conditional needs labels that number the classes from 0 on, of which there are "
+            f"fewer than the {len(dataset.train):,} training rows; those of "
+            f"{printable(dataset.name)} go from {least} to {most}"
+        )
+    n_classes, names = most + 1, dataset.label_names or {}
+    listed = [names.get(label, "") for label in range(n_classes)]
+    is_named = all(listed) and len(set(listed)) == n_classes
+    return n_classes, listed if is_named else None

@@ -20,14 +20,16 @@ from fastvae.commands.arguments import (
 )
 from fastvae.model import defaults as model_defaults
 from fastvae.model.kinds import KINDS, WITH_BLOCKS
-from fastvae.model.names import Activation, Missing
+from fastvae.model.names import Activation, Missing, Prior
 from fastvae.training import defaults as training_defaults
-from fastvae.training.names import Binarization, OptimizerName
+from fastvae.training.names import Binarization, ObjectiveName, OptimizerName
 
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 MISSING: tuple[Missing, ...] = get_args(Missing)
+PRIORS: tuple[Prior, ...] = get_args(Prior)
 LIKELIHOODS = tuple(kind for kind in KINDS if kind not in WITH_BLOCKS)
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
+OBJECTIVES: tuple[ObjectiveName, ...] = get_args(ObjectiveName)
 SCHEDULES = ("constant", "cosine", "step")
 BINARIZATIONS: tuple[Binarization, ...] = get_args(Binarization)
 EPOCHS_VARIABLE = "FASTVAE_EPOCHS"
@@ -131,6 +133,20 @@ TRAIN = Command(
                 "(default: %(default)s)",
             ),
             option(
+                "--conditional",
+                action="store_true",
+                help="give the labels of the data to encoder and decoder: samples are then of the "
+                "class that is asked for, fastvae sample --label (default: no labels)",
+            ),
+            option(
+                "--prior",
+                choices=PRIORS,
+                default="normal",
+                metavar="NAME",
+                help="of the latents: normal, N(0, I), or label, with --conditional: mean and "
+                "variance of each class, trained (default: %(default)s)",
+            ),
+            option(
                 "--beta",
                 metavar="WEIGHT",
                 type=float,
@@ -227,6 +243,30 @@ TRAIN = Command(
                 help="make values in [0, 1] binary, for bernoulli: dynamic (each drawn as 0 or 1, "
                 "anew at each visit), threshold (1 from 0.5 on) or fixed (each drawn once); "
                 "validation and test rows too (default: take them as they are)",
+            ),
+            option(
+                "--objective",
+                choices=OBJECTIVES,
+                default="elbo",
+                metavar="NAME",
+                help="elbo, iwae (the importance-weighted bound of --n-samples latents a row) or "
+                "dreg (the same with gradients of the encoder that vary less) (default: "
+                "%(default)s)",
+            ),
+            option(
+                "--n-samples",
+                metavar="K",
+                type=count,
+                default=1,
+                help="latents drawn for each row (default: %(default)s)",
+            ),
+            option(
+                "--free-bits",
+                metavar="NATS",
+                type=float,
+                default=0.0,
+                help="nats that each latent may have in its KL for nothing, for elbo (default: "
+                "%(default)s)",
             ),
             THREADS,
             seed("initial weights, order of the rows and noise"),

@@ -2,7 +2,8 @@
 
 from typing import Literal, TypeAlias
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae.data.dataset import Dataset
 
@@ -19,5 +20,15 @@ def taken(X: Rows, name: str, use: Use = "pass") -> tuple[ArrayLike, str]:
     """
     if not isinstance(X, Dataset):
         return X, name
-    part = "test" if use == "validation" and len(X.test) else "train"
+    part = _part(X, use)
     return getattr(X, part), f"{name}.{part}"
+
+
+def labels_of(X: Dataset, use: Use = "pass") -> tuple[NDArray[np.int64] | None, str]:
+    """The labels of the rows that a data set stands for, and the name of its attribute."""
+    name = f"{_part(X, use)}_labels"
+    return getattr(X, name), name
+
+
+def _part(X: Dataset, use: Use) -> str:
+    return "test" if use == "validation" and len(X.test) else "train"

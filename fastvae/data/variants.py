@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked, Labelled
 from fastvae.kernels import BINARIZATIONS, gather_binary
 
 VARIANTS = {
@@ -50,13 +52,13 @@ def check_binarize(binarize: _Name, likelihood: str) -> _Name:
 
 
 def binarized(
-    rows: NDArray[Any], dtype: np.dtype[Any], binarize: str | None, seed: int, keys: NDArray[Any]
-) -> NDArray[Any]:
+    rows: Checked, dtype: np.dtype[Any], binarize: str | None, seed: int, keys: NDArray[Any]
+) -> Checked:
     """Return rows with each value made 0 or 1, in the model's dtype; as they are if None.
 
     Parameters
     ----------
-    rows : ndarray, shape (n, n_features)
+    rows : ndarray of shape (n, n_features), or Labelled
         uint8 means value / 255.
     dtype : dtype
     binarize : str or None
@@ -68,17 +70,19 @@ def binarized(
     """
     if binarize is None:
         return rows
+    if isinstance(rows, Labelled):
+        return Labelled(binarized(labelled.values(rows), dtype, binarize, seed, keys), rows.labels)
     out, order = np.empty(rows.shape, dtype), np.arange(len(rows))
     gather_binary(out, rows, order, keys, BINARIZATIONS[binarize], seed)
     return out
 
 
-def variant_of(rows: NDArray[Any], kinds: Sequence[tuple[str, int]], binarize: str | None) -> str:
+def variant_of(rows: Checked, kinds: Sequence[tuple[str, int]], binarize: str | None) -> str:
     """Return the name of the data's variant, a key of `VARIANTS`.
 
     Parameters
     ----------
-    rows : ndarray
+    rows : ndarray or Labelled
         As `VAE.check_rows` returns them; uint8 means value / 255, NaN what is missing.
     kinds : sequence of (str, int)
         The likelihood and the number of the columns of each block of the rows.
@@ -87,9 +91,9 @@ def variant_of(rows: NDArray[Any], kinds: Sequence[tuple[str, int]], binarize: s
     """
     if binarize is not None:
         return binarize
-    first = 0
+    first, given = 0, labelled.values(rows)
     for kind, n_columns in kinds:
-        if kind == _BERNOULLI and not _is_binary(rows[:, first : first + n_columns]):
+        if kind == _BERNOULLI and not _is_binary(given[:, first : first + n_columns]):
             return "grey"
         first += n_columns
     return "binary" if all(kind == _BERNOULLI for kind, _ in kinds) else "values"

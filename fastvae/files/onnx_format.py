@@ -58,19 +58,22 @@ class Exported:
     Attributes
     ----------
     layers : dict
-        By the names encoder.0, ..., sampler.mean, sampler.log_var, decoder.0, ...
+        By the names encoder.0, ..., sampler.mean, sampler.log_var, decoder.0, ..., and prior.
     kinds : list
         The kind and the columns of each block of a row.
     nan_is_missing : bool
         Whether the encoder takes 0 for NaN.
     facts : dict
         What the file says of itself: plain data by name; what is None is left out.
+    n_classes : int
+        Of a conditional model, whose parts take one-hot labels, too.
     """
 
     layers: dict[str, SavedLayer]
     kinds: list[tuple[str, int]]
     nan_is_missing: bool
     facts: dict[str, Any]
+    n_classes: int = 0
 
     @property
     def n_features(self) -> int:
@@ -89,17 +92,20 @@ class Exported:
         return [(name, self.layers[name]) for name in known]
 
 
-def ports(part: Part, n_features: int, n_latent: int) -> tuple[list[Port], list[Port]]:
+def ports(
+    part: Part, n_features: int, n_latent: int, n_classes: int = 0
+) -> tuple[list[Port], list[Port]]:
     """The inputs and outputs of a part; each is a matrix of some rows."""
+    y = [Port("y", n_classes, "their labels, one-hot")] if n_classes else []
     x = Port("x", n_features, "rows of the data")
     z = Port("z", n_latent, "latents")
     x_mean = Port("x_mean", n_features, "means of x given the latent")
     mean = Port("mean", n_latent, "means of the latents' posterior")
     log_var = Port("log_var", n_latent, "logarithms of the variances of the latents' posterior")
     return {
-        "encoder": ([x], [mean, log_var]),
-        "decoder": ([z], [x_mean]),
-        "reconstruct": ([x], [x_mean]),
+        "encoder": ([x, *y], [mean, log_var]),
+        "decoder": ([z, *y], [x_mean]),
+        "reconstruct": ([x, *y], [x_mean]),
     }[part]
 
 
@@ -192,12 +198,13 @@ def _proto(model: Exported, part: Part) -> onnx.ModelProto:
 
     dtype = model.layers["sampler.mean"].weight.dtype
     graph = _Graph(dtype)
-    inputs, outputs = ports(part, model.n_features, model.n_latent)
-    values = [inputs[0].name]
+    inputs, outputs = ports(part, model.n_features, model.n_latent, model.n_classes)
+    first, *labels = [port.name for port in inputs]
+    values = [first]
     if part != "decoder":
-        values = _encoder(graph, model, values[0], outputs)
+        values = _encoder(graph, model, [first, *labels], outputs)
     if part != "encoder":
-        values = [_decoder(graph, model, values[0])]
+        values = [_decoder(graph, model, [values[0], *labels])]
     for value, port in zip(values, outputs, strict=True):
         graph.name(value, port.name)
     code = helper.np_dtype_to_tensor_dtype(dtype)
@@ -229,21 +236,51 @@ def _proto(model: Exported, part: Part) -> onnx.ModelProto:
     return made
 
 
-def _encoder(graph: _Graph, model: Exported, x: str, wanted: list[Port]) -> list[str]:
-    """The posterior's mean of rows, and its log_var where that is wanted, too."""
-    x = _row_inputs(graph, model, x)
+def _encoder(graph: _Graph, model: Exported, given: list[str], wanted: list[Port]) -> list[str]:
+    """The posterior's mean of rows, with their labels, and its log_var where that is wanted."""
+    x = _beside(graph, [_row_inputs(graph, model, given[0]), *given[1:]])
     for name, layer in model.stack("encoder"):
         x = _ACTIVATIONS[layer.activation](graph, _dense(graph, name, layer, x))
     mean = _dense(graph, "sampler.mean", model.layers["sampler.mean"], x)
+    prior_mean, prior_log_var = "", ""
+    if "prior" in model.layers:
+        # The head says the posterior relative to the prior, see `kernels/engine/label_tasks.py`.
+        prior_mean, prior_log_var = _prior(graph, model, given[1])
+        scale = graph.add("Exp", graph.add("Mul", prior_log_var, 0.5))
+        mean = graph.add("Add", prior_mean, graph.add("Mul", scale, mean))
     if len(wanted) == 1:
         return [mean]
-    log_var = _dense(graph, "sampler.log_var", model.layers["sampler.log_var"], x)
+    log_var = _bounded(graph, _dense(graph, "sampler.log_var", model.layers["sampler.log_var"], x))
+    return [mean, graph.add("Add", log_var, prior_log_var) if prior_log_var else log_var]
+
+
+def _prior(graph: _Graph, model: Exported, y: str) -> list[str]:
+    """Mean and log_var of the prior of each label."""
+    layer, n = model.layers["prior"], model.n_latent
+    halves = [
+        SavedLayer(layer.weight[part], layer.bias[part], "identity")
+        for part in (slice(n), slice(n, None))
+    ]
+    mean, log_var = (
+        _dense(graph, f"prior.{name}", half, y)
+        for name, half in zip(("mean", "log_var"), halves, strict=True)
+    )
+    return [mean, _bounded(graph, log_var)]
+
+
+def _bounded(graph: _Graph, log_var: str) -> str:
     above = graph.add("Max", log_var, kernels.LOG_VAR_MIN)
-    return [mean, graph.add("Min", above, kernels.LOG_VAR_MAX)]
+    return graph.add("Min", above, kernels.LOG_VAR_MAX)
 
 
-def _decoder(graph: _Graph, model: Exported, z: str) -> str:
-    """The mean of x of latents; what the last layer says of sigma is left out."""
+def _beside(graph: _Graph, columns: list[str]) -> str:
+    """Matrices side by side."""
+    return columns[0] if len(columns) == 1 else graph.add("Concat", *columns, axis=1)
+
+
+def _decoder(graph: _Graph, model: Exported, given: list[str]) -> str:
+    """The mean of x of latents, with their labels; what is said of sigma is left out."""
+    z = _beside(graph, given)
     *hidden, (name, last) = model.stack("decoder")
     for inner, layer in hidden:
         z = _ACTIVATIONS[layer.activation](graph, _dense(graph, inner, layer, z))

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, SupportsIndex, TypeAlias, cast
+from typing import Any, SupportsIndex, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -12,12 +12,61 @@ from fastvae.files.storage import SavedModel
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import GAUSSIAN, Likelihood
-from fastvae.model.names import Activation
+from fastvae.model.names import Activation, Prior
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
 Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer[Any]]
 """One size, or as many as there are layers."""
+
+
+def n_classes(given: Any) -> int:
+    """The number of classes of a conditional model, 0 of another.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number of classes.
+    """
+    if given is None:
+        return 0
+    return checks.integer(given, "n_classes", minimum=0, maximum=checks.MAX_CLASSES)
+
+
+def check_prior(given: Prior, n_classes: int) -> Prior:
+    """Return the name of the latents' prior.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or goes by the label of a model without classes.
+    """
+    checks.choice(given, get_args(Prior), "prior")
+    if given == "label" and not n_classes:
+        raise ValueError('prior="label" is of conditional models: give n_classes, too')
+    return given
+
+
+def new_prior(n_classes: int, n_latent: int, dtype: np.dtype[Any]) -> Dense:
+    """The layer that says each class's prior: mean and log-variance, at first those of N(0, I)."""
+    layer = Dense(n_classes, 2 * n_latent, "identity", dtype=dtype)
+    layer.weight = np.zeros((2 * n_latent, n_classes))
+    return layer
+
+
+def take_prior(layer: Dense | None, saved: SavedModel) -> None:
+    """Set a model's prior to that of a file.
+
+    Raises
+    ------
+    ValueError
+        If only one of them has one.
+    """
+    found = saved.layers.get("prior")
+    if (found is None) != (layer is None):
+        raise ValueError('a layer "prior" is of models whose prior is "label", and of them only')
+    if layer is not None and found is not None:
+        layer.weight, layer.bias = found.weight, found.bias
 
 
 def from_sizes(
@@ -28,16 +77,18 @@ def from_sizes(
     output_activation: Activation | None,
     likelihood: Likelihood,
     dtype: DTypeLike,
+    n_classes: int,
 ) -> tuple[MLP, Sampler, MLP]:
     """Return encoder, sampler and the mirrored decoder; `VAE.from_sizes` documents the sizes."""
-    sizes = [checks.size(n_features, "n_features"), *_hidden_sizes(hidden)]
+    n_features, inner = checks.size(n_features, "n_features"), _hidden_sizes(hidden)
+    sizes = [n_features + n_classes, *inner]
     if output_activation is None:
         output_activation = likelihood.output_activation
     encoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(sizes))
     sampler = Sampler(sizes[-1], n_latent, dtype=dtype)
-    mirrored = [sampler.n_latent, *reversed(sizes[1:])]
+    mirrored = [sampler.n_latent + n_classes, *reversed(inner)]
     decoder = MLP(Dense(*pair, activation, dtype=dtype) for pair in itertools.pairwise(mirrored))
-    n_outputs = likelihood.n_outputs(sizes[0])
+    n_outputs = likelihood.n_outputs(n_features)
     decoder.add_layer(Dense(mirrored[-1], n_outputs, output_activation, dtype=dtype))
     return encoder, sampler, decoder
 
@@ -80,7 +131,8 @@ def from_saved(saved: SavedModel) -> tuple[MLP, Sampler, MLP]:
         return MLP(layers)
 
     encoder, decoder = mlp("encoder"), mlp("decoder")
-    if len(saved.layers) != len(encoder) + len(decoder) + 2:
+    n_others = 2 + ("prior" in saved.layers)
+    if len(saved.layers) != len(encoder) + len(decoder) + n_others:
         raise ValueError(f"there are unknown layers among {', '.join(saved.layers)}")
     n_latent, n_in = saved.layers["sampler.mean"].weight.shape
     sampler = Sampler(n_in, n_latent, dtype=saved.dtype)
@@ -100,6 +152,8 @@ def join(
     likelihood: Likelihood,
     dtype: np.dtype[Any],
     seed: int,
+    n_classes: int = 0,
+    prior: Dense | None = None,
 ) -> Network:
     """Build the network of the parts and hand their parameters over to it.
 
@@ -110,11 +164,13 @@ def join(
     ValueError
         If the parts do not chain, are not free, or do not suit the likelihood.
     """
-    _check(encoder, sampler, decoder, likelihood)
+    _check(encoder, sampler, decoder, likelihood, n_classes)
     shapes = [(layer.n_in, layer.n_out, layer.activation) for layer in encoder]
     shapes.append((sampler.n_in, 2 * sampler.n_latent, "identity"))
     shapes += [(layer.n_in, layer.n_out, layer.activation) for layer in decoder]
-    network = Network(shapes, len(encoder), likelihood, dtype)
+    network = Network(shapes, len(encoder), likelihood, dtype, n_classes, prior is not None)
+    if prior is not None:
+        prior.join(network, len(network.layers) - 1, 0)
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
     layers = _layers(encoder, sampler, decoder)
@@ -134,17 +190,26 @@ def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:
     return [*encoder, sampler.mean, sampler.log_var, *decoder]
 
 
-def _check(encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood) -> None:
+def _check(
+    encoder: MLP, sampler: Sampler, decoder: MLP, likelihood: Likelihood, n_classes: int
+) -> None:
     """Raise a ValueError unless the parts chain, are free, and suit the likelihood."""
     if not decoder.layers:
         raise ValueError("the decoder must have at least one layer")
     layers = _layers(encoder, sampler, decoder)
     if any(layer.in_vae for layer in layers) or len(set(map(id, layers))) < len(layers):
         raise ValueError("each layer can be used once, in one VAE; build new layers")
-    joints = [("decoder inputs", decoder.layers[0].n_in, "latents", sampler.n_latent)]
-    n_features = sampler.n_in
+    classes = " and classes" if n_classes else ""
+    n_inputs = sampler.n_latent + n_classes
+    joints = [("decoder inputs", decoder.layers[0].n_in, f"latents{classes}", n_inputs)]
+    n_features = (encoder.layers[0] if encoder.layers else sampler).n_in - n_classes
+    if n_features < 1:
+        raise ValueError(
+            f"the encoder's inputs must be features and {n_classes} classes; got "
+            f"{n_features + n_classes} inputs"
+        )
     if encoder.layers:
-        n_outputs, n_features = encoder.layers[-1].n_out, encoder.layers[0].n_in
+        n_outputs = encoder.layers[-1].n_out
         joints.insert(0, ("sampler inputs", sampler.n_in, "encoder outputs", n_outputs))
     n_outputs, wanted = likelihood.n_outputs(n_features), "features"
     if n_outputs > n_features:

@@ -9,7 +9,10 @@ from abc import abstractmethod
 from functools import partial
 from typing import Any, Literal, overload
 
+from numpy.typing import ArrayLike
+
 from fastvae import checks
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import check_binarize
 from fastvae.model import importance
@@ -43,6 +46,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: Literal[False] = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo: ...
@@ -55,6 +59,7 @@ class Bounds(Passes):
         seed: int = 0,
         *,
         per_sample: Literal[True],
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -67,6 +72,7 @@ class Bounds(Passes):
         seed: int,
         per_sample: Literal[True],
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[PerRow]: ...
@@ -79,6 +85,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]: ...
@@ -90,6 +97,7 @@ class Bounds(Passes):
         seed: int = 0,
         per_sample: bool = False,
         *,
+        labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
     ) -> Elbo[Any]:
@@ -110,6 +118,8 @@ class Bounds(Passes):
             Seed of these draws.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and the number of the row; a fixed one by the latter, so that it is that of `fit`.
@@ -135,12 +145,29 @@ class Bounds(Passes):
         Kingma & Welling (2014), eq. 7 and appendix B.
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self.nats, sums, kl)
+
+    def mean_bound(
+        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+    ) -> float:
+        """Return the importance-weighted bound of checked rows, their mean in nats.
+
+        It is the estimate of `log_likelihood`, without its warning.
+
+        Parameters
+        ----------
+        rows : ndarray or Labelled, shape (B, I)
+            What `check_rows` returned.
+        n_samples, seed, binarize
+            As for `log_likelihood`.
+        """
+        found = importance.log_likelihood(self.network, rows, n_samples, seed, self.nats, binarize)
+        return importance.mean(found).value
 
     @overload
     def log_likelihood(
@@ -151,6 +178,8 @@ class Bounds(Passes):
         per_sample: Literal[False] = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood: ...
 
     @overload
@@ -163,6 +192,7 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -174,6 +204,8 @@ class Bounds(Passes):
         per_sample: Literal[True],
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -185,6 +217,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]: ...
 
     def log_likelihood(
@@ -195,6 +229,8 @@ class Bounds(Passes):
         per_sample: bool = False,
         binarize: Binarization | None = None,
         progress: bool = False,
+        *,
+        labels: ArrayLike | None = None,
     ) -> LogLikelihood[Any]:
         """Return log p(x) in nats, estimated by importance sampling.
 
@@ -209,10 +245,13 @@ class Bounds(Passes):
         n_samples : int
             Latents drawn per row.
         seed : int
-            Seed of these draws. A row's noise goes by the seed and what the row holds: in any
-            order, and among whatever other rows, it has the same estimate to the bit.
+            Seed of these draws. A row's noise goes by the seed and what the row holds, whatever
+            its label: in any order, and among whatever other rows, it has the same estimate to the
+            bit.
         per_sample : bool
             Return an array of shape (B,) for each figure instead of means over the rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`: of a conditional model these are figures of log p(x | y).
         binarize : "dynamic", "threshold" or "fixed"; optional
             Make values of 0 or 1 out of those in [0, 1], as for `fit`. A dynamic draw goes by the
             seed and what the row holds; a fixed one by the number of the row.
@@ -244,7 +283,7 @@ class Bounds(Passes):
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X)
+        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
         binarize = check_binarize(binarize, self.likelihood)
         call = partial(importance.log_likelihood, self.network)
         found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)

@@ -11,11 +11,12 @@ import numpy as np
 from fastvae.checks.quoting import printable
 from fastvae.files.storage import RAW_SIGMA
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.passes import Passes
+from fastvae.model.posterior import Posterior
 from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained
 from fastvae.model.value import Seeded
 
+_MAX_CLASSES = 200  # characters of their names
 _HEADINGS = ("layer", "inputs -> outputs", "activation", "weights", "parameters")
 
 
@@ -28,7 +29,7 @@ class Text(str):
         return str(self)
 
 
-class Described(Passes, Trained, Seeded):
+class Described(Posterior, Trained, Seeded):
     """Base of a model: what it is made of, in words and tables."""
 
     beta: float
@@ -65,7 +66,8 @@ class Described(Passes, Trained, Seeded):
         """The layers by the names that gradients and model files use: encoder.0, sampler.mean."""
         named = {f"encoder.{i}": layer for i, layer in enumerate(self.encoder)}
         named |= {"sampler.mean": self.sampler.mean, "sampler.log_var": self.sampler.log_var}
-        return named | {f"decoder.{i}": layer for i, layer in enumerate(self.decoder)}
+        named |= {f"decoder.{i}": layer for i, layer in enumerate(self.decoder)}
+        return named if self.prior_layer is None else named | {"prior": self.prior_layer}
 
     def summary(self) -> Text:
         """Return the long text: layers, settings, counts and memory.
@@ -103,7 +105,9 @@ class Described(Passes, Trained, Seeded):
     def __str__(self) -> str:
         if self._parts is None:
             return repr(self)
-        return vae_summary(self.encoder, self.sampler, self.decoder, self.network.n_raws)
+        return vae_summary(
+            self.encoder, self.sampler, self.decoder, self.network.n_raws, self.prior_layer
+        )
 
     def __repr__(self) -> str:
         if self._parts is None:
@@ -137,16 +141,33 @@ def facts(model: Described) -> dict[str, str]:
     n_bytes = model.network.parameters.nbytes
     found = {
         "likelihood": printable(str(model.network.likelihood)),
+        "classes": _classes(model),
+        "prior": "of each class its own" if model.prior == "label" else "",
         "sigma": _range(model.sigma_value),
         "beta": f"{model.beta:g}",
         "reconstruction weight": f"{model.reconstruction_weight:g}",
         "dtype": model.dtype.name,
         "seed": str(model.seed),
         "trained": f"{model.epochs} epochs, {model.updates:,} updates",
+        "posterior": _posterior(model),
         "memory": f"{_megabytes(n_bytes)} of parameters, {_megabytes(3 * n_bytes)} with what "
         "Adam keeps of each",
     }
     return {name: what for name, what in found.items() if what}
+
+
+def _posterior(model: Described) -> str:
+    """What `sample` can draw of, beside the prior; nothing where there is no mixture."""
+    mixture = model.posterior_mixture
+    return "" if mixture is None else f"{mixture}, for samples"
+
+
+def _classes(model: Described) -> str:
+    """How many classes a conditional model has, and their names; nothing of another."""
+    if not model.n_classes:
+        return ""
+    names = "" if model.class_names is None else f": {', '.join(model.class_names)}"
+    return printable(f"{model.n_classes}{names}", _MAX_CLASSES)
 
 
 def _range(value: Any) -> str:

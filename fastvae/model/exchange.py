@@ -120,8 +120,9 @@ def _places(network: Network) -> dict[str, tuple[str, slice]]:
     head, n_latent, everything = network.n_encoder, network.n_latent, slice(None)
     dense = [(f"encoder.{2 * i}", i, everything) for i in range(head)]
     dense += [("mean", head, slice(n_latent)), ("log_var", head, slice(n_latent, None))]
-    n_layers = len(network.layers) - (network.n_raws > 0)
+    n_layers = network.n_dense
     dense += [(f"decoder.{2 * i}", head + 1 + i, everything) for i in range(n_layers - head - 1)]
+    dense += [("prior", len(network.layers) - 1, everything)] if network.has_prior else []
     places = {
         f"{name}.{part}": (f"{layer}.{part}", rows)
         for name, layer, rows in dense

@@ -40,7 +40,8 @@ class Exporting(Passes):
         part : "encoder", "decoder" or "reconstruct"
             What it computes, by the names of its inputs and outputs: "encoder" is what `encode`
             does, x to mean and log_var; "decoder" what `decode` does, z to x_mean; "reconstruct",
-            the whole model, what `reconstruct` does, x to x_mean.
+            the whole model, what `reconstruct` does, x to x_mean. A conditional model also takes
+            y, the labels, as one-hot rows of floats.
 
         Raises
         ------
@@ -58,10 +59,12 @@ class Exporting(Passes):
             values = self.network.parameters.copy()
             weight = self._reconstruction_weight
         sigma = self._observed.present_sigma(weight, self.network.read_raws(values))
-        facts = self._observed.settings | {"fastvae": sys.modules["fastvae"].__version__}
+        classes = {"n_classes": self.n_classes or None, "class_names": self.class_names}
+        facts = self._observed.settings | classes | {"fastvae": sys.modules["fastvae"].__version__}
         if sigma is not None:
             facts["sigma"] = np.asarray(sigma).tolist()
         kinds = self._observed.kinds(self.n_features)
         missing = self._observed.missing == IGNORE
-        model = onnx_format.Exported(self._layers_in(values), kinds, missing, facts)
+        layers = self._layers_in(values)
+        model = onnx_format.Exported(layers, kinds, missing, facts, self.n_classes)
         onnx_format.write(path, model, part)

@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks, kernels
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked, RowSource
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import max_threads, team_size
-from fastvae.model.network import Advance, Network, RowSource, flop_per_piece, ignore
+from fastvae.model.network import Advance, Network, flop_per_piece, ignore
 from fastvae.training.evaluation import PerRow
 from fastvae.training.nats import Nats
 
@@ -86,7 +88,8 @@ def log_likelihood(
     "A note on importance sampling using standardized weights").
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
-    rows it stands among. So do dynamic draws that make it binary; fixed ones go by its number.
+    rows it stands among; its label is none of it, so that all labels of a row have the same noise.
+    So do dynamic draws that make it binary; fixed ones go by its number.
     With `common_noise` all rows have the same noise, so that the estimate is smooth in x.
     Memory does not grow with `n_samples`.
     """
@@ -115,7 +118,7 @@ class _Run:
         self.network = network
         self.n_samples = n_samples
         self.common_noise = common_noise
-        decoder = network.layers[network.n_encoder + 1 :]
+        decoder = network.layers[network.n_encoder + 1 :][: -1 if network.has_prior else None]
         flop = _FLOP_PER_LATENT + _FLOP_PER_ELEMENT * network.n_latent
         flop += sum((2 * n_in + _FLOP_PER_ELEMENT) * n_out for n_in, n_out, _ in decoder)
         most = max(_STEP_LATENTS, _THREAD_LATENTS * team_size())
@@ -135,10 +138,10 @@ class _Run:
             reconstruction_weight=factor,
         )  # fmt: skip
 
-    def add(self, rows: NDArray[Any], sums: NDArray[Any], advance: Advance) -> None:
+    def add(self, rows: Checked, sums: NDArray[Any], advance: Advance) -> None:
         """Add all weights of some rows to their sums."""
         work, parameters = self.work, self.network.parameters
-        work.take(rows)
+        self.network.hand_over(rows, work)
         try:
             work.run(work.passes.encoding, parameters, np.arange(len(rows)), work.matrices)
             work.set(skip_zeros=True)  # of hidden layers
@@ -168,14 +171,14 @@ class _Run:
 
 
 def _binary(
-    network: Network, rows: NDArray[Any], binarize: str | None, seed: int, first: int
-) -> NDArray[Any]:
+    network: Network, rows: Checked, binarize: str | None, seed: int, first: int
+) -> Checked:
     """Rows, the first of them number `first`, made binary."""
     keys = np.arange(first, first + len(rows))
     if binarize == DYNAMIC:
-        values = np.empty(rows.shape, network.dtype)
-        kernels.gather(values, rows, np.arange(len(rows)))
-        keys = _keys(values).view(np.int64)
+        given = np.empty(rows.shape, network.dtype)
+        kernels.gather(given, labelled.values(rows), np.arange(len(rows)))
+        keys = _keys(given).view(np.int64)
     return binarized(rows, network.dtype, binarize, seed, keys)
 
 

@@ -17,5 +17,7 @@ BlockKind: TypeAlias = Literal[
 Blocks: TypeAlias = Sequence[int | tuple[BlockKind, int]]
 """How many columns each block has; of mixed rows its kind, too."""
 SigmaName: TypeAlias = Literal["learned", "feature", "output"]
+Prior: TypeAlias = Literal["normal", "label"]
 Missing: TypeAlias = Literal["error", "ignore"]
 FileFormat: TypeAlias = Literal["safetensors", "seed"]
+SampleSource: TypeAlias = Literal["prior", "posterior"]

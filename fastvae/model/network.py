@@ -9,23 +9,24 @@ from those that earlier calls left, and sees the parameters of one moment: passe
 turns, a whole pass against one run of training steps.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fastvae import kernels
+from fastvae.data import labelled
+from fastvae.data.labelled import RowSource
 from fastvae.data.variants import binarized
 from fastvae.kernels import engine
 from fastvae.kernels.machine.threads import team_size
 from fastvae.model.guards import Gate
 from fastvae.model.likelihood import Likelihood
+from fastvae.model.row_statistics import CHUNK_ROWS, RowStatistics
 from fastvae.model.value import Value
 
-_CHUNK_ROWS = 512
 _BLOCK_ELEMENTS = 1 << 21  # read or written at a time: 8 MB of float32
 _FLOP_PER_CALL = 1.5e10  # 75 to 150 ms on two cores at 100 to 200 GFLOP/s, 0.75 s at 20
 _SAMPLE_ROWS = 512
@@ -34,18 +35,6 @@ _MAX_WEIGHTS = 2**50
 _KEPT_WORKSPACES = 4
 _KEPT_BYTES = 2**26  # of a workspace between two trainings
 _PAYS_BELOW = 0.4  # share of non-zero inputs: at 0.5, batch 128 is no faster, batch 20 is slower
-
-
-class RowSource(Protocol):
-    """Rows of which a pass reads slices: an array, or what makes arrays when it is asked."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(n, n_columns)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: Any, /) -> np.ndarray: ...
 
 
 Advance = Callable[[int], object]
@@ -58,7 +47,7 @@ def ignore(n_rows: int) -> None:
     """Advance without a word."""
 
 
-class Network(Value):
+class Network(RowStatistics, Value):
     """Parameters, layer table and passes of one VAE.
 
     Parameters
@@ -69,6 +58,11 @@ class Network(Value):
         Number of layers before the head.
     likelihood : Likelihood
     dtype : float32 or float64
+    n_classes : int
+        Of a conditional network K, else 0. Then the last K inputs of the encoder and of the decoder
+        are the one-hot label, and all rows and latents are `Labelled`.
+    has_prior : bool
+        Whether the latents' prior goes by the class: its mean and log_var are a layer of K inputs.
 
     Attributes
     ----------
@@ -86,18 +80,24 @@ class Network(Value):
         n_encoder: int,
         likelihood: Likelihood,
         dtype: np.dtype | type,
+        n_classes: int = 0,
+        has_prior: bool = False,
     ) -> None:
         self.dtype = np.dtype(dtype)
         self.n_encoder = n_encoder
         self.likelihood = likelihood
-        self.n_features = layers[0][0]
+        self.n_classes, self.has_prior = n_classes, has_prior
+        self.n_features = layers[0][0] - n_classes
         self.n_raws = likelihood.n_raws(self.n_features)
         raws = [(0, self.n_raws, "identity")] if self.n_raws else []
-        self.layers = (*layers, *raws)
+        prior = [(n_classes, layers[n_encoder][1], "identity")] if has_prior else []
+        self.n_dense = len(layers)
+        self.layers = (*layers, *raws, *prior)
         self._n_weights = sum(n_in * n_out for n_in, n_out, _ in self.layers)
         if self._n_weights > _MAX_WEIGHTS:  # places in the table, and bytes, are of 64 bits
             raise MemoryError(f"{self._n_weights:,} weights are more than any memory holds")
         self.table = engine.layer_table(self.layers, dtype)
+        self._architecture = engine.Architecture(self.table, n_encoder, n_classes, has_prior)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
         self._sigma = np.ones(1)
@@ -112,10 +112,12 @@ class Network(Value):
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "layers": self.layers[:-1] if self.n_raws else self.layers,
+            "layers": self.layers[: self.n_dense],
             "n_encoder": self.n_encoder,
             "likelihood": asdict(self.likelihood),
             "dtype": self.dtype.name,
+            "n_classes": self.n_classes,
+            "has_prior": self.has_prior,
             "parameters": [self.read_dense(layer) for layer in range(len(self.layers))],
         }
 
@@ -201,13 +203,13 @@ class Network(Value):
 
     @raws.setter
     def raws(self, values: np.ndarray) -> None:
-        self.write_dense(len(self.layers) - 1, None, values)
+        self.write_dense(self.n_dense, None, values)
 
     def read_raws(self, values: np.ndarray | None = None) -> np.ndarray | None:
         """The raws of sigma in an array laid out like the parameters, in these if it is missing."""
         if self.n_raws == 0:
             return None
-        return self.read_dense(len(self.layers) - 1, values=values)[1]
+        return self.read_dense(self.n_dense, values=values)[1]
 
     def take_raws(self, values: np.ndarray | None) -> None:
         """Set the raws of sigma to those of a file, None where it has none.
@@ -234,18 +236,24 @@ class Network(Value):
         X: RowSource,
         out: tuple[np.ndarray, np.ndarray] | None = None,
         advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the posterior's mean and log_var, each of shape (n, Z), in `out` if it is given.
 
         log_var is what is used of it: within its bounds (`kernels.LOG_VAR_MIN`, `LOG_VAR_MAX`).
+        With `standard` they are those on the scale of the prior, which is N(0, I) there.
         """
         n_latent, (low, high) = self.n_latent, self._log_var_bounds
+        name = "encoding_to_out"
+        if self.has_prior and not standard:
+            name, low, high = "posterior_to_out", -np.inf, np.inf  # it is the sum of two
         n_columns, skip_zeros = (self.n_features, 2 * n_latent), self._skips(X)
-        if out is None and len(X) <= _CHUNK_ROWS:
+        if out is None and len(X) <= CHUNK_ROWS:
             # One row is a matter of microseconds: what is done for blocks would take some more, and
             # `np.clip` and `np.hsplit` a fifth.
             heads = np.empty((len(X), 2 * n_latent), self.dtype)
-            self._pass("encoding_to_out", X, n_columns, skip_zeros, heads, advance)
+            self._pass(name, X, n_columns, skip_zeros, heads, advance)
             bounded = np.maximum(heads[:, n_latent:], low)
             return heads[:, :n_latent].copy(), np.minimum(bounded, high, out=bounded)
         shape = len(X), n_latent
@@ -256,14 +264,23 @@ class Network(Value):
             bounded = np.maximum(heads[:, n_latent:], low, out=log_var[rows])
             np.minimum(bounded, high, out=bounded)
 
-        self._pass("encoding_to_out", X, n_columns, skip_zeros, keep, advance)
+        self._pass(name, X, n_columns, skip_zeros, keep, advance)
         return mean, log_var
 
     def decode(
-        self, Z: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
+        self,
+        Z: RowSource,
+        out: np.ndarray | None = None,
+        advance: Advance = ignore,
+        *,
+        standard: bool = False,
     ) -> np.ndarray:
-        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z)."""
-        return self._means("decoding", Z, self.n_latent, False, out, advance)
+        """Return the means of the likelihood, shape (n, n_features), of latents (n, Z).
+
+        With `standard` these are on the scale of the prior, which is N(0, I) there.
+        """
+        name = "sampling" if standard else "decoding"
+        return self._means(name, Z, self.n_latent, False, out, advance)
 
     def reconstruct(
         self, X: RowSource, out: np.ndarray | None = None, advance: Advance = ignore
@@ -288,18 +305,18 @@ class Network(Value):
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
         skip_zeros = self._skips(X, binarize)
-        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, skip_zeros)
+        work = self.borrow(X[:CHUNK_ROWS], self.n_features, skip_zeros)
         try:
             encoding, losses = work.passes.encoding, work.passes.losses
             work.set(draws_noise=True, seed=seed, stream=kernels.STREAM_EVALUATION)
-            order = np.arange(min(len(X), _CHUNK_ROWS))
+            order = np.arange(min(len(X), CHUNK_ROWS))
             values = self.parameters
             with self.gate.reading:
-                for first in range(0, len(X), _CHUNK_ROWS):
-                    chunk = X[first : first + _CHUNK_ROWS]
+                for first in range(0, len(X), CHUNK_ROWS):
+                    chunk = X[first : first + CHUNK_ROWS]
                     rows = order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
-                    work.take(chunk)
+                    self.hand_over(chunk, work)
                     work.set(element=first * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
                     done = reconstruction[first : first + len(chunk)]
@@ -309,105 +326,51 @@ class Network(Value):
                     kl[first : first + len(chunk)] = work.kl[: len(chunk)]
                     advance(len(chunk))
         finally:
-            self._give_back(work)
+            self.give_back(work)
         return reconstruction / n_samples, kl
 
-    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
-        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
-        return self._column_sums(X, binarize, lambda rows: rows) / len(X)
-
-    def column_moments(
-        self, X: RowSource, binarize: str | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the mean and the variance of each feature, float64 of shape (n_features,).
-
-        They are those of the values that are not missing, and NaN where there is none.
-        """
-        n_known = self._column_sums(X, binarize, lambda rows: ~np.isnan(rows))
-        with np.errstate(invalid="ignore"):
-            means = self._column_sums(X, binarize, _known) / n_known
-            squares = self._column_sums(X, binarize, lambda rows: _known(np.square(rows - means)))
-            return means, squares / n_known
-
-    def _column_sums(
-        self, X: RowSource, binarize: str | None, summed: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray:
-        """Return the sum over the rows of what a function makes of them.
-
-        Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
-        shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
-        shows in the result. The mean of dynamic draws is that of what they are drawn from.
-        """
-        total = np.zeros(self.n_features)
-        half = _CHUNK_ROWS // 2
-        sums = np.empty((half, self.n_features))
-        work = self._borrow(X[:_CHUNK_ROWS], self.n_features, False)
-        try:
-            order = np.arange(min(len(X), _CHUNK_ROWS))
-            rows = work.matrix(work.passes.data_place, _CHUNK_ROWS, self.n_features)
-            for first in range(0, len(X), _CHUNK_ROWS):
-                chunk = X[first : first + _CHUNK_ROWS]
-                if binarize != "dynamic":
-                    keys = first + order[: len(chunk)]
-                    chunk = binarized(chunk, self.dtype, binarize, 0, keys)
-                work.take(chunk)
-                gathering = work.passes.gathering
-                work.run(gathering, self.parameters, order[: len(chunk)], work.matrices)
-                rows[len(chunk) :] = 0.0
-                values = summed(rows)
-                values[len(chunk) :] = 0.0
-                np.add(values[:half], values[half:], out=sums, dtype=np.float64)
-                n = half // 2
-                while n:
-                    sums[:n] += sums[n : 2 * n]
-                    n //= 2
-                total += sums[0]
-        finally:
-            self._give_back(work)
-        return total
-
-    def fingerprint(self, X: np.ndarray, n_sampled: int | None = None) -> str:
-        """A digest of rows as the network sees them: their values count, not how they are stored.
-
-        Parameters
-        ----------
-        X : ndarray, shape (n, n_features)
-        n_sampled : int, optional
-            Look at so many rows only, evenly spaced.
-        """
-        order = np.arange(len(X))
-        if n_sampled is not None and n_sampled < len(X):
-            order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
-        digest = hashlib.sha256(str(X.shape).encode())
-        work = self._borrow(X, self.n_features, False)
-        try:
-            rows = work.matrix(work.passes.data_place, work.n_rows, self.n_features)
-            for chunk, first in enumerate(range(0, len(order), work.n_rows)):
-                work.run(work.passes.gathering, self.parameters, order, work.matrices, chunk)
-                digest.update(np.ascontiguousarray(rows[: len(order) - first]).data)
-        finally:
-            self._give_back(work)
-        return digest.hexdigest()
-
-    def _borrow(self, data: np.ndarray, n_columns: int, skip_zeros: bool) -> engine.Workspace:
+    def borrow(self, data: RowSource, n_columns: int, skip_zeros: bool) -> engine.Workspace:
         """A workspace that no other call uses, set to work on `data`, rows of `n_columns`."""
         _check_columns(data, n_columns)
         try:
             work = self._spare[skip_zeros].pop()
         except IndexError:
-            work = self.new_workspace(_CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
-        work.take(data)
+            work = self.new_workspace(CHUNK_ROWS, training=False, skip_zeros=skip_zeros)
+        self.hand_over(data, work)
         return work
 
-    def _give_back(self, work: engine.Workspace) -> None:
+    def hand_over(self, data: RowSource, work: engine.Workspace) -> None:
+        """Set a workspace of this network to work on rows, or latents, with their labels.
+
+        Raises
+        ------
+        ValueError
+            If there are labels and no classes, or the other way round, or a label is of no class:
+            as where a model was replaced after its rows were checked.
+        """
+        labels = labelled.labels(data)
+        if (labels is not None) != (self.n_classes > 0) or (
+            labels is not None and not 0 <= labels.min() <= labels.max() < self.n_classes
+        ):
+            raise ValueError(f"rows must have labels of {self.n_classes} classes, or none of 0")
+        work.take(labelled.values(data), labels)
+
+    def give_back(self, work: engine.Workspace) -> None:
         work.release()
         self._spare[work.skip_zeros].append(work)
 
-    def new_workspace(self, n_rows: int, *, training: bool, skip_zeros: bool) -> engine.Workspace:
+    def new_workspace(
+        self,
+        n_rows: int,
+        *,
+        training: bool,
+        skip_zeros: bool,
+        objective: engine.Objective = engine.PLAIN,
+    ) -> engine.Workspace:
         """Return a workspace of one caller's own, for up to `n_rows` rows at a time."""
         return engine.Workspace(
-            self.table, self.n_encoder, self._for_engine, n_rows, self.dtype,
-            training=training, skip_zeros=skip_zeros,
+            self._architecture, self._for_engine, n_rows, self.dtype,
+            training=training, skip_zeros=skip_zeros, objective=objective,
         )  # fmt: skip
 
     def _means(
@@ -450,13 +413,13 @@ class Network(Value):
         n_inputs, n_outputs = n_columns
         n_rows = len(data)
         # What is done before and after a block shows where a pass takes microseconds.
-        step = n_rows if n_rows <= _CHUNK_ROWS else self._block_rows(max(n_columns))
+        step = n_rows if n_rows <= CHUNK_ROWS else self._block_rows(max(n_columns))
         block = data[:step]
         order = np.arange(len(block))
         results = (
             out if isinstance(out, np.ndarray) else np.empty((len(order), n_outputs), self.dtype)
         )
-        work = self._borrow(block, n_inputs, skip_zeros)
+        work = self.borrow(block, n_inputs, skip_zeros)
         try:
             program = getattr(work.passes, name)
             with self.gate.reading:
@@ -465,7 +428,7 @@ class Network(Value):
                     if first > 0:
                         block = data[first:last]
                         order = order[: last - first]
-                        work.take(block)
+                        self.hand_over(block, work)
                     target = results
                     if step < n_rows:
                         target = results[first:last] if results is out else results[: len(order)]
@@ -475,14 +438,12 @@ class Network(Value):
                         out(slice(first, last), target)
                     advance(last - first)
         finally:
-            self._give_back(work)
+            self.give_back(work)
 
     def _block_rows(self, n_columns: int) -> int:
         """How many rows a pass reads or writes at a time: whole chunks, of well under a second."""
-        n_chunks = min(
-            self.steps_per_call(_CHUNK_ROWS), _BLOCK_ELEMENTS // (n_columns * _CHUNK_ROWS)
-        )
-        return max(1, n_chunks) * _CHUNK_ROWS
+        n_chunks = min(self.steps_per_call(CHUNK_ROWS), _BLOCK_ELEMENTS // (n_columns * CHUNK_ROWS))
+        return max(1, n_chunks) * CHUNK_ROWS
 
     def _skips(self, X: RowSource, binarize: str | None = None) -> bool:
         """Whether a pass leaves zeros out, which pays from some rows on."""
@@ -492,7 +453,7 @@ class Network(Value):
 
     def train(
         self,
-        X: np.ndarray,
+        X: RowSource,
         order: np.ndarray,
         run: engine.Training,
         *,
@@ -509,13 +470,13 @@ class Network(Value):
         # Skipping zeros would hide an infinite weight behind a zero pixel.
         if skip_zeros and not run.weights_finite:
             skip_zeros = bool(np.isfinite(self.parameters).all())
-        work = self._training_workspace(run.batch_size, skip_zeros)
+        work = self._training_workspace(run.batch_size, skip_zeros, run.objective)
         *pieces, last = work.pieces(run, flop_per_piece())
         if (run.clip_norm > 0.0 or pieces) and self._gradient is None:
             self._gradient = self.new_arena()
         gradient = moments[0] if self._gradient is None else self._gradient
         arenas = self.parameters, *moments, gradient
-        work.take(X)
+        self.hand_over(X, work)
         work.set(draws_noise=True, seed=seed)
         try:
             for step in map(run.step, range(run.n_steps)) if pieces else [run]:
@@ -529,14 +490,18 @@ class Network(Value):
         finally:
             work.release()
 
-    def _training_workspace(self, n_rows: int, skip_zeros: bool) -> engine.Workspace:
+    def _training_workspace(
+        self, n_rows: int, skip_zeros: bool, objective: engine.Objective
+    ) -> engine.Workspace:
         """The workspace of the last training, if it is of this kind, or a new one."""
-        if self._training is not None and (
-            self._training.n_rows != n_rows or self._training.skip_zeros != skip_zeros
-        ):
-            self._training = None  # its memory is free before more is taken
+        if self._training is not None:
+            kind = self._training.n_rows, self._training.skip_zeros, self._training.objective
+            if kind != (n_rows, skip_zeros, objective):
+                self._training = None  # its memory is free before more is taken
         if self._training is None:
-            self._training = self.new_workspace(n_rows, training=True, skip_zeros=skip_zeros)
+            self._training = self.new_workspace(
+                n_rows, training=True, skip_zeros=skip_zeros, objective=objective
+            )
         return self._training
 
     def release_training(self) -> None:
@@ -545,30 +510,37 @@ class Network(Value):
             self._training = self._gradient = None
 
     def gradients(
-        self, X: np.ndarray, noise: np.ndarray, weight: float, beta: float
+        self,
+        X: RowSource,
+        noise: np.ndarray,
+        weight: float,
+        beta: float,
+        objective: engine.Objective = engine.PLAIN,
     ) -> tuple[float, float, float, np.ndarray]:
         """Return the loss, what the reconstruction is made of (see `Nats`) and the KL (batch
         means), and the gradient's arena.
 
-        The loss is weight * the second + beta * KL.
+        The loss of the plain objective is weight * the second + beta * KL.
 
         Parameters
         ----------
         X : ndarray, shape (B, n_features)
-        noise : ndarray, shape (B, Z)
-            What the latent's deviation is multiplied by.
+        noise : ndarray, shape (B, k, Z)
+            What the latents' deviation is multiplied by.
         """
         _check_columns(X, self.n_features)
         n = len(X)
-        work = self.new_workspace(n, training=True, skip_zeros=False)
-        work.take(X)
-        work.matrix(engine.NOISE, n, self.n_latent)[:] = noise
+        work = self.new_workspace(n, training=True, skip_zeros=False, objective=objective)
+        self.hand_over(X, work)
+        n_latents = n * objective.n_samples
+        work.matrix(engine.NOISE, n_latents, self.n_latent)[:] = noise.reshape(n_latents, -1)
         gradient = self.new_arena()
         run = engine.Training(
             batch_size=n,
             totals=engine.new_totals(self.n_latent),
             reconstruction_weight=weight,
             beta=beta,
+            objective=objective,
         )
         with self.gate.reading:
             for piece in work.pieces(run, flop_per_piece()):
@@ -591,13 +563,8 @@ class Network(Value):
         A sample of rows is read.
         """
         rows = np.linspace(0, len(X) - 1, min(len(X), _SAMPLE_ROWS)).astype(np.int64)
-        sample = binarized(X[rows], self.dtype, binarize, 0, rows)
+        sample = labelled.values(binarized(X[rows], self.dtype, binarize, 0, rows))
         return bool(np.count_nonzero(sample) < _PAYS_BELOW * rows.size * X.shape[1])
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    """Values with 0 for those that are missing."""
-    return np.where(np.isnan(values), 0.0, values)
 
 
 def flop_per_piece() -> float:
@@ -605,12 +572,12 @@ def flop_per_piece() -> float:
     return _FLOP_PER_CALL * max(1.0, team_size() / 2)
 
 
-def _check_columns(data: np.ndarray, n_columns: int) -> None:
+def _check_columns(data: RowSource, n_columns: int) -> None:
     """Refuse rows of another width, e.g. of a model that was replaced after its rows were checked.
 
     Raises
     ------
     ValueError
     """
-    if data.ndim != 2 or data.shape[1] != n_columns:
+    if len(data.shape) != 2 or data.shape[1] != n_columns:
         raise ValueError(f"rows must have {n_columns} columns; got shape {data.shape}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any, cast
+from functools import partial
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,15 +17,19 @@ from numpy.typing import ArrayLike, NDArray
 from fastvae import checks
 from fastvae.checks import is_one_row
 from fastvae.checks.outputs import output, output_pair
+from fastvae.data import labelled
+from fastvae.data.labelled import Labelled
 from fastvae.data.rows import Rows, Use
 from fastvae.model.bar import run_pass
+from fastvae.model.conditional import Conditional, Label
 from fastvae.model.guards import DrawCounter
+from fastvae.model.names import SampleSource
 from fastvae.model.network import Network
 from fastvae.model.prior import PriorLatents, decoded_batches
 from fastvae.model.sampler import Sampler
 
 
-class Passes:
+class Passes(Conditional):
     """Base of a model: its passes over rows, which change nothing but counts of draws."""
 
     _dtype: np.dtype[Any]
@@ -53,12 +58,21 @@ class Passes:
 
     @abstractmethod
     def _lazy_rows(
-        self, X: Rows, name: str = "X", use: Use = "pass"
-    ) -> NDArray[Any] | checks.LazyRows:
-        """Rows, checked; what needs converting is converted where it is read."""
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> NDArray[Any] | checks.LazyRows | Labelled:
+        """Rows, checked, with their labels; what needs converting is converted where it is read."""
+
+    @abstractmethod
+    def _posterior_latents(self, n: int, seed: int, data: Rows | None) -> PriorLatents:
+        """Latents of the posterior mixture; it is fitted to `data` first where they are given."""
 
     def encode(
-        self, X: Rows, *, out: Iterable[NDArray[Any]] | None = None, progress: bool = False
+        self,
+        X: Rows,
+        *,
+        labels: ArrayLike | None = None,
+        out: Iterable[NDArray[Any]] | None = None,
+        progress: bool = False,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
 
@@ -69,6 +83,9 @@ class Passes:
         X : array_like of shape (B, I) or (I,), or Dataset
             uint8 means pixels (value / 255); of a data set the training rows are taken. An array
             may be larger than memory: it is read, and converted, in blocks of rows.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            Of a conditional model the class of each row, from 0 to K - 1, which a data set brings
+            itself; see docs/conditional.md.
         out : pair of ndarray, each of shape (B, Z), or (Z,) for one row; optional
             Where to write mean and log-variance: two arrays of the model's dtype, or one of shape
             (2, B, Z). They may be memory-mapped and of any strides, and must not overlap X.
@@ -87,17 +104,23 @@ class Passes:
         KeyboardInterrupt
             On Ctrl-C, within a second; `out` holds the rows done so far.
         """
-        rows, one_row = self._lazy_rows(X), is_one_row(X)
+        rows, one_row = self._lazy_rows(X, labels=labels), is_one_row(X)
         into = None
         if out is not None:
-            into = output_pair(out, (len(rows), self.n_latent), self._dtype, rows, one_row)
+            shape = len(rows), self.n_latent
+            into = output_pair(out, shape, self._dtype, labelled.values(rows), one_row)
         mean, log_var = run_pass(self.network.encode, progress, rows, into)
         if out is not None:
             return cast(Any, out)
         return (mean[0], log_var[0]) if one_row else (mean, log_var)
 
     def decode(
-        self, Z: ArrayLike, *, out: NDArray[Any] | None = None, progress: bool = False
+        self,
+        Z: ArrayLike,
+        *,
+        labels: ArrayLike | None = None,
+        out: NDArray[Any] | None = None,
+        progress: bool = False,
     ) -> NDArray[Any]:
         """Return the means of p(x | z), shape (B, I) or (I,).
 
@@ -105,6 +128,8 @@ class Passes:
         ----------
         Z : array_like, shape (B, Z) or (Z,)
             Latents; an array may be larger than memory.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`.
         out : ndarray of shape (B, I), or (I,) for one row; optional
             Where to write the means: an array of the model's dtype, as for `encode`.
         progress : bool
@@ -123,16 +148,37 @@ class Passes:
             As for `encode`.
         """
         latents = checks.lazy_rows(Z, "Z", self.n_latent, self._dtype, pixels=False)
-        return self._means(self.network.decode, latents, is_one_row(Z), out, progress)
+        one_row = is_one_row(Z)
+        name = "labels=" if labels is None else "labels"
+        rows = self._with_labels(latents, labels, one_row, name)
+        return self._means(self.network.decode, rows, one_row, out, progress)
+
+    def decode_draws(
+        self, draws: NDArray[Any], labels: NDArray[np.int64] | None = None
+    ) -> NDArray[Any]:
+        """Return what `sample` makes of draws of N(0, I), shape (B, Z): for pictures of the prior.
+
+        They are the latents themselves but where the prior goes by the label.
+        """
+        latents = checks.lazy_rows(draws, "draws", self.n_latent, self._dtype, pixels=False)
+        rows = self._with_labels(latents, labels, False, "labels=" if labels is None else "labels")
+        return self.network.decode(rows, standard=True)
 
     def reconstruct(
-        self, X: Rows, *, out: NDArray[Any] | None = None, progress: bool = False
+        self,
+        X: Rows,
+        *,
+        labels: ArrayLike | None = None,
+        out: NDArray[Any] | None = None,
+        progress: bool = False,
     ) -> NDArray[Any]:
         """Return the decoded posterior means, shape (B, I) or (I,).
 
         Parameters
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
+            As for `encode`.
+        labels : array_like of int, shape (B,), or a number for one row; optional
             As for `encode`.
         out : ndarray of shape (B, I), or (I,) for one row; optional
             Where to write the means: an array of the model's dtype, as for `encode`.
@@ -151,10 +197,10 @@ class Passes:
         KeyboardInterrupt
             As for `encode`.
         """
-        rows = self._lazy_rows(X)
+        rows = self._lazy_rows(X, labels=labels)
         return self._means(self.network.reconstruct, rows, is_one_row(X), out, progress)
 
-    def feedforward(self, x: Rows) -> NDArray[Any]:
+    def feedforward(self, x: Rows, *, labels: ArrayLike | None = None) -> NDArray[Any]:
         """Draw a latent for each row and decode it; `sampler.sample` is the latent drawn.
 
         Each call draws new noise; a new model of the same seed draws the same again.
@@ -163,6 +209,8 @@ class Passes:
         ----------
         x : array_like of shape (B, I) or (I,), or Dataset
             uint8 means pixels (value / 255); of a data set the training rows are taken.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`.
 
         Returns
         -------
@@ -174,19 +222,29 @@ class Passes:
         TypeError, ValueError
             If x is not what the model takes.
         """
-        z = self.sampler.draw(*self.encode(x))
-        means = self.network.decode(np.atleast_2d(z))
-        return means[0] if z.ndim == 1 else means
+        rows, one_row = self._lazy_rows(x, "x", labels=labels), is_one_row(x)
+        mean, log_var = self.network.encode(rows)
+        if one_row:
+            mean, log_var = mean[0], log_var[0]
+        z = self.sampler.draw(mean, log_var)
+        means = self.network.decode(labelled.beside(np.atleast_2d(z), rows))
+        return means[0] if one_row else means
 
     def sample(
         self,
         n: int,
         seed: int | None = None,
         *,
+        label: Label | Iterable[Label] | None = None,
         out: NDArray[Any] | None = None,
         progress: bool = False,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> NDArray[Any]:
-        """Return the decoded means of `n` latents drawn from the prior N(0, I), shape (n, I).
+        """Return the decoded means of `n` latents, shape (n, I).
+
+        They are drawn from the prior, or from a mixture that was fitted to the latents of data,
+        which as a rule gives samples that are more like the data: see docs/sampling.md.
 
         Parameters
         ----------
@@ -194,10 +252,19 @@ class Passes:
             Number of samples.
         seed : int, optional
             With a seed each call returns the same; without, calls continue the model's stream.
+        label : int or str, or array_like of shape (n,); optional
+            Of a conditional model the class of all samples, or of each: a number from 0 to K - 1,
+            or a name of `class_names`. Without, sample i is of class i % K: all in turn. The
+            draws, which are the style, are the same for all labels.
         out : ndarray of shape (n, I), optional
             Where to write the means: an array of the model's dtype, as for `encode`.
         progress : bool
             Show a progress bar on standard error.
+        source : "prior" or "posterior"
+            What latents are drawn from: the prior, or the `posterior_mixture`.
+        data : array_like of shape (B, I), or Dataset, optional
+            For the posterior: fit the mixture to their latents first, as `fit_posterior(data)`
+            does, and keep it. Without, the mixture is the one that the model has.
 
         Returns
         -------
@@ -207,17 +274,30 @@ class Passes:
         Raises
         ------
         TypeError, ValueError
-            If n, seed or out is not what it must be.
+            If an argument is not what it must be, or the posterior is asked for and the model has
+            no mixture, or one that was fitted when its weights were others.
+        ImportError
+            If data are given and scikit-learn is missing.
         KeyboardInterrupt
             As for `encode`.
         """
         n = checks.integer(n, "n")
+        labels = self._sampled_labels(n, label)
         into = None if out is None else output(out, "out", (n, self.n_features), self._dtype)
-        means = run_pass(self.network.decode, progress, self._prior(n, seed), into)
+        latents = self._drawn(n, seed, labels, source, data)
+        call = partial(self.network.decode, standard=source == "prior")
+        means = run_pass(call, progress, latents, into)
         return means if out is None else out
 
     def iter_sample(
-        self, n: int, seed: int | None = None, batch_size: int = 1024
+        self,
+        n: int,
+        seed: int | None = None,
+        batch_size: int = 1024,
+        *,
+        label: Label | Iterable[Label] | None = None,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> Iterator[NDArray[Any]]:
         """Return an iterator over what `sample` returns, in arrays of `batch_size` rows.
 
@@ -234,6 +314,10 @@ class Passes:
             iterator is used.
         batch_size : int
             Rows of each array; the last may have fewer.
+        label : int or str, or array_like of shape (n,); optional
+            As for `sample`.
+        source, data
+            As for `sample`.
 
         Returns
         -------
@@ -242,15 +326,20 @@ class Passes:
         Raises
         ------
         TypeError, ValueError
-            If an argument is not what it must be; by the call, not by the iterator.
+            If an argument is not what it must be; by the call, not by the iterator. By the
+            iterator, if the weights have changed since a mixture was fitted.
+        ImportError
+            As for `sample`.
         """
         n, batch_size = checks.integer(n, "n"), checks.integer(batch_size, "batch_size")
-        return decoded_batches(self.network, self._prior(n, seed), batch_size)
+        labels = self._sampled_labels(n, label)
+        latents = self._drawn(n, seed, labels, source, data)
+        return decoded_batches(self.network, latents, batch_size)
 
     def _means(
         self,
         call: Callable[..., NDArray[Any]],
-        rows: NDArray[Any] | checks.LazyRows,
+        rows: NDArray[Any] | checks.LazyRows | Labelled,
         one_row: bool,
         out: NDArray[Any] | None,
         progress: bool,
@@ -259,15 +348,31 @@ class Passes:
         into = None
         if out is not None:
             shape = len(rows), self.n_features
-            into = output(out, "out", shape, self._dtype, rows, one_row)
+            into = output(out, "out", shape, self._dtype, labelled.values(rows), one_row)
         means = run_pass(call, progress, rows, into)
         if out is not None:
             return out
         return means[0] if one_row else means
 
-    def _prior(self, n: int, seed: int | None) -> PriorLatents:
+    def _drawn(
+        self,
+        n: int,
+        seed: int | None,
+        labels: NDArray[np.int64] | None,
+        source: SampleSource,
+        data: Rows | None,
+    ) -> PriorLatents | Labelled:
         """The latents of `n` samples: those of a seed, or the next of the model's stream."""
-        latents = PriorLatents(n, self.n_latent, self._dtype, checks.seed(seed or 0))
-        if seed is not None:
-            return latents
-        return replace(latents, seed=self._seed, draw=self._prior_draws.take())
+        known_seed = checks.seed(seed or 0)
+        if checks.choice(source, get_args(SampleSource), "source") == "posterior":
+            latents = self._posterior_latents(n, known_seed, data)
+        elif data is None:
+            latents = PriorLatents(n, self.n_latent, self._dtype, known_seed)
+        else:
+            raise ValueError(
+                'data are what source="posterior" fits a mixture to; the prior needs none: leave '
+                'data out, or give source="posterior", too'
+            )
+        if seed is None:
+            latents = replace(latents, seed=self._seed, draw=self._prior_draws.take())
+        return latents if labels is None else Labelled(latents, labels)

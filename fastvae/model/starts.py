@@ -9,16 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import Checked
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
+from fastvae.model.likelihood import BERNOULLI
 from fastvae.model.network import Network
 
 _OUTPUT_MEANS = (0.001, 0.999)
 
 
-def start_bernoulli(
-    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
-) -> None:
+def start(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
+    """Start the last layer, and sigma, as the likelihood has it; a purely Gaussian one stays."""
+    if network.likelihood.by_rows:
+        start_rows(output, network, rows, binarize)
+    elif network.likelihood.name == BERNOULLI:
+        start_bernoulli(output, network, rows, binarize)
+
+
+def start_bernoulli(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
     """Set the output bias to the logit of the rows' mean, which is clipped to [0.001, 0.999]."""
     if not output.bias.any():
         mean = np.clip(network.column_means(rows, binarize), *_OUTPUT_MEANS)
@@ -26,9 +34,7 @@ def start_bernoulli(
         output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 
 
-def start_rows(
-    output: Dense, network: Network, rows: NDArray[np.generic], binarize: str | None
-) -> None:
+def start_rows(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
     """Set the output bias to what has the mean of the rows, and sigma to their deviation.
 
     A column without any value keeps 0. Raws of sigma in the last layer are among its biases. The

@@ -24,10 +24,14 @@ def dense_summary(layer: Dense) -> str:
     )
 
 
-def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP, n_sigmas: int = 0) -> str:
-    """The summary of a whole model, with so many trained sigmas."""
+def vae_summary(
+    encoder: MLP, sampler: Sampler, decoder: MLP, n_sigmas: int = 0, prior: Dense | None = None
+) -> str:
+    """The summary of a whole model, with so many trained sigmas, and the layer of its prior."""
     layers = [*encoder, sampler.mean, sampler.log_var, *decoder]
     n_parameters = sum(layer.n_parameters for layer in layers) + n_sigmas
+    of_classes = [_part("PRIOR", [("LABEL", prior)])] if prior is not None else []
+    n_parameters += 0 if prior is None else prior.n_parameters
     likelihood = [f"{_headline('LIKELIHOOD')}\n\n---> SIGMA: ({n_sigmas},)"] if n_sigmas else []
     return "\n\n".join(
         [
@@ -37,6 +41,7 @@ def vae_summary(encoder: MLP, sampler: Sampler, decoder: MLP, n_sigmas: int = 0)
             _part("SAMPLER", [("MEAN", sampler.mean), ("LOG_VAR", sampler.log_var)]),
             _part("DECODER", _numbered(decoder)),
             *likelihood,
+            *of_classes,
             "-" * 70,
         ]
     )

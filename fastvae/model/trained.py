@@ -1,9 +1,14 @@
-"""What a model keeps of its training: counts, the last history, and where the last run ended."""
+"""What a model keeps of its training: counts, the last history, its card, where the last run
+ended."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastvae import checks
+from fastvae.checks import plain
 from fastvae.training.history import History
 from fastvae.training.progress import Progress
 
@@ -18,6 +23,16 @@ class Trained:
         self._last_run: Progress | None = None
         self.stop_training = False
         self.history: History | None = None
+        self.card = {}
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """The model card: plain JSON data, saved with the model. Assigning one copies it."""
+        return self._card
+
+    @card.setter
+    def card(self, value: Mapping[str, Any]) -> None:
+        self._card = plain.mapping(value, "card")
 
     @property
     def epochs(self) -> int:

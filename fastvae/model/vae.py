@@ -11,7 +11,7 @@ Kingma & Welling (2014), "Auto-Encoding Variational Bayes", arXiv:1312.6114.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastvae import checks
-from fastvae.checks import plain, public, scales
+from fastvae.checks import public, scales
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
 from fastvae.files import seed_format, storage
@@ -30,9 +32,17 @@ from fastvae.model.description import Described
 from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
 from fastvae.model.guards import DrawCounter, Exclusive
-from fastvae.model.layers import MLP
+from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
-from fastvae.model.names import Activation, Blocks, FileFormat, LikelihoodName, Missing, SigmaName
+from fastvae.model.names import (
+    Activation,
+    Blocks,
+    FileFormat,
+    LikelihoodName,
+    Missing,
+    Prior,
+    SigmaName,
+)
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 from fastvae.model.trained import Trained
@@ -41,8 +51,9 @@ from fastvae.training import defaults as training_defaults
 from fastvae.training import loop, optimizers, schedules
 from fastvae.training.history import History
 from fastvae.training.hooks import CallbackLike, EpochHook
-from fastvae.training.names import Binarization, OptimizerName
+from fastvae.training.names import Binarization, ObjectiveName, OptimizerName
 from fastvae.training.nats import Nats
+from fastvae.training.objectives import Objective
 from fastvae.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,6 +61,7 @@ if TYPE_CHECKING:
 
 _BUILDING_SETTINGS = (
     "likelihood", "sigma", "blocks", "missing", "beta", "reconstruction_weight", "seed",
+    "n_classes", "prior", "class_names",
 )  # fmt: skip
 _SAVED_SETTINGS = (*_BUILDING_SETTINGS, "epochs", "updates", "card")
 _BUSY = (
@@ -110,6 +122,16 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         float32, the working type, or float64, in which gradients are verified.
     seed : int
         Seed of the initial weights, of the epochs' orders and of all noise, in [0, 2**64).
+    n_classes : int, optional
+        Of a conditional model, p(x | y): the number of classes K of the labels y that it takes with
+        all rows and latents. The encoder then has I + K inputs, the decoder Z + K, of which the
+        last K are the label, one-hot. See docs/conditional.md.
+    prior : str
+        Of the latents: "normal", N(0, I), or of a conditional model "label": N(m_y, diag exp(s_y)),
+        a mean and a log-variance for each class, trained with the model from N(0, I) on. The
+        sampler then says the posterior relative to its prior; `encode` and `decode` do not.
+    class_names : list of str, optional
+        What the classes are called; a data set that `fit` is given may say so, too.
 
     Attributes
     ----------
@@ -119,6 +141,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         How many the model has been trained for.
     card : dict
         A free-form model card of plain JSON data, saved with the model.
+    posterior_mixture : PosteriorMixture or None
+        What `fit_posterior` has fitted to latents for `sample`, while the weights stay.
     history : History or None
         What the last `fit` measured, up to where it ended, whatever ended it.
     learning_rate_factor : float
@@ -154,6 +178,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     _OWN = frozenset(
         {
             "_observed",
+            "_n_classes",
+            "_class_names",
+            "_prior_layer",
             "_beta",
             "_reconstruction_weight",
             "_dtype",
@@ -165,6 +192,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             "_in_fit",
             "_parts",
             "_last_run",
+            "_mixture",
             "_learning_rate_factor",
         }
     )
@@ -183,15 +211,22 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        prior: Prior = "normal",
+        class_names: Sequence[str] | None = None,
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
+        self._mixture = None
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
         self.seed = seed
+        self._n_classes = assembly.n_classes(n_classes)
+        self._prior = assembly.check_prior(prior, self.n_classes)
+        self.class_names = class_names
+        self._prior_layer: Dense | None = None
         Trained.__init__(self)
-        self.card = {}
         self._prior_draws = DrawCounter()
         self._in_fit = Exclusive(_BUSY)
         if encoder is None and sampler is None and decoder is None:
@@ -203,6 +238,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         ):
             given = ", ".join(type(part).__name__ for part in (encoder, sampler, decoder))
             raise TypeError(f"VAE takes an MLP, a Sampler and an MLP, or none; got {given}")
+        if self.prior == "label":
+            self._prior_layer = assembly.new_prior(self.n_classes, sampler.n_latent, self.dtype)
         self._join(encoder, sampler, decoder)
         sampler.seed = self.seed
 
@@ -214,6 +251,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             likelihood=self._observed,
             dtype=self.dtype,
             seed=self.seed,
+            n_classes=self.n_classes,
+            prior=self._prior_layer,
         )
         network.set_weight(self.reconstruction_weight)
         self._parts = encoder, sampler, decoder, network
@@ -222,7 +261,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
         kept = self._state_with(
-            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run"}
+            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run", "_mixture"}
         )
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
@@ -230,17 +269,20 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         plain_state: dict[str, Any] = {"_prior_draws": taken, "_observed": observed}
         if self._parts is not None and self.network.n_raws:
             plain_state["_raws"] = self.network.raws
+        plain_state["_mixture"] = self.posterior_mixture
         return kept | plain_state | {"_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
-        raws = state.get("_raws")
-        super().__setstate__({k: v for k, v in (state | guards).items() if k != "_raws"})
+        raws, mixture = state.get("_raws"), state.get("_mixture")
+        state = state | guards | {"_mixture": None}
+        super().__setstate__({k: v for k, v in state.items() if k != "_raws"})
         self._observed = Likelihood(**state["_observed"])
         if state["_parts"] is not None:
             self._join(*state["_parts"])
         if raws is not None:
             self.network.raws = raws
+        self._take_mixture(mixture)
 
     @classmethod
     def from_sizes(
@@ -259,6 +301,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         reconstruction_weight: float = 1.0,
         dtype: DTypeLike = np.float32,
         seed: int = 0,
+        n_classes: int | None = None,
+        prior: Prior = "normal",
+        class_names: Sequence[str] | None = None,
     ) -> Self:
         """Build a VAE from its sizes; the decoder mirrors the encoder.
 
@@ -277,7 +322,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         output_activation : str, optional
             Activation of the last layer: sigmoid for the Bernoulli likelihood, identity for all
             others; the Gaussian may have another.
-        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed
+        likelihood, sigma, blocks, missing, beta, reconstruction_weight, dtype, seed, n_classes, \
+        prior, class_names
             See the class.
 
         Raises
@@ -287,8 +333,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         """
         observed = Likelihood(likelihood, sigma, blocks, missing)
         encoder, sampler, decoder = assembly.from_sizes(
-            n_features, hidden, n_latent, activation, output_activation, observed, dtype
-        )
+            n_features, hidden, n_latent, activation, output_activation, observed, dtype,
+            assembly.n_classes(n_classes),
+        )  # fmt: skip
         return cls(
             encoder,
             sampler,
@@ -301,6 +348,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             reconstruction_weight=reconstruction_weight,
             dtype=dtype,
             seed=seed,
+            n_classes=n_classes,
+            prior=prior,
+            class_names=class_names,
         )
 
     @property
@@ -395,15 +445,6 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         """What `fit` is in while it trains the model."""
         return self._in_fit
 
-    @property
-    def card(self) -> dict[str, Any]:
-        """The model card: plain JSON data, saved with the model. Assigning one copies it."""
-        return self._card
-
-    @card.setter
-    def card(self, value: Mapping[str, Any]) -> None:
-        self._card = plain.mapping(value, "card")
-
     def fit(
         self,
         data: Rows,
@@ -413,9 +454,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         learning_rate: float | schedules.Schedule = training_defaults.LEARNING_RATE,
         optimizer: OptimizerName | optimizers.Optimizer = training_defaults.OPTIMIZER,
         beta: float | schedules.Schedule | None = None,
-        validation: Rows | None = None,
+        labels: ArrayLike | None = None,
+        validation: Rows | tuple[Rows, ArrayLike] | None = None,
         clip_norm: float | None = None,
         binarize: Binarization | None = None,
+        objective: ObjectiveName = "elbo",
+        n_samples: int = 1,
+        free_bits: float = 0.0,
         callbacks: Sequence[CallbackLike | EpochHook] = (),
         checkpoint: str | os.PathLike[str] | None = None,
         checkpoint_every: str | int | tuple[str | int, ...] = "epoch",
@@ -450,9 +495,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             The weight of the KL divergence: a number, which `beta` then is, or a schedule of
             (step, total), see `fastvae.schedules`; `beta` is then what the last update went by.
             The model's own if missing.
+        labels : array_like of int, shape (n,), optional
+            Of a conditional model the class of each row, from 0 to K - 1; of a data set its own
+            labels if missing, with the names that it has for them. See docs/conditional.md.
         validation : array_like of shape (n, n_features), or Dataset, optional
             Rows to evaluate after each epoch; of a data set the test rows, or where it has none
-            the training rows.
+            the training rows. Of a conditional model a data set with labels, or a pair (rows,
+            labels).
         clip_norm : float, optional
             Largest norm of the gradient of all parameters taken together; longer ones are scaled
             down to it (Pascanu et al. 2013, "On the difficulty of training recurrent neural
@@ -463,6 +512,16 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             Burda et al. 2016) or once for all ("fixed": the draw goes by the number of the row),
             or is 1 from 0.5 on ("threshold"). Validation rows are treated alike, with draws that
             are the same at each epoch.
+        objective : "elbo", "iwae" or "dreg"
+            What is maximised: the evidence lower bound; the importance-weighted bound
+            log mean_j w_j of `n_samples` latents z_j, w_j = p(x, z_j) / q(z_j | x); or the same
+            bound with the encoder's doubly reparameterised gradient, which varies less. The latter
+            two have no weights: `beta` and `reconstruction_weight` must be 1.
+        n_samples : int
+            Latents drawn for each row; the encoder sees the row once. The ELBO takes their mean.
+        free_bits : float
+            Of the ELBO: nats that each latent unit may have in its KL (the mean over the batch)
+            for nothing; charged is max(free_bits, KL). It keeps units from being switched off.
         callbacks : sequence of Callback or function
             See `fastvae.callbacks`; a function is called as f(vae, epoch, figures) after each
             epoch.
@@ -527,6 +586,13 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         `log_likelihood`, `sample`, `feedforward`, `gradients`, `save`): each call sees the weights
         as they are between two runs of updates, which wait for it. To `fit`, `load`, copy or pickle
         it there is a RuntimeError.
+
+        References
+        ----------
+        iwae: Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8 and
+        14. dreg: Tucker et al. (2018), "Doubly Reparameterized Gradient Estimators for Monte Carlo
+        Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
+        Inverse Autoregressive Flow", eq. 15.
         """
         settings = Settings(
             epochs=epochs,
@@ -536,6 +602,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             optimizer=optimizer,
             clip_norm=clip_norm,
             binarize=check_binarize(binarize, self.likelihood),
+            objective=Objective.of(objective, n_samples, free_bits),
             callbacks=callbacks,
             checkpoint=checkpoint,
             checkpoint_every=checkpoint_every,
@@ -543,10 +610,17 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             verbose=verbose,
             n_threads=n_threads,
         )
-        return loop.fit(self, data, validation, settings)
+        return loop.fit(self, data, validation, settings, labels=labels)
 
     def gradients(
-        self, X: Rows, noise: ArrayLike | None = None
+        self,
+        X: Rows,
+        noise: ArrayLike | None = None,
+        *,
+        labels: ArrayLike | None = None,
+        objective: ObjectiveName = "elbo",
+        n_samples: int = 1,
+        free_bits: float = 0.0,
     ) -> tuple[Losses, dict[str, NDArray[Any]]]:
         """Return the loss of rows taken as one batch, and its gradients.
 
@@ -554,13 +628,18 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         ----------
         X : array_like of shape (B, I) or (I,), or Dataset
             uint8 means pixels (value / 255); of a data set the training rows are taken.
-        noise : array_like, shape (B, Z), optional
+        noise : array_like, shape (B, Z), or (B, n_samples, Z) of several latents; optional
             Standard normal noise of the latents; drawn like that of `feedforward` if missing.
+        labels : array_like of int, shape (B,), or a number for one row; optional
+            As for `encode`.
+        objective, n_samples, free_bits
+            As for `fit`.
 
         Returns
         -------
         losses : Losses
-            Named tuple (loss, reconstruction, kl), means over the batch in nats.
+            Named tuple (loss, reconstruction, kl), means over the batch in nats; of several latents
+            the mean of their reconstructions.
         gradients : dict of ndarray
             Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...;
             likelihood.raw_sigma where sigma = 0.001 + exp(raw) is "learned" or one per "feature".
@@ -570,20 +649,27 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         TypeError, ValueError
             If an argument is not what it must be.
         """
-        rows = self.check_rows(X)
-        drawn = (
-            self.sampler.noise(len(rows))
-            if noise is None
-            else checks.parameter(noise, "noise", (len(rows), self.n_latent), self.dtype)
+        bound = Objective.of(objective, n_samples, free_bits)
+        rows, nats = self.check_rows(X, labels=labels), self.nats
+        bound.check(nats, self.beta)
+        n_samples = bound.n_samples
+        if noise is None:
+            drawn = self.sampler.noise(len(rows) * n_samples)
+        else:
+            samples = (n_samples,) if n_samples > 1 or np.ndim(noise) == 3 else ()
+            shape = len(rows), *samples, self.n_latent
+            drawn = checks.parameter(noise, "noise", shape, self.dtype)
+        loss, sums, kl, arena = self.network.gradients(
+            rows, drawn, nats.weight, self.beta, bound.for_engine
         )
-        nats = self.nats
-        loss, sums, kl, arena = self.network.gradients(rows, drawn, nats.weight, self.beta)
         losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
         raws = self.network.read_raws(arena)
         return losses, storage.named_arrays(self._layers_in(arena), raws)
 
     def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
+
+        The `posterior_mixture`, if there is one, is in the safetensors file.
 
         What `load` would refuse is an error, and what was written is read once before it takes
         an old file's place. A symbolic link is followed; permissions stay.
@@ -603,6 +689,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             stays.
         OSError
             If the file or folder cannot be written; an old file stays.
+
+        Warns
+        -----
+        UserWarning
+            If there is a mixture, for which the seed's format has no place.
         """
         if format == "safetensors" and os.fspath(path).endswith(os.sep):
             raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
@@ -611,9 +702,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             settings |= self._observed.settings
             values = self.network.parameters.copy()
             raws = self.network.read_raws(values)
+            mixture = self.posterior_mixture
         model = storage.SavedModel(
-            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, **settings
-        )
+            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, posterior=mixture,
+            **settings,
+        )  # fmt: skip
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
@@ -643,44 +736,46 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
                 settings = {name: getattr(saved, name) for name in _BUILDING_SETTINGS}
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
                 loaded.network.take_raws(saved.raw_sigma)
+                assembly.take_prior(loaded.prior_layer, saved)
+            loaded._take_mixture(saved.posterior)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 
-    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+    def check_rows(
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> Checked:
         """Return rows as `Network` takes them, shape (B, I), or raise what is wrong with them.
 
-        What is read otherwise than it may be meant is refused or warned of, see `scales`.
+        What is read otherwise than it may be meant is refused or warned of, see `scales`. With
+        labels, where the model is conditional: those of a data set, else of a pair (rows, labels)
+        for validation.
         """
-        X, name = taken(X, name, use)
-        rows = self._lazy_rows(X, name, use)[:]
-        if use == "training" and self.likelihood == GAUSSIAN and rows.dtype != checks.UINT8:
-            scales.warn_of_scales(rows, X, name, self.sigma)
+        rows = self._lazy_rows(X, name, use, labels)[:]
+        values = labelled.values(rows)
+        if use == "training" and self.likelihood == GAUSSIAN and values.dtype != checks.UINT8:
+            scales.warn_of_scales(values, *taken(X, name, use), self.sigma)
         return rows
 
-    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
+    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
 
         Parameters
         ----------
-        rows : ndarray, shape (B, I)
+        rows : ndarray or Labelled, shape (B, I)
             What `check_rows` returned.
         binarize : str, optional
             How they are made binary.
         """
-        output = self.decoder.layers[-1]
-        if self.updates > 0:
-            return
-        if self._observed.by_rows:
-            starts.start_rows(output, self.network, rows, binarize)
-        elif self.likelihood == BERNOULLI:
-            starts.start_bernoulli(output, self.network, rows, binarize)
+        if self.updates == 0:
+            starts.start(self.decoder.layers[-1], self.network, rows, binarize)
 
     def _lazy_rows(
-        self, X: Rows, name: str = "X", use: Use = "pass"
-    ) -> NDArray[Any] | checks.LazyRows:
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> NDArray[Any] | checks.LazyRows | Labelled:
         """Check rows as `check_rows` does; what needs converting is converted where it is read."""
+        X, labels, name_of_labels = self._rows_and_labels(X, name, use, labels)
         X, name = taken(X, name, use)
         bernoulli = self.likelihood == BERNOULLI
         rows = checks.lazy_rows(
@@ -691,7 +786,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if given.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
             look(given, name)
-        return rows
+        return self._with_labels(rows, labels, checks.is_one_row(X), name_of_labels)
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""

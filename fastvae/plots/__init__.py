@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastvae.plots.classes import classes_by_styles
     from fastvae.plots.drawing import save_figure, tile_images
     from fastvae.plots.latents import interpolate
     from fastvae.plots.pictures import (
@@ -20,24 +21,32 @@ if TYPE_CHECKING:
         latent_space,
         losses,
         manifold,
+        prior_and_posterior,
         reconstructions,
         samples,
     )
 
 __all__ = [
     "activity",
+    "classes_by_styles",
     "interpolate",
     "interpolation",
     "latent_space",
     "losses",
     "manifold",
+    "prior_and_posterior",
     "reconstructions",
     "samples",
     "save_figure",
     "tile_images",
 ]
 
-_HOMES = {"interpolate": "latents", "save_figure": "drawing", "tile_images": "drawing"}
+_HOMES = {
+    "classes_by_styles": "classes",
+    "interpolate": "latents",
+    "save_figure": "drawing",
+    "tile_images": "drawing",
+}
 
 
 if not TYPE_CHECKING:  # to a type checker every name would be one that there is

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from fastvae import kernels
-from fastvae.checks import as_array, as_floats
+from fastvae.checks import as_array, as_floats, as_labels
 from fastvae.files.writing import write_file
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
@@ -75,6 +75,7 @@ def latent_walk(
     stops: ArrayLike,
     path: str | Path,
     *,
+    labels: ArrayLike | None = None,
     n_steps: int = 20,
     spherical: bool = True,
     n_columns: int | None = None,
@@ -89,6 +90,9 @@ def latent_walk(
         The latents to pass; several walks run side by side in one picture.
     path : str or Path
         Ends in ``.gif``.
+    labels : integer array of shape (n_stops,) or (n_stops, n_walks), optional
+        Of a conditional model the classes of the stops: the first half of a way has that of its
+        beginning, the second that of its end.
     n_steps : int
         Frames from a stop to the next.
     spherical : bool
@@ -116,7 +120,9 @@ def latent_walk(
         interpolate(start, end, n_steps + 1, spherical=spherical)[:-1]
         for start, end in zip(stops, np.roll(stops, -1, axis=0), strict=True)
     ]
-    return save_gif(_decode(vae, np.concatenate(legs), n_columns, image_shape), path)
+    of_frames = None if labels is None else _halves(labels, stops.shape[:2], n_steps)
+    frames = _decode(vae, np.concatenate(legs), of_frames, n_columns, image_shape)
+    return save_gif(frames, path)
 
 
 def prior_walk(
@@ -126,6 +132,7 @@ def prior_walk(
     n: int = 100,
     n_frames: int = 60,
     seed: int = 0,
+    label: int | str | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
 ) -> Path:
@@ -144,6 +151,8 @@ def prior_walk(
     n_frames : int
         Frames of the round trip.
     seed : int
+    label : int or str, optional
+        Of a conditional model the class of all samples, a number or a name; all in turn if missing.
     n_columns, image_shape
         See `latent_walk`.
 
@@ -158,7 +167,15 @@ def prior_walk(
     kernels.normal(ends, seed, kernels.STREAM_PRIOR, 0)
     t = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)[:, None, None]
     latents = ends[0] * np.cos(t) + ends[1] * np.sin(t)
-    return save_gif(_decode(vae, latents, n_columns, image_shape), path)
+    labels = None
+    if label is not None:
+        labels = np.full((n_frames, n), vae.class_number(label))
+    elif vae.n_classes:
+        labels = np.tile(np.arange(n) % vae.n_classes, (n_frames, 1))
+    rows = vae.decode_draws(
+        latents.reshape(-1, vae.n_latent), None if labels is None else labels.ravel()
+    ).reshape(n_frames, n, -1)
+    return save_gif([tile_images(frame, n_columns, image_shape) for frame in rows], path)
 
 
 class TrainingFilm(Callback):
@@ -218,13 +235,28 @@ class TrainingFilm(Callback):
 def _decode(
     vae: VAE,
     latents: np.ndarray,
+    labels: np.ndarray | None,
     n_columns: int | None,
     image_shape: tuple[int, int] | None,
 ) -> list[np.ndarray]:
     """Frames (each one tiled image) of latents of shape (n_frames, n_walks, n_latent)."""
     n_frames, n_walks, n_latent = latents.shape
-    decoded = vae.decode(latents.reshape(-1, n_latent)).reshape(n_frames, n_walks, -1)
-    return [tile_images(rows, n_columns, image_shape) for rows in decoded]
+    flat = None if labels is None else labels.ravel()
+    decoded = vae.decode(latents.reshape(-1, n_latent), labels=flat)
+    return [
+        tile_images(rows, n_columns, image_shape) for rows in decoded.reshape(n_frames, n_walks, -1)
+    ]
+
+
+def _halves(labels: ArrayLike, shape: tuple[int, ...], n_steps: int) -> np.ndarray:
+    """The labels of all frames of ways between stops, shape (n_frames, n_walks)."""
+    of_stops = as_labels(labels, "labels")
+    if of_stops.shape not in (shape, shape[:1]):
+        raise ValueError(f"labels must have shape {shape[:1]} or {shape}; got {of_stops.shape}")
+    starts = np.broadcast_to(of_stops.reshape(shape[0], -1), shape)
+    is_first = (np.arange(n_steps) < (n_steps + 1) // 2)[None, :, None]
+    halves = np.where(is_first, starts[:, None], np.roll(starts, -1, axis=0)[:, None])
+    return halves.reshape(-1, shape[1])
 
 
 def _to_image(frame: np.ndarray) -> Image.Image:

@@ -1,7 +1,8 @@
 """The pictures of a model and of its training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
+from typing import get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,8 @@ from numpy.typing import ArrayLike
 from fastvae.checks import as_array, as_floats, as_labels, is_one_row
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
+from fastvae.model.conditional import Label
+from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
     DPI,
@@ -25,6 +28,7 @@ from fastvae.plots.drawing import (
     draw_rows,
     label_axes,
     new_chart,
+    new_image_pair,
     set_title,
     shade_limits,
     shape_of_image,
@@ -42,6 +46,7 @@ def reconstructions(
     vae: VAE,
     X: Rows,
     *,
+    labels: ArrayLike | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
@@ -53,6 +58,8 @@ def reconstructions(
     vae : VAE
     X : array of shape (n_images, n_features), or Dataset
         The originals (uint8 pixels or floats); all of them are drawn.
+    labels : integer array of shape (n_images,), optional
+        Of a conditional model; of a data set its own if missing.
     n_columns : int, optional
         Pairs in a line; by default 10, or 1 where the images are strips.
     image_shape : (height, width), optional
@@ -69,7 +76,8 @@ def reconstructions(
     if n_columns is None:
         n_columns = 1 if height == 1 else 10
     check_size(len(original), n_columns, (2 * height + 1, width), gap=(3, 1))
-    reconstruction = np.atleast_2d(vae.reconstruct(rows))
+    given = X if labels is None else rows  # a data set brings its labels
+    reconstruction = np.atleast_2d(vae.reconstruct(given, labels=labels))
     gap = np.full((len(original), width), np.nan, dtype=np.float32)
     pairs = np.hstack([original, gap, reconstruction])
     tiled = tile_images(pairs, n_columns, (2 * height + 1, width), gap=(3, 1), fill=np.nan)
@@ -82,11 +90,14 @@ def samples(
     n: int = 100,
     *,
     seed: int | None = 0,
+    label: Label | Iterable[Label] | None = None,
+    source: SampleSource = "prior",
+    data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw `n` samples: latents from the prior N(0, I), decoded.
+    """Draw `n` samples: latents from the prior or the posterior mixture, decoded.
 
     Parameters
     ----------
@@ -95,6 +106,10 @@ def samples(
         How many.
     seed : int or None
         Seed of the latents, handed to ``vae.sample``.
+    label : int or str, or several, optional
+        Of a conditional model, handed to ``vae.sample``.
+    source, data
+        Of the latents, handed to ``vae.sample``.
     n_columns, image_shape
         See `tile_images`.
     ax : Axes, optional
@@ -104,8 +119,56 @@ def samples(
     Axes
     """
     check_size(n, n_columns, shape_of_image(vae.n_features, image_shape))
-    ax = draw_rows(ax, vae.sample(n, seed=seed), n_columns, image_shape)
-    return set_title(ax, f"{n} samples from the prior")
+    drawn = vae.sample(n, seed=seed, label=label, source=source, data=data)
+    ax = draw_rows(ax, drawn, n_columns, image_shape)
+    of = f" of class {_name_of(vae, label)}" if isinstance(label, (int, str)) else ""
+    return set_title(ax, f"{n} samples{of} from the {source}")
+
+
+def prior_and_posterior(
+    vae: VAE,
+    n: int = 100,
+    *,
+    seed: int | None = 0,
+    label: Label | Iterable[Label] | None = None,
+    data: Rows | None = None,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw `n` samples from the prior, and to their right `n` from the posterior mixture.
+
+    Parameters
+    ----------
+    vae : VAE
+    n : int
+        How many of each.
+    seed : int or None
+        Seed of the latents, handed to ``vae.sample``.
+    label : int or str, or several, optional
+        Of a conditional model, handed to ``vae.sample``.
+    data : array of shape (n_rows, n_features), or Dataset, optional
+        What the mixture is fitted to first, handed to ``vae.sample``.
+    n_columns, image_shape
+        See `tile_images`.
+    figure : Figure, optional
+
+    Returns
+    -------
+    Figure
+    """
+    height, width = shape_of_image(vae.n_features, image_shape)
+    check_size(n, n_columns, (height, 2 * width))
+    posterior = vae.sample(n, seed=seed, label=label, source="posterior", data=data)
+    tiled = [
+        tile_images(rows, n_columns, image_shape, fill=np.nan)
+        for rows in (vae.sample(n, seed=seed, label=label), posterior)
+    ]
+    limits = shade_limits(*(rows[~np.isnan(rows)] for rows in tiled))
+    axes = new_image_pair(*tiled[0].shape) if figure is None else figure.subplots(1, 2)
+    for ax, image, source in zip(axes, tiled, get_args(SampleSource), strict=True):
+        set_title(draw_image(ax, image, limits), f"{n} samples from the {source}")
+    return axes[0].figure.figure if figure is None else figure
 
 
 def interpolation(
@@ -113,6 +176,7 @@ def interpolation(
     start: Rows,
     end: Rows,
     *,
+    labels: tuple[ArrayLike, ArrayLike] | None = None,
     n_steps: int = 11,
     spherical: bool = False,
     image_shape: tuple[int, int] | None = None,
@@ -126,6 +190,8 @@ def interpolation(
     start, end : arrays of shape (n_features,) or (n_pairs, n_features)
         The images to go from and to, encoded to their posterior means. Several pairs give a
         line of the picture each.
+    labels : (labels of start, labels of end), optional
+        Of a conditional model; the first half of the way has those of the start.
     n_steps : int
         Images in a line, both ends included.
     spherical : bool
@@ -138,12 +204,17 @@ def interpolation(
     -------
     Axes
     """
-    means = _posterior_means(vae, start), _posterior_means(vae, end)
+    start_labels, end_labels = (None, None) if labels is None else labels
+    means = _posterior_means(vae, start, start_labels), _posterior_means(vae, end, end_labels)
     height, width = shape_of_image(vae.n_features, image_shape)
     check_size(len(means[0]) * n_steps, n_steps, (height, width))
     path = interpolate(*means, n_steps, spherical=spherical)
     latents = path.swapaxes(0, 1).reshape(-1, path.shape[-1])
-    decoded = vae.decode(latents)
+    halves = None
+    if labels is not None:
+        ends = [np.atleast_1d(as_labels(y, "labels")) for y in labels]
+        halves = np.where(np.arange(n_steps) < (n_steps + 1) // 2, *(y[:, None] for y in ends))
+    decoded = vae.decode(latents, labels=None if halves is None else halves.ravel())
     ax = draw_rows(ax, decoded, n_steps, image_shape, margins=(25, 50))
     centres = (width - 1) / 2 + (width + 1) * np.arange(n_steps)
     ax.set_xticks(
@@ -158,6 +229,7 @@ def manifold(
     vae: VAE,
     n: int = 20,
     *,
+    label: Label | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -172,6 +244,8 @@ def manifold(
         With two latent units.
     n : int
         Images a side.
+    label : int or str, optional
+        Of a conditional model the class, which it needs: a number or a name.
     image_shape : (height, width), optional
         See `tile_images`.
     ax : Axes, optional
@@ -193,12 +267,15 @@ def manifold(
         )
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
+    if vae.n_classes and label is None:
+        raise ValueError("the manifold of a conditional model is of one class: give its label")
     height, width = shape_of_image(vae.n_features, image_shape)
     check_size(n * n, n, (height, width), gap=(0, 0))
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
     second, first = np.meshgrid(quantiles[::-1], quantiles, indexing="ij")
     latents = np.column_stack([first.ravel(), second.ravel()]).astype(np.float32)
-    decoded = vae.decode(latents)
+    classes = None if label is None else np.full(n * n, vae.class_number(label))
+    decoded = vae.decode_draws(latents, classes)
     tiled = tile_images(decoded, n, (height, width), gap=0)
     ax = draw_image(ax, tiled, shade_limits(decoded), margins=(75, 75))
     shown = sorted({0, n // 4, n - 1 - n // 4, n - 1})
@@ -207,7 +284,8 @@ def manifold(
     ax.set_yticks([(n - i - 0.5) * height - 0.5 for i in shown], labels, fontsize=FONT_SIZE)
     ax.tick_params(length=0, labelcolor=INK)
     label_axes(ax, "first latent", "second latent")
-    return set_title(ax, "Latent manifold, even in probability")
+    of = "" if label is None else f" of class {_name_of(vae, label)}"
+    return set_title(ax, f"Latent manifold{of}, even in probability")
 
 
 def latent_space(
@@ -229,6 +307,7 @@ def latent_space(
         With at least two latent units.
     X : array of shape (n_samples, n_features), or Dataset
     labels : integer array of shape (n_samples,), optional
+        A conditional model needs them: it encodes rows by their labels.
     label_names : mapping of int to str, optional
         What to write for a label, as `Dataset.label_names` has it; other labels are written as they
         are.
@@ -243,7 +322,7 @@ def latent_space(
     ValueError
         If there are fewer than two latent units, or not one label for each row.
     """
-    mean = _posterior_means(vae, X)
+    mean = _posterior_means(vae, X, labels if vae.n_classes else None)
     if mean.shape[1] < 2:
         raise ValueError(
             f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]} "
@@ -269,7 +348,12 @@ def latent_space(
 
 
 def activity(
-    vae: VAE, X: Rows, *, threshold: float = ACTIVE_VARIANCE, ax: Axes | None = None
+    vae: VAE,
+    X: Rows,
+    *,
+    labels: ArrayLike | None = None,
+    threshold: float = ACTIVE_VARIANCE,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the activity of each latent unit, most active first.
 
@@ -280,6 +364,8 @@ def activity(
     ----------
     vae : VAE
     X : array of shape (n_samples, n_features), or Dataset
+    labels : integer array of shape (n_samples,), optional
+        Of a conditional model; of a data set its own if missing.
     threshold : float
         Where the line between active and inactive is drawn.
     ax : Axes, optional
@@ -288,7 +374,7 @@ def activity(
     -------
     Axes
     """
-    mean = _posterior_means(vae, X)
+    mean = _posterior_means(vae, X, labels)
     variance = np.sort(mean.var(axis=0, dtype=np.float64))[::-1]
     active = variance > threshold
     ax = new_chart(7.0, 3.4) if ax is None else ax
@@ -307,6 +393,8 @@ def activity(
 def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = None) -> Figure:
     """Draw negative ELBO, reconstruction loss and KL divergence over the epochs.
 
+    Where another bound was trained (`VAE.fit`'s ``objective``), it comes first, beside the ELBO.
+
     Parameters
     ----------
     history : mapping of lists
@@ -314,16 +402,18 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
         ``kl``; where ``val_elbo`` and so on are there, they are drawn beside. Its ``variant``
         of the data, if it has one, is named.
     figure : Figure, optional
-        A new one by default; three Axes are added to it.
+        A new one by default; Axes are added to it, one for each of these.
 
     Returns
     -------
     Figure
     """
+    panels = [("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL")]
+    if "bound" in history:
+        panels.insert(0, ("bound", "Negative bound"))
     if figure is None:
-        figure = Figure(figsize=(9.0, 3.0), dpi=DPI, layout="constrained")
-    panels = (("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL"))
-    for ax, (key, name) in zip(figure.subplots(1, 3), panels, strict=True):
+        figure = Figure(figsize=(3.0 * len(panels), 3.0), dpi=DPI, layout="constrained")
+    for ax, (key, name) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for prefix, label, colour in (
             ("", "training", PALETTE[0]),
             ("val_", "validation", PALETTE[6]),
@@ -331,7 +421,7 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
             if prefix + key not in history:
                 continue
             values = np.asarray(history[prefix + key], dtype=np.float64)
-            values = -values if key == "elbo" else values
+            values = -values if key in ("bound", "elbo") else values
             ax.plot(
                 np.arange(1, len(values) + 1),
                 values,
@@ -355,10 +445,20 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
     return figure
 
 
-def _posterior_means(vae: VAE, X: Rows) -> np.ndarray:
+def _posterior_means(vae: VAE, X: Rows, labels: ArrayLike | None = None) -> np.ndarray:
     """Posterior means of rows, shape (n, n_latent); a single row is one of them."""
-    mean, _ = vae.encode(as_array(X, "X")[np.newaxis] if is_one_row(X) else X)
+    one_row = is_one_row(X)
+    if one_row and labels is not None:
+        labels = np.atleast_1d(as_labels(labels, "labels"))
+    mean, _ = vae.encode(as_array(X, "X")[np.newaxis] if one_row else X, labels=labels)
     return mean
+
+
+def _name_of(vae: VAE, label: Label) -> str:
+    """What a class is called, in a title."""
+    names = vae.class_names
+    number = vae.class_number(label)
+    return str(number) if names is None else printable(names[number], _MAX_NAME)
 
 
 def _scatter(ax: Axes, points: np.ndarray, colours: str | list[str]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.data.rows import Rows
@@ -93,6 +93,7 @@ def diagnose(
     n_samples: int = 1,
     seed: int = 0,
     binarize: Binarization | None = None,
+    labels: ArrayLike | None = None,
 ) -> Diagnosis:
     """Tell which latent units a model uses on rows, and how much they say of a row.
 
@@ -108,6 +109,8 @@ def diagnose(
         Seed of all draws.
     binarize : str, optional
         How the rows are made binary: see `VAE.elbo`.
+    labels : array_like of int, shape (n,), optional
+        Of a conditional model the class of each row; of a data set its own if missing.
 
     Returns
     -------
@@ -131,11 +134,13 @@ def diagnose(
     Hoffman & Johnson (2016), "ELBO surgery: yet another way to carve up the variational evidence
     lower bound", section 2; active units: Burda, Grosse & Salakhutdinov (2016), section 5.
     """
-    rows = vae.check_rows(X)
+    rows = vae.check_rows(X, labels=labels)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     binarize = check_binarize(binarize, vae.likelihood)
     elbo = mean_elbo(vae.nats, *vae.network.evaluate(rows, n_samples, seed, binarize))
-    posteriors = [vae.network.encode(x) for x in binary_chunks(vae, rows, binarize, seed)]
+    posteriors = [
+        vae.network.encode(x, standard=True) for x in binary_chunks(vae, rows, binarize, seed)
+    ]
     means, log_vars = (
         np.concatenate(values, dtype=np.float64) for values in zip(*posteriors, strict=True)
     )

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import checks, kernels
+from fastvae.data import labelled
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import binarized, check_binarize, variant_of
 from fastvae.training.names import Binarization
@@ -113,19 +115,32 @@ def active_units(variance: NDArray[np.float64]) -> int:
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 
 
-def data_variant(vae: Evaluable, rows: NDArray[Any], binarize: str | None) -> str:
+def data_variant(vae: Evaluable, rows: Checked, binarize: str | None) -> str:
     """Which variant of the data a model's figures on rows are of: see `History`."""
     return variant_of(rows, vae.network.likelihood.kinds(rows.shape[1]), binarize)
 
 
 def binary_chunks(
-    vae: Evaluable, rows: NDArray[Any], binarize: str | None, seed: int
-) -> Iterator[NDArray[Any]]:
+    vae: Evaluable, rows: Checked, binarize: str | None, seed: int
+) -> Iterator[Checked]:
     """Some thousand rows at a time, made binary as `Network.evaluate` does, if they are."""
     for start in range(0, len(rows), _CHUNK_ROWS):
         chunk = rows[start : start + _CHUNK_ROWS]
         numbers = np.arange(start, start + len(chunk))
         yield binarized(chunk, vae.dtype, binarize, seed, numbers)
+
+
+def kl_per_unit(
+    vae: Evaluable, rows: Checked, binarize: str | None, seed: int
+) -> NDArray[np.float64]:
+    """The mean over rows of each latent unit's KL, nats, shape (Z,)."""
+    total = np.zeros(vae.n_latent)
+    for chunk in binary_chunks(vae, rows, binarize, seed):
+        mean, log_var = (
+            part.astype(np.float64) for part in vae.network.encode(chunk, standard=True)
+        )
+        total += 0.5 * (np.exp(log_var) + mean**2 - 1.0 - log_var).sum(axis=0)
+    return total / len(rows)
 
 
 def evaluate(
@@ -135,6 +150,7 @@ def evaluate(
     n_samples: int = 1,
     seed: int = 0,
     binarize: Binarization | None = None,
+    labels: ArrayLike | None = None,
 ) -> Evaluation:
     """Evaluate a model on rows.
 
@@ -150,6 +166,8 @@ def evaluate(
         Seed of these draws.
     binarize : str, optional
         How the rows are made binary: see `VAE.elbo`.
+    labels : array_like of int, shape (n,), optional
+        Of a conditional model the class of each row; of a data set its own if missing.
 
     Returns
     -------
@@ -160,17 +178,18 @@ def evaluate(
     TypeError, ValueError
         As `VAE.elbo` does.
     """
-    rows = vae.check_rows(X)
+    rows = vae.check_rows(X, labels=labels)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)
     binarize = check_binarize(binarize, vae.likelihood)
     per_row = vae.network.evaluate(rows, n_samples, seed, binarize)
     squared_error, n_known = 0.0, 0
     mean_sum, square_sum = np.zeros(vae.n_latent), np.zeros(vae.n_latent)
     for chunk in binary_chunks(vae, rows, binarize, seed):
-        mean, _ = vae.network.encode(chunk)
+        mean, _ = vae.network.encode(chunk, standard=True)
         x = np.empty(chunk.shape, vae.dtype)
-        kernels.gather(x, chunk, np.arange(len(chunk)))
-        squared, x_hat = np.empty(len(chunk)), vae.network.decode(mean)
+        kernels.gather(x, labelled.values(chunk), np.arange(len(chunk)))
+        latents = labelled.beside(mean, chunk)
+        squared, x_hat = np.empty(len(chunk)), vae.network.decode(latents, standard=True)
         known = ~np.isnan(x)
         kernels.gaussian_loss(squared, x_hat, np.where(known, x, x_hat))
         squared_error += float(squared.sum())

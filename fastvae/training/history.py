@@ -11,7 +11,7 @@ Figures = dict[str, float]
 
 # The columns of the printed table, of what is there: side by side they fit into 80 characters.
 # The loss is in the ELBO and its parts, the speed in the seconds.
-_SHOWN = ("elbo", "reconstruction", "kl", "active_units", "val_elbo", "seconds")
+_SHOWN = ("bound", "elbo", "reconstruction", "kl", "active_units", "val_elbo", "seconds")
 _MOST_ROWS = 20
 _WIDTH = 80
 
@@ -23,7 +23,8 @@ class History(dict[str, list[float]]):
     The keys are `loss, elbo, reconstruction, kl` (nats per sample, from the epoch's own passes
     while the weights changed), `active_units`, `seconds` (the epoch without validation),
     `samples_per_second` and, with validation rows, `val_loss, val_elbo, val_reconstruction,
-    val_kl` (after the epoch).
+    val_kl` (after the epoch). Where the objective is a bound of several latents, there are `bound`
+    and `val_bound`, in nats, beside the ELBO.
 
     Attributes
     ----------
@@ -33,6 +34,9 @@ class History(dict[str, list[float]]):
         "grey" (other values under a Bernoulli likelihood, of which these nats are no probability)
         or "values" (of other likelihoods).
 
+    objective : str or None
+        What `fit` maximised: "elbo", "iwae, 5 samples", "elbo, 0.1 free nats a latent", ...
+
     Notes
     -----
     It prints as a table, and notebooks show curves. `pandas.DataFrame(history)` has a column for
@@ -40,6 +44,7 @@ class History(dict[str, list[float]]):
     """
 
     variant: str | None = None
+    objective: str | None = None
 
     @property
     def n_epochs(self) -> int:
@@ -83,6 +88,8 @@ class History(dict[str, list[float]]):
             lines += _wrapped(["not shown:", *left_out])
         if self.variant is not None:
             lines += _wrapped(["data:", *VARIANTS.get(self.variant, self.variant).split()])
+        if self.objective not in (None, "elbo"):
+            lines += _wrapped(["objective:", *self.objective.split()])
         return "\n".join(lines)
 
     __str__ = __repr__

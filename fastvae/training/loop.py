@@ -12,22 +12,26 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastvae import kernels
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
+from fastvae.kernels.arrays.warmup import objective_is_compiled
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import (
     active_units,
     data_variant,
+    kl_per_unit,
     latent_variance,
     mean_elbo,
     mean_loss,
 )
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
+from fastvae.training.objectives import Objective
 from fastvae.training.progress import NUMBERS, Counts, Moments, Progress, states_of
 from fastvae.training.settings import Settings
 from fastvae.training.trainable import Trainable
@@ -39,8 +43,8 @@ class _Run:
     def __init__(
         self,
         vae: Trainable,
-        rows: NDArray[Any],
-        held_out: NDArray[Any] | None,
+        rows: Checked,
+        held_out: Checked | None,
         settings: Settings,
         progress: Progress,
     ) -> None:
@@ -103,7 +107,8 @@ class _Run:
         vae, n_rows = self.vae, len(self.rows)
         order = np.empty(n_rows, np.int64)
         kernels.permutation(order, self.counts.order_seed, kernels.STREAM_ORDER, vae.epochs)
-        run_length = self.network.steps_per_call(self.batch_size)
+        n_latents = self.batch_size * self.settings.objective.n_samples
+        run_length = self.network.steps_per_call(n_latents)
         first = self.counts.n_epochs * self.steps_per_epoch
         while (told := self.counts.n_told - first) < self.steps_per_epoch:
             # Callbacks are called at the same updates, wherever checkpoints are written.
@@ -126,8 +131,10 @@ class _Run:
         vae, history = self.vae, self.vae.history
         assert history is not None
         vae.epochs += 1
-        figures = _training_figures(vae, self.progress.totals, self.counts.seconds)
-        figures |= _validation_figures(vae, self.held_out, self.settings.binarize)
+        figures = _training_figures(
+            vae, self.settings.objective, self.progress.totals, self.counts.seconds
+        )
+        figures |= _validation_figures(vae, self.held_out, self.settings)
         val_loss = figures.get("val_loss", 0.0)
         if not np.isfinite(val_loss):
             self._fail(f"the validation loss became {val_loss}")
@@ -212,6 +219,7 @@ class _Run:
             raise RuntimeError("the model was replaced while `fit` trained it")
         start = time.perf_counter()
         schedule = self._schedule(n_steps)
+        settings.objective.check(vae.nats, schedule["beta"])
         run = engine.Training(
             first_step=self.step,
             n_steps=n_steps,
@@ -224,6 +232,7 @@ class _Run:
             reconstruction_weight=vae.nats.weight,
             clip_norm=settings.clip_norm,
             binarization=settings.binarize,
+            objective=settings.objective.for_engine,
             totals=progress.totals,
             weights_finite=True,  # looked at after each run; what is assigned is checked
         )
@@ -310,33 +319,38 @@ class _Run:
 def fit(
     vae: Trainable,
     data: Rows,
-    validation: Rows | None,
+    validation: Any,
     settings: Settings,
     moments: Moments | None = None,
+    labels: ArrayLike | None = None,
 ) -> History:
     """Train a model; see `VAE.fit`, which documents the arguments.
 
     Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
     # Scales are looked at where training begins: later rows are what they are.
-    rows = vae.check_rows(data, "data", "training" if moments is None else "validation")
+    rows = vae.check_rows(data, "data", "training" if moments is None else "validation", labels)
     held_out = (
         None if validation is None else vae.check_rows(validation, "validation", "validation")
     )
     with vae.in_fit, use_threads(settings.n_threads):
         _check_schedules(settings, len(rows))
-        _compile(vae, settings.verbose)
+        beta = vae.beta if settings.beta is None else settings.beta
+        settings.objective.check(vae.nats, "a schedule" if callable(beta) else beta)
+        _compile(vae, settings)
         if settings.resume is False:
             progress = _begin(vae, rows, held_out, settings, moments)
         elif settings.resume is True:
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
             progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
+        vae.take_names(data)
         vae.stop_training = False
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)
         assert vae.history is not None
         vae.history.variant = data_variant(vae, rows, settings.binarize)
+        vae.history.objective = str(settings.objective)
         with ExitStack() as ending:
             ending.callback(run.network.release_training)
             ending.callback(run.note_changes)
@@ -349,8 +363,8 @@ def fit(
 
 def _begin(
     vae: Trainable,
-    rows: NDArray[Any],
-    held_out: NDArray[Any] | None,
+    rows: Checked,
+    held_out: Checked | None,
     settings: Settings,
     moments: Moments | None,
 ) -> Progress:
@@ -391,13 +405,15 @@ def _check_schedules(settings: Settings, n_rows: int) -> None:
 
 
 def _training_figures(
-    vae: Trainable, totals: NDArray[np.float64], seconds: float
+    vae: Trainable, objective: Objective, totals: NDArray[np.float64], seconds: float
 ) -> dict[str, float]:
     """The figures of an epoch: means over its rows."""
     loss, sums, kl, n_rows, means, squares = engine.read_totals(totals)
     reconstruction = vae.nats.reconstruction(sums, n_rows)
+    bound = {"bound": -(loss / n_rows + vae.nats.offset)} if objective.is_bound else {}
     return {
         "loss": loss / n_rows + vae.nats.constant,
+        **bound,
         "elbo": -(reconstruction + kl) / n_rows,
         "reconstruction": reconstruction / n_rows,
         "kl": kl / n_rows,
@@ -408,14 +424,23 @@ def _training_figures(
 
 
 def _validation_figures(
-    vae: Trainable, held_out: NDArray[Any] | None, binarize: str | None
+    vae: Trainable, held_out: Checked | None, settings: Settings
 ) -> dict[str, float]:
     """The figures on the validation rows, none without them; draws are the same at each epoch."""
     if held_out is None:
         return {}
-    per_row = vae.network.evaluate(held_out, 1, vae.seed, binarize)
-    elbo = mean_elbo(vae.nats, *per_row)
+    nats, binarize, objective = vae.nats, settings.binarize, settings.objective
+    per_row = vae.network.evaluate(held_out, objective.n_samples, vae.seed, binarize)
+    elbo = mean_elbo(nats, *per_row)
     figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
+    if objective.is_bound:
+        bound = vae.mean_bound(held_out, objective.n_samples, vae.seed, binarize)
+        return {"val_loss": nats.constant - nats.offset - bound, "val_bound": bound} | figures
+    if objective.free_bits:
+        kl = kl_per_unit(vae, held_out, binarize, vae.seed)
+        charged = float(np.maximum(kl, objective.free_bits).sum())
+        sums = float(per_row[0].mean())
+        return {"val_loss": nats.loss(sums, charged, vae.beta)} | figures
     return {"val_loss": mean_loss(vae, *per_row)} | figures
 
 
@@ -425,10 +450,15 @@ def _all_finite(values: NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def _compile(vae: Trainable, verbose: bool) -> None:
-    """Compile the kernels ahead, and say so, where no machine code of them exists yet."""
-    if kernels.is_compiled((vae.dtype,)):
-        return
-    if verbose:
-        print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
-    kernels.warmup((vae.dtype,))
+def _compile(vae: Trainable, settings: Settings) -> None:
+    """Compile the kernels ahead, and say so, where no machine code of them exists yet.
+
+    What an objective needs beside is compiled by its first update.
+    """
+    if not kernels.is_compiled((vae.dtype,)):
+        if settings.verbose:
+            print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
+        kernels.warmup((vae.dtype,))
+    objective = settings.objective
+    if settings.verbose and not objective_is_compiled(objective.for_engine, vae.dtype):
+        print(f"compiling the kernels of {objective.name} (once, some seconds) ...", flush=True)

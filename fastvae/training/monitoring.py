@@ -14,7 +14,7 @@ from fastvae.training.history import Figures, History
 from fastvae.training.names import FigureName
 from fastvae.training.patience import Course
 
-_MORE_IS_BETTER = ("elbo", "active_units", "samples_per_second")
+_MORE_IS_BETTER = ("bound", "elbo", "active_units", "samples_per_second")
 _LESS_IS_BETTER = ("loss", "reconstruction", "kl", "seconds")
 _VALIDATION = "val_"
 _WEIGHTS = "best."

@@ -7,9 +7,11 @@ them, so that nothing here needs NumPy.
 from typing import Literal, TypeAlias
 
 OptimizerName: TypeAlias = Literal["adam", "rmsprop", "sgd"]
+ObjectiveName: TypeAlias = Literal["elbo", "iwae", "dreg"]
 Binarization: TypeAlias = Literal["dynamic", "threshold", "fixed"]
 FigureName: TypeAlias = Literal[
     "loss",
+    "bound",
     "elbo",
     "reconstruction",
     "kl",
@@ -17,6 +19,7 @@ FigureName: TypeAlias = Literal[
     "seconds",
     "samples_per_second",
     "val_loss",
+    "val_bound",
     "val_elbo",
     "val_reconstruction",
     "val_kl",

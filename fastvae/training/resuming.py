@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastvae import checks, kernels
 from fastvae.checks.quoting import printable, quoted
+from fastvae.data.labelled import Checked
 from fastvae.files import checkpoints
 from fastvae.files.storage import explaining
 from fastvae.kernels import engine
@@ -31,8 +32,8 @@ _MOST_UPDATES = 2**62  # of a run
 
 def identity_of(
     vae: Trainable,
-    rows: NDArray[Any],
-    held_out: NDArray[Any] | None,
+    rows: Checked,
+    held_out: Checked | None,
     settings: Settings,
     *,
     thorough: bool,
@@ -47,7 +48,7 @@ def identity_of(
     network = vae.network
     n_sampled = None if thorough else _SAMPLED_ROWS
 
-    def seen(X: NDArray[Any] | None) -> str | None:
+    def seen(X: Checked | None) -> str | None:
         return None if X is None else network.fingerprint(X, n_sampled)
 
     batch_size = min(settings.batch_size, len(rows))
@@ -57,6 +58,7 @@ def identity_of(
     facts = {
         "layers": [list(layer) for layer in network.layers],
         "n_encoder": network.n_encoder,
+        "n_classes": network.n_classes or None,
         "likelihood": str(network.likelihood),
         "dtype": vae.dtype.name,
         "seed": vae.seed,
@@ -66,6 +68,7 @@ def identity_of(
         "optimizer": repr(settings.optimizer),
         "clip_norm": settings.clip_norm or None,
         "binarize": settings.binarize,
+        **settings.objective.facts,
         "arithmetic": _arithmetic(),
         "n_rows": len(rows),
         "thorough": thorough,
@@ -87,8 +90,8 @@ def _arithmetic() -> str:
 def from_checkpoint(
     path: str | os.PathLike[str],
     vae: Trainable,
-    rows: NDArray[Any],
-    held_out: NDArray[Any] | None,
+    rows: Checked,
+    held_out: Checked | None,
     settings: Settings,
 ) -> Progress:
     """Make the model and the callbacks what they were when a checkpoint was written.
@@ -151,7 +154,7 @@ def from_checkpoint(
 
 
 def from_last_fit(
-    vae: Trainable, rows: NDArray[Any], held_out: NDArray[Any] | None, settings: Settings
+    vae: Trainable, rows: Checked, held_out: Checked | None, settings: Settings
 ) -> Progress:
     """Go on where the model's last `fit` ended, whatever ended it but a divergence.
 

@@ -14,6 +14,7 @@ from fastvae.training.cadence import Cadence, cadence
 from fastvae.training.callbacks import resolve as resolve_callbacks
 from fastvae.training.hooks import CallbackLike, EpochHook
 from fastvae.training.names import OptimizerName
+from fastvae.training.objectives import PLAIN, Objective
 
 MOST_EPOCHS = 2**31 - 1
 
@@ -35,6 +36,7 @@ class Settings:
     optimizer: optimizers.Optimizer
     clip_norm: float
     binarize: str | None
+    objective: Objective
     listeners: Sequence[CallbackLike]
     checkpoint: tuple[Path, Cadence] | None
     resume: bool | Path
@@ -51,6 +53,7 @@ class Settings:
         optimizer: OptimizerName | optimizers.Optimizer,
         clip_norm: float | None,
         binarize: str | None,
+        objective: Objective = PLAIN,
         callbacks: Sequence[CallbackLike | EpochHook],
         checkpoint: str | os.PathLike[str] | None,
         checkpoint_every: Any,
@@ -68,6 +71,7 @@ class Settings:
                 0.0 if clip_norm is None else checks.number(clip_norm, "clip_norm", positive=True)
             ),
             binarize=binarize,
+            objective=objective,
             listeners=resolve_callbacks(callbacks, verbose),
             checkpoint=_checkpoint(checkpoint, checkpoint_every),
             resume=_resume(resume),

@@ -5,8 +5,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows, Use
 from fastvae.training.history import History
 from fastvae.training.nats import Nats
@@ -25,6 +26,7 @@ class Network(Protocol):
 
     layers: tuple[tuple[int, int, str], ...]
     n_encoder: int
+    n_classes: int
 
     @property
     def likelihood(self) -> Likelihood:
@@ -53,23 +55,24 @@ class Network(Protocol):
     def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The opposite of `to_arrays`."""
 
-    def fingerprint(self, X: NDArray[Any], n_sampled: int | None = None) -> str:
+    def fingerprint(self, X: Checked, n_sampled: int | None = None) -> str:
         """A digest of rows, or of some of them."""
 
     def steps_per_call(self, batch_size: int) -> int:
         """A number of steps that keeps one call well under a second."""
 
-    def pays_to_skip(self, X: NDArray[Any], binarize: str | None = None) -> bool:
+    def pays_to_skip(self, X: Checked, binarize: str | None = None) -> bool:
         """Whether leaving zeros out is faster."""
 
-    def encode(self, X: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Mean and log_var of the posterior, each of shape (n, Z)."""
+    def encode(self, X: Checked, *, standard: bool = False) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and log_var of the posterior, each of shape (n, Z); with `standard` on the scale of
+        the prior, which is N(0, I) there."""
 
-    def decode(self, Z: NDArray[Any]) -> NDArray[Any]:
+    def decode(self, Z: Checked, *, standard: bool = False) -> NDArray[Any]:
         """Means of the likelihood, shape (n, n_features)."""
 
     def evaluate(
-        self, X: NDArray[Any], n_samples: int, seed: int, binarize: str | None = None
+        self, X: Checked, n_samples: int, seed: int, binarize: str | None = None
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
@@ -104,7 +107,9 @@ class Evaluable(Protocol):
     def nats(self) -> Nats:
         """How the engine's sums become nats, by the present reconstruction weight."""
 
-    def check_rows(self, X: Rows, name: str = "X", use: Use = "pass") -> NDArray[Any]:
+    def check_rows(
+        self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
+    ) -> Checked:
         """Rows as the network takes them, or an error that says what is wrong with them."""
 
 
@@ -130,5 +135,13 @@ class Trainable(Evaluable, Protocol):
     def in_fit(self) -> AbstractContextManager[None]:
         """What one `fit` at a time is in."""
 
-    def start_output_bias(self, rows: NDArray[Any], binarize: str | None = None) -> None:
+    def take_names(self, X: Rows) -> None:
+        """Keep what a data set calls its labels, where the model is conditional."""
+
+    def mean_bound(
+        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+    ) -> float:
+        """The importance-weighted bound of checked rows, their mean in nats."""
+
+    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
         """Set the output bias by the rows, before the first update."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..engine.binary_tasks import run_binary_task
-from ..engine.passes import new_region
+from ..engine.programs import new_region
 from ..engine.records import GATHER
 from ..engine.regions import task_address
 from ..maths.binary import BINARIZATIONS

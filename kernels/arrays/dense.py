@@ -7,7 +7,7 @@ O outputs; weights are (O, I).
 import numpy as np
 
 from ..engine.layout import layer_table, new_arena, packed_size, read_dense, row_stride, write_dense
-from ..engine.passes import new_region
+from ..engine.programs import new_region
 from ..engine.records import (
     BACKWARD_INPUT,
     BACKWARD_WEIGHT,

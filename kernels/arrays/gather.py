@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..engine.data_tasks import array_source
-from ..engine.passes import new_region
+from ..engine.programs import new_region
 from ..engine.records import GATHER
 from .arguments import checked
 from .programs import run

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..engine.data_tasks import array_source
 from ..engine.layout import aligned_zeros, place_matrices
-from ..engine.passes import new_program, new_region
+from ..engine.programs import new_program, new_region
 from ..engine.records import SOURCE, UPDATE, Memory, new_schedule
 from ..engine.steps import member_address, run_program
 from ..engine.workspace import new_step

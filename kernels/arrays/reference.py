@@ -28,6 +28,12 @@ import numpy.typing as npt
 from ..maths.activations import ACTIVATIONS, LEAKY_SLOPE
 from ..maths.latent import LOG_VAR_MAX, LOG_VAR_MIN
 from .reference_likelihoods import row_likelihood_loss, row_likelihood_mean
+from .reference_objectives import (
+    free_kl_backward,
+    importance_backward,
+    importance_weights,
+    mean_kl,
+)
 from .reference_random import gather_binary, normal, normal_from, permutation, philox4x32, uniform
 
 __all__ = [
@@ -40,13 +46,17 @@ __all__ = [
     "dense_backward_input",
     "dense_backward_weight",
     "dense_forward",
+    "free_kl_backward",
     "gather",
     "gather_binary",
     "gaussian_loss",
     "gaussian_loss_backward",
+    "importance_backward",
     "importance_ratio",
+    "importance_weights",
     "kl_divergence",
     "kl_divergence_backward",
+    "mean_kl",
     "normal",
     "normal_from",
     "permutation",

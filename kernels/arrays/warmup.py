@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from ..engine.layout import layer_table, new_arena
+from ..engine.bounds import Objective, tasks_of
+from ..engine.layout import Architecture, layer_table, new_arena
 from ..engine.loss_tasks import new_totals
 from ..engine.pieces import Piece
 from ..engine.records import new_schedule
@@ -35,6 +36,14 @@ def _needed(
         (run_task, task_types(dtype)),
         (run_member, member_types(dtype)),
         (steps, steps_types(dtype)),
+    )
+
+
+def objective_is_compiled(objective: Objective, dtype: np.dtype | type) -> bool:
+    """Tell whether training by an objective finds the machine code that it alone needs."""
+    kinds = task_types(np.dtype(dtype))
+    return all(
+        kinds in tasks.overloads or would_load(tasks, kinds) for tasks in tasks_of(objective)
     )
 
 
@@ -80,7 +89,12 @@ def warmup(dtypes: Sequence[np.dtype | type] = (np.float32,)) -> None:
         table = layer_table(layers, dtype)
         arenas = tuple(new_arena(table, dtype) for _ in range(4))
         work = Workspace(
-            table, 1, "bernoulli", n_rows, np.dtype(dtype), training=True, skip_zeros=False
+            Architecture(table, 1),
+            "bernoulli",
+            n_rows,
+            np.dtype(dtype),
+            training=True,
+            skip_zeros=False,
         )
         work.take(np.zeros((n_rows, 3), np.uint8))
         work.train(arenas, order, run, Piece(work.passes.training))

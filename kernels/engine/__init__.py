@@ -5,8 +5,18 @@ stands here.
 """
 
 from ..maths.row_likelihoods import blocks_of
+from .bounds import PLAIN, Objective
 from .importance_tasks import new_lists, new_sums
-from .layout import INPUT, NOISE, OBSERVED, layer_table, new_arena, read_dense, write_dense
+from .layout import (
+    INPUT,
+    NOISE,
+    OBSERVED,
+    Architecture,
+    layer_table,
+    new_arena,
+    read_dense,
+    write_dense,
+)
 from .likelihood_tasks import RowLikelihood
 from .loss_tasks import new_totals, read_totals
 from .records import new_schedule
@@ -16,6 +26,9 @@ __all__ = [
     "INPUT",
     "NOISE",
     "OBSERVED",
+    "PLAIN",
+    "Architecture",
+    "Objective",
     "RowLikelihood",
     "Training",
     "Workspace",

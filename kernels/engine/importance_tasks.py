@@ -218,10 +218,12 @@ def _add_columns(
         row = (first + r) // region.repeat
         end = min(rows, (row + 1) * region.repeat - first)
         x = load_row(memory.work, region.data.offset + row * region.data.stride + column)
+        if n_valid < width:  # labels may stand there
+            x = _beyond(x, n_valid, constant(x, 0.0))
         if step.likelihood == BERNOULLI:
             for q in range(r, end):
                 logit = load_row(tiles, q * width) + bias
-                if n_valid < width:  # a certain 0, as which pads of x count: log p = 0
+                if n_valid < width:  # a certain 0, as which x counts there: log p = 0
                     logit = _beyond(logit, n_valid, constant(logit, -1e4))
                 terms, products = add_bernoulli(
                     load_row(linear, q * LANES), load_row(factors, q * LANES), logit, x

@@ -11,6 +11,7 @@ powers of two would all fall into a few sets of the cache.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,7 +35,9 @@ LAYER = np.dtype(
 # The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
 # its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
 # ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED has the
-# data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`).
+# data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`), GATES what free
+# bits know of each latent unit (`objective_tasks`), SCALED what the decoder reads where latents
+# have a prior of their class (`label_tasks`).
 (
     INPUT,
     OBSERVED,
@@ -46,8 +49,10 @@ LAYER = np.dtype(
     LOSS,
     PANEL,
     PACKED,
+    GATES,
+    SCALED,
     ACTIVE,
-) = range(11)
+) = range(13)
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -79,9 +84,47 @@ def layer_table(layers: Sequence[tuple[int, int, str]], dtype: np.dtype | type) 
     return table
 
 
-def last_dense(table: np.ndarray) -> int:
-    """Return the number of the last layer with inputs; one without has biases only."""
-    return int(np.flatnonzero(table["n_in"])[-1])
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """What a network is made of: encoder, head, decoder, and what stands behind these.
+
+    Attributes
+    ----------
+    table : ndarray of LAYER
+        Layers from the data to the outputs; then one without inputs, of biases only, where sigma
+        has parameters of its own; then the prior's, where it goes by the class.
+    n_encoder : int
+        Layers before the head.
+    n_classes : int
+        Of conditional networks K: the last K inputs of the encoder and the decoder are the label.
+    has_prior : bool
+        Whether the last layer says the latents' prior, of the label.
+    """
+
+    table: np.ndarray
+    n_encoder: int
+    n_classes: int = 0
+    has_prior: bool = False
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the data."""
+        return int(self.table["n_in"][0]) - self.n_classes
+
+    @property
+    def n_latent(self) -> int:
+        """Latents of a row."""
+        return int(self.table["n_out"][self.n_encoder]) // 2
+
+    @property
+    def last(self) -> int:
+        """Number of the decoder's last layer."""
+        return int(np.flatnonzero(self.table["n_in"])[-1 - self.has_prior])
+
+    @property
+    def prior(self) -> int:
+        """Number of the prior's layer, where there is one."""
+        return len(self.table) - 1
 
 
 def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
@@ -201,8 +244,8 @@ def packed_size(n_rows: int, n_columns: int, itemsize: int) -> tuple[int, int]:
 
 
 def workspace_places(
-    table: np.ndarray, n_encoder: int, n_rows: int, n_threads: int, dtype: np.dtype | type,
-    *, training: bool, skip_zeros: bool, observes: bool = False,
+    network: Architecture, n_rows: int, n_threads: int, dtype: np.dtype | type,
+    *, training: bool, skip_zeros: bool, observes: bool = False, n_samples: int = 1,
 ) -> tuple[np.ndarray, int]:  # fmt: skip
     """Lay out the workspace of a network for batches of up to `n_rows` rows.
 
@@ -218,6 +261,8 @@ def workspace_places(
         Whether zeros of the data are left out: then its values are listed, and not packed.
     observes : bool
         Whether the encoder takes other numbers than the data have.
+    n_samples : int
+        Latents of each row, each of which goes through the decoder.
 
     Returns
     -------
@@ -226,32 +271,41 @@ def workspace_places(
         Elements of the workspace.
     """
     itemsize = np.dtype(dtype).itemsize
+    table, n_encoder, last = network.table, network.n_encoder, network.last
     n_layers = len(table)
-    last = last_dense(table)
     n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][last])
-    n_latent = int(table["n_out"][n_encoder]) // 2
     widths = [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
     strides = [0] * (ACTIVE + 2 * n_layers)
     strides[INPUT] = row_stride(max(n_inputs, n_outputs), itemsize)
-    strides[NOISE] = n_latent
-    strides[LATENT] = row_stride(n_latent, itemsize)
+    strides[NOISE] = network.n_latent
+    strides[LATENT] = row_stride(int(table["n_in"][n_encoder + 1]), itemsize)
     strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
     strides[ACTIVE : ACTIVE + last] = widths[:last]
     # The last layer's slopes, and those of a layer without inputs, belong to the loss.
     strides[ACTIVE + n_layers + last :] = widths[last:]
+    if network.has_prior:
+        strides[SCALED] = strides[LATENT]
+        strides[ACTIVE + network.prior] = widths[network.prior]
     if observes:
         strides[OBSERVED] = strides[INPUT]
     if skip_zeros:
         strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
     if training:
-        strides[LATENT_GRADIENT] = strides[LATENT]
+        strides[LATENT_GRADIENT] = strides[GATES] = strides[LATENT]
         strides[ACTIVE + n_layers :] = widths
+    n_latents = n_rows * n_samples
     sizes = [stride * n_rows for stride in strides]
+    sizes[GATES] = 2 * strides[GATES]
+    behind = [
+        range(first + n_encoder + 1, first + n_layers) for first in (ACTIVE, ACTIVE + n_layers)
+    ]
+    for place in (NOISE, LATENT, SCALED, LATENT_GRADIENT, LOSS, *behind[0], *behind[1]):
+        sizes[place] = strides[place] * n_latents
     if training:
         strides[PANEL] = int(table["n_out"].max()) * panel_width(itemsize)
         sizes[PANEL] = strides[PANEL] * n_threads
         widest = int(table["n_in"][skip_zeros:].max())
-        strides[PACKED], sizes[PACKED] = packed_size(n_rows, widest, itemsize)
+        strides[PACKED], sizes[PACKED] = packed_size(n_latents, widest, itemsize)
     if training and skip_zeros:
         strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
         sizes[ROW_VALUES] = max(sizes[ROW_VALUES], strides[COLUMN_VALUES] * n_inputs)

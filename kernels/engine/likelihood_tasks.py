@@ -109,14 +109,14 @@ def row_means_task(task: Word, region: Record, step: Record, memory: Record, thr
 @kernel
 def row_inputs_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
     """Rows of the data as the encoder takes them; where zeros are skipped, what is not zero is
-    listed."""
+    listed, if the region lists them."""
     work = memory.work
     first = task * TASK_ROWS
     for b in range(first, min(first + TASK_ROWS, step.n_rows)):
         x = advance(work, region.source.offset + b * region.source.stride)
         inputs = advance(work, region.target.offset + b * region.target.stride)
         row_inputs(inputs, x, region.likelihood)
-        if step.skip_zeros != 0:
+        if step.skip_zeros != 0 and region.n_listed > 0:
             listed = advance(memory.by_row, b * list_size(region.n_in))
             values = advance(work, region.values.offset + b * region.values.stride)
             list_nonzero(listed, values, inputs, region.n_in)

@@ -1,4 +1,4 @@
-"""Tasks of the losses: of each row, of its weight among its draws, of the epoch."""
+"""Tasks of the losses: of each row, and of the epoch."""
 
 from typing import NamedTuple
 
@@ -6,8 +6,7 @@ import numpy as np
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Pointer, Real, Record, Word
-from ..machine.memory import advance, cast, get, lane_count, load, put, store
-from ..machine.vectors import splat
+from ..machine.memory import advance, get, put
 from ..maths.likelihoods import sum_groups
 from .latent_tasks import TASK_ROWS
 
@@ -54,39 +53,24 @@ def row_losses_task(task: Word, region: Record, step: Record, memory: Record) ->
 
 
 @device_function
-def weigh_task(task: Word, region: Record, step: Record, memory: Record) -> None:
-    """Multiply the gradients of a row's draws by their normalised weights.
-
-    A draw weighs exp(-loss), its likelihood: Burda, Grosse & Salakhutdinov (2016), "Importance
-    Weighted Autoencoders", equation 14, of draws whose other terms are equal.
-    """
-    work = memory.work
-    first = task * TASK_ROWS
-    for b in range(first, min(first + TASK_ROWS, step.n_rows)):
-        begin, end = b * region.repeat, (b + 1) * region.repeat
-        least = get(memory.reconstruction, begin)
-        for k in range(begin, end):
-            least = min(least, get(memory.reconstruction, k))
-        total = 0.0
-        for k in range(begin, end):
-            total += np.exp(least - get(memory.reconstruction, k))
-        for k in range(begin, end):
-            weight = splat(cast(work, np.exp(least - get(memory.reconstruction, k)) / total))
-            delta = advance(work, region.target.offset + k * region.target.stride)
-            for c in range(0, region.n_out, lane_count(delta)):  # rows are padded
-                store(delta, c, load(delta, c) * weight)
-
-
-@device_function
 def totals_task(region: Record, step: Record, memory: Record) -> None:
     """Add a batch to the epoch's totals, in the order of its rows: one task."""
-    totals = memory.totals
     reconstruction = 0.0
     kl = 0.0
-    n_latent = region.n_out // region.parts
     for b in range(step.n_rows):
         reconstruction += get(memory.reconstruction, b)
         kl += get(memory.kl, b)
+    loss = step.reconstruction_weight * reconstruction + step.beta * kl
+    add_batch(region, step, memory, loss, reconstruction, kl)
+
+
+@device_function
+def add_batch(
+    region: Record, step: Record, memory: Record, loss: Real, reconstruction: Real, kl: Real
+) -> None:
+    """Add a batch's sums, and those of its posterior means, to the epoch's totals."""
+    totals = memory.totals
+    n_latent = region.n_out // region.parts
     # Latents lie side by side, so that their chains of sums are worked on together.
     for b in range(step.n_rows):
         mean = advance(memory.work, region.source.offset + b * region.source.stride)
@@ -94,7 +78,7 @@ def totals_task(region: Record, step: Record, memory: Record) -> None:
             m = np.float64(get(mean, z))
             _add(totals, MEANS_TOTAL + z, m)
             _add(totals, MEANS_TOTAL + n_latent + z, m * m)
-    _add(totals, LOSS_TOTAL, step.reconstruction_weight * reconstruction + step.beta * kl)
+    _add(totals, LOSS_TOTAL, loss)
     _add(totals, RECONSTRUCTION_TOTAL, reconstruction)
     _add(totals, KL_TOTAL, kl)
     _add(totals, ROWS_TOTAL, np.float64(step.n_rows))

@@ -4,7 +4,7 @@ A program is an array of `records.REGION`; `steps` executes it, so that every ar
 pass (training, encoding, decoding, evaluation) runs through the same machine code.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from ..maths.activations import IDENTITY
 from ..maths.binary import BINARIZATIONS
 from .binary_tasks import run_binary_task
+from .bounds import Bound
 from .importance_tasks import (
     latents_task,
     n_groups,
@@ -19,6 +20,7 @@ from .importance_tasks import (
     output_sums_task,
     weights_task,
 )
+from .labels import Labels
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -31,8 +33,9 @@ from .layout import (
     PACKED,
     PANEL,
     ROW_VALUES,
+    SCALED,
+    Architecture,
     arena_size,
-    last_dense,
     n_partial_sums,
 )
 from .likelihood_tasks import (
@@ -42,6 +45,7 @@ from .likelihood_tasks import (
     row_likelihood_task,
     row_means_task,
 )
+from .programs import from_row, new_program, new_region
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -53,7 +57,6 @@ from .records import (
     GATHER,
     OUTPUT,
     PACK,
-    REGION,
     ROW_LOSSES,
     ROWS,
     SQUARE_SUMS,
@@ -63,21 +66,6 @@ from .records import (
     UPDATE_MODE,
 )
 from .regions import task_address
-
-
-def new_region(kind: int, layer: np.void | None = None, **fields: object) -> np.ndarray:
-    """Return a program of one region, of a layer's record if it has one; the rest is 0.
-
-    Fields that are matrices take a record of `MATRIX`.
-    """
-    region = np.zeros(1, REGION)
-    region["kind"], region["repeat"], region["parts"] = kind, 1, 1
-    if layer is not None:
-        for name in ("n_in", "n_out", "activation", "weight", "bias"):
-            region[name] = layer[name]
-    for name, value in fields.items():
-        region[name] = value
-    return region
 
 
 class _Once:
@@ -105,10 +93,7 @@ class Passes:
 
     Parameters
     ----------
-    table : ndarray of LAYER
-        The layer table.
-    n_encoder : int
-        Layers before the head.
+    network : Architecture
     places : ndarray of MATRIX
         The workspace's matrices.
     dtype : dtype
@@ -117,19 +102,25 @@ class Passes:
         The likelihood, where it takes whole rows.
     binarization : str, optional
         A name of `BINARIZATIONS`: how the data are made binary.
+    bound : Bound, optional
+        What training maximises, where it is not the ELBO by one latent.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, places: np.ndarray, dtype: np.dtype,
+        self, network: Architecture, places: np.ndarray, dtype: np.dtype,
         rows: RowLikelihood | None = None, binarization: str | None = None,
+        bound: Bound | None = None,
     ) -> None:  # fmt: skip
         self.dtype = dtype
-        self.table = table
-        self.n_encoder = n_encoder
+        self.network = network
+        self.table = network.table
+        self.n_encoder = network.n_encoder
         self.places = places
         self.rows = rows
-        self.last = last_dense(table)
+        self.last = network.last
         self.binarization = binarization
+        self.bound = bound
+        self.labels = Labels(network, places, dtype)
         self._binarizing: dict[str, Passes] = {}
 
     def binarizing(self, binarization: str | None) -> "Passes":
@@ -138,8 +129,8 @@ class Passes:
             return self
         if binarization not in self._binarizing:
             self._binarizing[binarization] = Passes(
-                self.table, self.n_encoder, self.places, self.dtype, self.rows, binarization
-            )
+                self.network, self.places, self.dtype, self.rows, binarization, self.bound
+            )  # fmt: skip
         return self._binarizing[binarization]
 
     @property
@@ -155,7 +146,9 @@ class Passes:
     @_Once
     def encoding(self) -> np.ndarray:
         """From the data to the head."""
-        return new_program([self._gather(), *self._layers(0, self.n_encoder + 1)])
+        layers = self._layers(0, self.n_encoder + 1)
+        prior = [self.labels.prior_layer()] if self.network.has_prior else []
+        return new_program([self._gather(), *prior, *layers])
 
     @_Once
     def encoding_to_out(self) -> np.ndarray:
@@ -165,14 +158,36 @@ class Passes:
     @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
-        n_latent = int(self.table["n_in"][self.n_encoder + 1])
-        gather = new_region(GATHER, n_in=n_latent, target=self.places[LATENT])
-        return _to_out(new_program([gather, *self._means(LATENT)]))
+        return _to_out(
+            new_program([*self.labels.gather_latents(), *self._means(self.labels.decoded)])
+        )
+
+    @_Once
+    def sampling(self) -> np.ndarray:
+        """As `decoding`, from latents on the scale of their prior, where it goes by the class."""
+        if not self.network.has_prior:
+            return self.decoding
+        label = self.labels.gather(INPUT, self.network.n_features)
+        u = new_region(GATHER, n_in=self.network.n_latent, target=self.places[LATENT])
+        latents = self.labels.latents(self.places[LATENT])
+        return _to_out(
+            new_program([u, label, self.labels.prior_layer(), *latents, *self._means(SCALED)])
+        )
+
+    @_Once
+    def posterior_to_out(self) -> np.ndarray:
+        """As `encoding_to_out`, the heads on the scale of the latents, not of their prior."""
+        posterior = self.labels.posterior(self.places[ACTIVE + self.n_encoder])
+        return _to_out(new_program([self.encoding, posterior]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
-        return _to_out(new_program([self.encoding, *self._means(ACTIVE + self.n_encoder)]))
+        head = ACTIVE + self.n_encoder
+        if not self.network.n_classes:
+            return _to_out(new_program([self.encoding, *self._means(head)]))
+        latents = self.labels.latents(self.places[head], is_copied=True)
+        return _to_out(new_program([self.encoding, *latents, *self._means(self.labels.decoded)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -186,8 +201,11 @@ class Passes:
             target=places[LATENT],
             noise=places[NOISE],
         )
+        latents = [draw, *self.labels.latents(places[LATENT])]
         if self.rows is not None:
-            return new_program([draw, *self._outputs(LATENT), self._row_losses(self.rows)])
+            return new_program(
+                [*latents, *self._outputs(self.labels.decoded), self._row_losses(self.rows)]
+            )
         output = new_region(
             OUTPUT,
             self.table[self.last],
@@ -197,7 +215,7 @@ class Passes:
             groups=places[LOSS],
         )
         row_losses = new_region(ROW_LOSSES, groups=places[LOSS])
-        return new_program([draw, *self._decoder(LATENT)[:-1], output, row_losses])
+        return new_program([*latents, *self._decoder(self.labels.decoded)[:-1], output, row_losses])
 
     def importance(
         self, n_rows: int, repeat: int, first_row: int, sums: int, lists: int
@@ -219,22 +237,26 @@ class Passes:
             self.table[head],
             task_address=task_address(self.dtype, latents_task),
             parts=2,
-            source=_from_row(places[ACTIVE + head], first_row),
+            source=from_row(places[ACTIVE + head], first_row),
             target=places[LATENT],
             noise=places[NOISE],
             sums=sums,
         )
         if self.rows is not None:
             row_losses = self._row_losses(self.rows)
-            row_losses["data"] = _from_row(row_losses["data"][0], first_row)
-            losses = [*self._outputs(LATENT), row_losses]
+            row_losses["data"] = from_row(row_losses["data"][0], first_row)
+            losses = [*self._outputs(self.labels.decoded), row_losses]
         else:
-            losses = [*self._decoder(LATENT)[:-1], *self._fused_losses(n_rows * repeat, lists)]
-            losses[-2]["data"] = _from_row(places[INPUT], first_row)
+            losses = [
+                *self._decoder(self.labels.decoded)[:-1],
+                *self._fused_losses(n_rows * repeat, lists),
+            ]
+            losses[-2]["data"] = from_row(places[INPUT], first_row)
         weights = new_region(
             ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
         )
-        program = new_program([draw, *losses, weights])
+        latents = self.labels.latents(places[LATENT], first_row)
+        program = new_program([draw, *latents, *losses, weights])
         program["repeat"] = repeat
         return program
 
@@ -289,33 +311,60 @@ class Passes:
     def _training(self, mode: int) -> np.ndarray:
         """One batch: forward, then backward with each layer's input before its weights, totals."""
         head = self.n_encoder
-        source = self.places[ACTIVE + head]
-        totals = new_region(TOTALS, self.table[head], parts=2, source=source)
-        regions = [self.encoding, self.losses]
-        if self.last < len(self.table) - 1:
-            regions.append(self._backward_bias(mode))
-        for layer in range(self.last, -1, -1):
-            if layer == head:
-                regions.append(self._backward_latent())
+        totals = new_region(TOTALS, self.table[head], parts=2, source=self.places[ACTIVE + head])
+        latents = [self.losses]
+        if self.bound is not None:
+            latents += self.bound.weighing(self._slopes_of_losses())
+        if self._has_raw_layer:
+            latents.append(self._backward_bias(mode))
+        for layer in range(self.last, head, -1):
+            latents += [self._backward_input(layer), *self._backward_weight(layer, mode)]
+        encoder = []
+        if self.network.has_prior:
+            latents.append(self.labels.backward_prior(self._delta(self.network.prior)))
+            encoder += self._backward_weight(self.network.prior, mode)
+        latents += self._backward_latent()
+        for layer in range(head, -1, -1):
             if layer > 0:
-                regions.append(self._backward_input(layer))
-            regions += self._backward_weight(layer, mode)
-        return new_program([*regions, totals])
+                encoder.append(self._backward_input(layer))
+            encoder += self._backward_weight(layer, mode)
+        through = new_program(latents)
+        if self.bound is not None:
+            through["repeat"] = self.bound.objective.n_samples
+            totals = self.bound.totals(totals)
+        return new_program([self.encoding, through, *encoder, totals])
+
+    def _slopes_of_losses(self) -> list[tuple[int, int]]:
+        """The matrices that the losses' slopes stand in, with their columns."""
+        layers = [self.last]
+        if self._has_raw_layer:
+            layers.append(self.last + 1)
+        return [(self._delta(layer), int(self.table["n_out"][layer])) for layer in layers]
 
     def _gather(self) -> np.ndarray:
-        n_features = self.table["n_in"][0]
-        listed = {"n_listed": n_features, "reads_data": 1, "values": self.places[ROW_VALUES]}
         place = self.data_place
+        is_last = place == INPUT and not self.network.n_classes
         region = new_region(
             GATHER,
-            n_in=n_features,
+            n_in=self.network.n_features,
             target=self.places[place],
-            **(listed if place == INPUT else {}),
+            **(self._listed() if is_last else {}),
         )
         if self.binarization is not None:
             region["task_address"] = task_address(self.dtype, run_binary_task)
             region["mode"] = BINARIZATIONS[self.binarization]
-        return region if place == INPUT else new_program([region, self._row_inputs()])
+        regions = [region] if place == INPUT else [region, self._row_inputs()]
+        if self.network.n_classes:
+            labels = self.labels.gather(INPUT, self.network.n_features)
+            for name, value in self._listed().items():
+                labels[name] = value
+            regions.append(labels)
+        return new_program(regions)
+
+    def _listed(self) -> dict[str, Any]:
+        """What the last region that fills the input has for the lists of what is not zero."""
+        n_columns = self.table["n_in"][0]
+        return {"n_listed": n_columns, "reads_data": 1, "values": self.places[ROW_VALUES]}
 
     def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
@@ -323,12 +372,11 @@ class Passes:
         return new_region(
             ROWS,
             task_address=task_address(self.dtype, row_inputs_task),
-            n_in=self.table["n_in"][0],
-            reads_data=1,
+            n_in=self.network.n_features,
             source=self.places[OBSERVED],
             target=self.places[INPUT],
-            values=self.places[ROW_VALUES],
             likelihood=self.rows.record,
+            **({} if self.network.n_classes else self._listed()),
         )
 
     def _layers(self, first: int, last: int) -> list[np.ndarray]:
@@ -363,16 +411,21 @@ class Passes:
         region = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_likelihood_task),
-            n_out=self.table["n_in"][0],
+            n_out=self.network.n_features,
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
             data=self.places[self.data_place],
             likelihood=rows.record,
         )
         if rows.has_raw_layer:
-            region["bias"] = self.table["bias"][-1]
-            region["delta"] = self.places[self._delta(len(self.table) - 1)]
+            region["bias"] = self.table["bias"][self.last + 1]
+            region["delta"] = self.places[self._delta(self.last + 1)]
         return region
+
+    @property
+    def _has_raw_layer(self) -> bool:
+        """Whether sigma has parameters of its own, in the layer behind the decoder's."""
+        return self.rows is not None and self.rows.has_raw_layer
 
     def _means(self, place: int) -> list[np.ndarray]:
         """From the matrix at `place` to the mean of x given z, which goes to the caller's array."""
@@ -381,20 +434,20 @@ class Passes:
         means = new_region(
             ROWS,
             task_address=task_address(self.dtype, row_means_task),
-            n_out=self.table["n_in"][0],
+            n_out=self.network.n_features,
             source=self.places[self._delta(self.last)],
             likelihood=self.rows.record,
         )
         return [*self._outputs(place), means]
 
     def _backward_bias(self, mode: int) -> np.ndarray:
-        """The gradient of the last layer, where it has no inputs."""
+        """The gradient of what sigma is made of, which is a layer without inputs."""
         return new_region(
             BACKWARD_BIAS,
-            self.table[-1],
+            self.table[self.last + 1],
             task_address=task_address(self.dtype, bias_task),
             mode=mode,
-            delta=self.places[self._delta(len(self.table) - 1)],
+            delta=self.places[self._delta(self.last + 1)],
         )
 
     def _backward_input(self, layer: int) -> np.ndarray:
@@ -412,10 +465,10 @@ class Passes:
         region["activation"] = 0 if to_latent else self.table["activation"][layer - 1]
         return region
 
-    def _backward_latent(self) -> np.ndarray:
+    def _backward_latent(self) -> list[np.ndarray]:
         """The gradient of the head from that of the latent and from the KL."""
         head = self.n_encoder
-        return new_region(
+        region = new_region(
             BACKWARD_LATENT,
             self.table[head],
             parts=2,
@@ -424,6 +477,7 @@ class Passes:
             noise=self.places[NOISE],
             delta=self.places[LATENT_GRADIENT],
         )
+        return [region] if self.bound is None else self.bound.backward_latent(region)
 
     def _backward_weight(self, layer: int, mode: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases; first its input is packed, or a sparse one
@@ -431,6 +485,8 @@ class Passes:
         packed, values = self.places[PACKED], self.places[COLUMN_VALUES]
         common = {"layer": self.table[layer], "reads_data": layer == 0, "values": values}
         source = self.places[self._input_of(layer)]
+        if self.network.has_prior and layer == self.network.prior:
+            source = self.labels.one_hot
         pack = new_region(PACK, **common, source=source, target=packed)
         delta = self.places[self._delta(layer)]
         return [pack, new_region(BACKWARD_WEIGHT, **common, mode=mode, source=packed, delta=delta)]
@@ -438,26 +494,10 @@ class Passes:
     def _input_of(self, layer: int) -> int:
         if layer == 0:
             return INPUT
-        return LATENT if layer == self.n_encoder + 1 else ACTIVE + layer - 1
+        return self.labels.decoded if layer == self.n_encoder + 1 else ACTIVE + layer - 1
 
     def _delta(self, layer: int) -> int:
         return ACTIVE + len(self.table) + layer
-
-
-def new_program(regions: Sequence[np.ndarray]) -> np.ndarray:
-    """Return regions, or programs, as one program (`np.concatenate` looks at every field)."""
-    ends = np.cumsum([len(region) for region in regions])
-    program = np.empty(ends[-1], REGION)
-    for region, end in zip(regions, ends, strict=True):
-        program[end - len(region) : end] = region
-    return program
-
-
-def _from_row(place: np.ndarray, row: int) -> np.ndarray:
-    """A matrix from one of its rows on."""
-    place = place.copy()
-    place["offset"] += row * place["stride"]
-    return place
 
 
 def _to_out(program: np.ndarray) -> np.ndarray:

@@ -84,7 +84,8 @@ kind, mode
 task_address
     Machine code of its tasks, as `regions.task_address` returns it; 0 for the step's, which has
     what every training needs. What only some need is compiled when a program with it is built.
-    ROWS (a few rows a task) and BACKWARD_BIAS (a panel of a layer's outputs) have no other.
+    ROWS (a few rows a task), WEIGH (a row of the batch a task) and BACKWARD_BIAS (a panel of a
+    layer's outputs) have no other.
 n_tasks
     How many these are, where they are not as many as the kind has; else 0.
 repeat
@@ -106,7 +107,8 @@ to_out
 first_panel
     The panel of all layers' outputs that the layer's first one is.
 sums
-    Address of what is summed up of each row of the batch (`importance_tasks.SUMS`).
+    Address of what is summed up of each row of the batch (`importance_tasks.SUMS`), or of what is
+    known of its latents (`objective_tasks`).
 lists
     Address of room for lists of int32, which a thread makes for itself.
 likelihood
@@ -159,6 +161,7 @@ STEP = np.dtype(
         ("reconstruction_weight", np.float64),
         ("beta", np.float64),
         ("clip_norm", np.float64),
+        ("free_bits", np.float64),
         ("rule", RULE),
     ],
     align=True,
@@ -177,9 +180,10 @@ skip_zeros, weights_finite, draws_noise
     looked at otherwise; whether noise is drawn or taken as it stands.
 seed, stream, element
     Of the noise (`maths.philox`), and its element that the first row's noise starts at.
-reconstruction_weight, beta, clip_norm
+reconstruction_weight, beta, clip_norm, free_bits
     What is minimised: the batch mean of reconstruction_weight * reconstruction + beta * KL; the
-    largest norm of its gradient that is not scaled down.
+    largest norm of its gradient that is not scaled down; nats of each latent's mean KL that cost
+    what they cost whether they are used or not.
 rule
     The update; its optimizer is NO_UPDATE where nothing is updated.
 """

@@ -41,7 +41,7 @@ from .dense_tasks import (
     panel_columns,
 )
 from .latent_tasks import backward_latent_task, draw_task, rows_count
-from .loss_tasks import row_losses_task, totals_task, weigh_task
+from .loss_tasks import row_losses_task, totals_task
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -108,8 +108,10 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
         return forward_count(region, n_rows, width)
     if kind == DRAW or kind == ROW_LOSSES or kind == ROWS:
         return rows_count(n_rows)
-    if kind == BACKWARD_LATENT or kind == WEIGH:
+    if kind == BACKWARD_LATENT:
         return rows_count(step.n_rows)
+    if kind == WEIGH:
+        return step.n_rows
     if kind == BACKWARD_INPUT:
         return backward_input_count(region, n_rows, width)
     if kind == PACK:
@@ -152,8 +154,6 @@ def run_task(task: Word, region: Record, step: Record, memory: Record, thread: W
         output_task(task, region, step, memory)
     elif kind == ROW_LOSSES:
         row_losses_task(task, region, step, memory)
-    elif kind == WEIGH:
-        weigh_task(task, region, step, memory)
     elif kind == BACKWARD_INPUT:
         backward_input_task(task, region, step, memory, thread)
     elif kind == BACKWARD_LATENT:

@@ -10,8 +10,16 @@ from ..machine.threads import max_threads, team_size
 from ..maths.likelihoods import LIKELIHOODS
 from ..maths.optimizers import NO_UPDATE, rule_of
 from ..maths.philox import STREAM_NOISE
-from .data_tasks import array_source
-from .layout import ACTIVE, aligned_zeros, n_listed, n_partial_sums, workspace_places
+from .bounds import PLAIN, Bound, Objective
+from .data_tasks import LABELS, array_source
+from .layout import (
+    ACTIVE,
+    Architecture,
+    aligned_zeros,
+    n_listed,
+    n_partial_sums,
+    workspace_places,
+)
 from .likelihood_tasks import RowLikelihood
 from .passes import Passes
 from .pieces import Piece, divide
@@ -63,6 +71,8 @@ class Training:
         Largest norm of the whole gradient; 0 for no limit.
     binarization : str, optional
         A name of `BINARIZATIONS`: how the data are made binary.
+    objective : Objective
+        The bound that is maximised, that of the workspace which the run is done in.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
     """
@@ -80,6 +90,7 @@ class Training:
     beta: float = 1.0
     clip_norm: float = 0.0
     binarization: str | None = None
+    objective: Objective = PLAIN
     weights_finite: bool = False
 
     def step(self, number: int) -> "Training":
@@ -106,38 +117,46 @@ class Workspace:
 
     It has room for gradients with `training` only, and for lists with `skip_zeros` only: then the
     zeros of its data are left out. The likelihood is a name of `LIKELIHOODS`, or one of whole rows.
+    It is what is trained that has an objective: there it has room for all latents of a row.
     """
 
     def __init__(
-        self, table: np.ndarray, n_encoder: int, likelihood: str | RowLikelihood, n_rows: int,
-        dtype: np.dtype, *, training: bool, skip_zeros: bool,
+        self, network: Architecture, likelihood: str | RowLikelihood, n_rows: int, dtype: np.dtype,
+        *, training: bool, skip_zeros: bool, objective: Objective = PLAIN,
     ) -> None:  # fmt: skip
         self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
+        self.objective = objective
         rows = None if isinstance(likelihood, str) else likelihood
         self.places, size = workspace_places(
-            table, n_encoder, n_rows, max_threads(), dtype, training=training,
+            network, n_rows, max_threads(), dtype, training=training,
             skip_zeros=skip_zeros, observes=rows is not None and rows.observes,
+            n_samples=objective.n_samples,
         )  # fmt: skip
         self.matrices = aligned_zeros(size, dtype)
         if training:
             _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
-        n_lists = n_listed(int(table["n_in"][0]), n_rows, training=training)
+        n_lists = n_listed(int(network.table["n_in"][0]), n_rows, training=training)
         self.lists = np.zeros(n_lists * skip_zeros, np.int32)
-        self.reconstruction, self.kl = np.zeros(n_rows), np.zeros(n_rows)
-        self.passes = Passes(table, n_encoder, self.places, dtype, rows)
+        self.reconstruction = np.zeros(n_rows * objective.n_samples)
+        self.kl = np.zeros(n_rows)
+        bound = None
+        if objective != PLAIN:
+            bound = Bound(objective, network, self.places, dtype, n_rows)
+        self.passes = Passes(network, self.places, dtype, rows, bound=bound)
         self.steps = new_step(dtype)
         if isinstance(likelihood, str):
             self.steps["likelihood"] = LIKELIHOODS[likelihood]
         self.steps["reconstruction_weight"] = self.steps["beta"] = 1.0
+        self.steps["free_bits"] = objective.free_bits
         # Fields are written to through views of them, in a tenth of the time.
         self._views: dict[str, Any] = {
             name: self.steps[name].data for name in STEP.fields or () if name != "rule"
         }
-        self._source = np.zeros(1, SOURCE)
+        self._source = np.zeros(2 if network.n_classes else 1, SOURCE)
         self._address = member_address(dtype)
-        self._partial = np.zeros(n_partial_sums(table, dtype))
+        self._partial = np.zeros(n_partial_sums(network.table, dtype))
         self._draws = np.zeros(1, np.int64)
-        self._data: np.ndarray | None = None
+        self._data: tuple[np.ndarray | None, ...] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -155,11 +174,18 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(self, data: np.ndarray) -> None:
-        """Set the data that rows are gathered from, kept until `release`."""
+    def take(self, data: np.ndarray, labels: np.ndarray | None = None) -> None:
+        """Set the data that rows are gathered from, kept until `release`.
+
+        With classes also the label of each row: int64 side by side, within the classes.
+        """
+        if (labels is not None) != (len(self._source) > 1):
+            raise RuntimeError("a workspace takes labels if it is of classes, and only then")
         self._source[0] = array_source(data)
+        if labels is not None:
+            self._source[1] = LABELS, 0, labels.ctypes.data, 0, 0, 0, 0, 0
         self._views["skip_zeros"][0] = self.skip_zeros
-        self._data = data
+        self._data = data, labels
 
     def release(self) -> None:
         """Let go of the data."""

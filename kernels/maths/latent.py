@@ -141,3 +141,21 @@ def row_draw_backward(
             dv = load_some(dlog_var, c, left) + dv
         store_some(dmean, c, dm, left)
         store_some(dlog_var, c, dv, left)
+
+
+@device_function
+def row_scale(values: Pointer, log_var: Pointer, n: Word) -> None:
+    """values *= exp(log_var / 2): the derivative of `row_draw` with respect to the noise."""
+    for c in range(0, n, lane_count(values)):
+        left = n - c
+        scale = deviation(load_some(log_var, c, left))
+        store_some(values, c, load_some(values, c, left) * scale, left)
+
+
+@device_function
+def row_log_var_of(out: Pointer, log_var: Pointer, of_scale: Pointer, n: Word) -> None:
+    """out = log_var + of_scale, both within their bounds: the log_var of what is scaled."""
+    for c in range(0, n, lane_count(out)):
+        left = n - c
+        v = bound_log_var(load_some(log_var, c, left))
+        store_some(out, c, v + bound_log_var(load_some(of_scale, c, left)), left)

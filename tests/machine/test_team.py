@@ -103,7 +103,12 @@ def train(monkeypatch, n_members, run_members=None):
         changed.setattr(workspace, "team_size", lambda: n_members)
         changed.setattr(workspace, "max_threads", lambda: n_members)
         work = workspace.Workspace(
-            table, 1, "bernoulli", batch, np.dtype(np.float32), training=True, skip_zeros=False
+            engine.Architecture(table, 1),
+            "bernoulli",
+            batch,
+            np.dtype(np.float32),
+            training=True,
+            skip_zeros=False,
         )
         work.take(rows)
         work.set(draws_noise=True)

@@ -216,9 +216,9 @@ def test_a_fit_after_one_that_failed_is_free():
 
 def test_a_pass_keeps_its_data_alive_and_lets_go_of_it():
     vae = small_vae()
-    kernels_workspace = vae.network._borrow(ROWS[:3].copy(), 37, False)
+    kernels_workspace = vae.network.borrow(ROWS[:3].copy(), 37, False)
     assert kernels_workspace._data is not None
-    vae.network._give_back(kernels_workspace)
+    vae.network.give_back(kernels_workspace)
     assert kernels_workspace._data is None
     with pytest.raises(RuntimeError, match="has none"):
         kernels_workspace.run(
