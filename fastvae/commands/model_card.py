@@ -174,7 +174,7 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
     )
     activations = dict.fromkeys(layer.activation for layer in [*vae.encoder, *vae.decoder])
     described = facts_of(vae)
-    facts = {
+    facts: dict[str, str] = {
         "layers": f"{'-'.join(map(str, sizes))}, of which {vae.n_latent:,} are the latents",
         "activations": ", ".join(activations),
         "likelihood": _code(str(vae.network.likelihood)),
