@@ -106,7 +106,7 @@ DEVIATIONS = (
         "spread of q(z | x)",
         "",
         "sigma = exp(linear)",
-        "sigma = exp(linear / 2), with bounds of log_var that are not met",
+        "sigma = exp(linear / 2), log_var kept within [-30, 20]",
     ),
     Deviation(
         "start of the weights",
