@@ -369,7 +369,7 @@ def put(name, value):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (put("format_version", 3), "format version must be 1 or 2; got 3"),
+        (put("format_version", 4), "format version must be 1 or 2 or 3; got 4"),
         (put("likelihood", "poisson"), "likelihood must be one of 'bernoulli', 'gaussian'"),
         (put("beta", -1), "beta must be"),
         (put("beta", "1"), "beta must be"),
