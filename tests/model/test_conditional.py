@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import fastvae
 from fastvae import VAE, Dataset, kernels
 from fastvae.evaluation import diagnose, evaluate
+from fastvae.typing import Prior
 
 N, Z, K = 7, 2, 3
 PRIORS = ("normal", "label")
@@ -154,7 +155,7 @@ def test_samples_come_from_the_prior(prior: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", PRIORS)
-def test_the_log_likelihood_is_that_of_the_label(prior: str) -> None:
+def test_the_log_likelihood_is_that_of_the_label(prior: Prior) -> None:
     """With one latent unit the integral over the prior can be summed up on a grid."""
     vae = VAE.from_sizes(N, (5,), 1, n_classes=K, prior=prior, dtype=np.float64, seed=1)
     if vae.prior_layer is not None:
@@ -187,7 +188,7 @@ def test_a_row_has_the_same_noise_under_all_labels() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("prior", PRIORS)
-def test_training_is_the_same_for_all_threads_and_ways_to_read(prior: str) -> None:
+def test_training_is_the_same_for_all_threads_and_ways_to_read(prior: Prior) -> None:
     """Wide rows of mostly zeros, whose zeros are skipped, and the same of other types."""
     rows = pixel_rows(300, 90)
     rows[:, ::2] = 0
