@@ -57,7 +57,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:evaluation",
         "training:history",
         "training:patience",
-        "model:conditional",
         "model:vae",
     ),
     "commands": ("",),

@@ -10,8 +10,8 @@ import pytest
 from fastvae.checks.labels import class_labels, class_names, class_number
 
 
-def checked(given: Any, n_rows: int = 3, **more: Any) -> Any:
-    return class_labels(given, "labels", n_rows, 4, **more)
+def checked(given: Any, n_rows: int = 3) -> Any:
+    return class_labels(given, "labels", n_rows, 4)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", ">i4", "u1", "u2", "u8"])
@@ -36,10 +36,10 @@ def test_what_holds_integers() -> None:
 
 
 def test_a_number_for_one_row() -> None:
-    np.testing.assert_array_equal(checked(2, 1, one_row=True), [2])
-    np.testing.assert_array_equal(checked(np.int8(2), 1, one_row=True), [2])
-    with pytest.raises(ValueError, match=r"labels must have shape \(1,\)"):
-        checked(2, 1)
+    np.testing.assert_array_equal(checked(2, 1), [2])
+    np.testing.assert_array_equal(checked(np.int8(2), 1), [2])
+    with pytest.raises(ValueError, match=r"labels must have shape \(3,\)"):
+        checked(2)
 
 
 @pytest.mark.parametrize(

@@ -419,3 +419,17 @@ def test_nothing_is_compiled_for_models_without_classes() -> None:
     plain.fit(ROWS, epochs=1, verbose=False)
     plain.sample(2), plain.reconstruct(ROWS), plain.elbo(ROWS)
     assert [len(task.overloads) for task in tasks] == before
+
+
+@pytest.mark.slow
+def test_samples_are_of_the_class_asked_for() -> None:
+    """By the nearest of the rows that it was trained on: digits that differ in class alone."""
+    digits = Dataset("synthetic_digits", 2000, 10)
+    vae = VAE.from_sizes(784, (64,), 2, n_classes=10, seed=0)
+    vae.fit(digits, epochs=20, batch_size=20, learning_rate=3e-3, verbose=False)
+    samples, wanted = vae.sample(200, seed=0), np.arange(200) % 10
+    rows = digits.train / np.float32(255)
+    distances = (rows**2).sum(axis=1) - 2 * samples @ rows.T
+    assert digits.train_labels is not None
+    found = digits.train_labels[distances.argmin(axis=1)]
+    assert (found == wanted).mean() > 0.9

@@ -137,7 +137,7 @@ def test_strips_are_stacked():
 
 def test_values_outside_the_unit_interval_set_the_shades():
     model = LinearModel()
-    model.sample = lambda n, seed=None: np.linspace(-2, 3, n * 4).reshape(n, 4)
+    model.sample = lambda n, seed=None, label=None: np.linspace(-2, 3, n * 4).reshape(n, 4)
     assert plots.samples(model, 4).get_images()[0].get_clim() == (-2, 3)
 
 
