@@ -24,23 +24,27 @@ from fastvae.typing import SampleSource
 class _LinearModel:
     """Stands in for a VAE: encodes to the first latents, decodes by a fixed linear map."""
 
+    n_classes = 0
+
     def __init__(self, n_latent: int = 2, n_features: int = 4) -> None:
         self.n_latent = n_latent
         self.n_features = n_features
         self.directions = np.linspace(0.1, 0.9, n_latent * n_features, dtype=np.float32)
         self.directions = self.directions.reshape(n_latent, n_features)
 
-    def encode(self, X):
+    def encode(self, X, labels=None):
         mean = scales.as_floats(np.asarray(X))[:, : self.n_latent]
         return mean, np.zeros_like(mean)
 
-    def decode(self, Z):
+    def decode(self, Z, labels=None):
         return np.clip(0.5 + np.asarray(Z) @ self.directions, 0, 1).astype(np.float32)
 
-    def reconstruct(self, X):
+    decode_draws = decode
+
+    def reconstruct(self, X, labels=None):
         return self.decode(self.encode(X)[0])
 
-    def sample(self, n, seed=None, source="prior", data=None):
+    def sample(self, n, seed=None, label=None, source="prior", data=None):
         return self.decode(np.random.default_rng(seed).normal(size=(n, self.n_latent)))
 
 
