@@ -50,9 +50,7 @@ def tangents(log_var: Array) -> Array:
 @each_implementation
 @each_dtype
 @each_shape
-def test_importance_weights(
-    module: ModuleType, dtype: DType, shape: tuple[int, int, int]
-) -> None:
+def test_importance_weights(module: ModuleType, dtype: DType, shape: tuple[int, int, int]) -> None:
     n, k, n_latent = shape
     logs = 20 * generator(*shape).standard_normal((n, k)) - 90
     log_var = log_vars(n, n_latent, dtype)
