@@ -130,7 +130,7 @@ def test_a_run_goes_on_to_the_bit(objective: dict[str, Any], n: int, tmp_path: P
 
 def test_a_run_goes_on_by_its_own_objective_alone(tmp_path: Path) -> None:
     ways = {"elbo": {}, "iwae, 5 samples": OBJECTIVES["iwae 5"]}
-    ways |= {"iwae, 1 samples": OBJECTIVES["iwae 1"], "elbo, 3 samples": OBJECTIVES["elbo 3"]}
+    ways |= {"iwae, 1 sample": OBJECTIVES["iwae 1"], "elbo, 3 samples": OBJECTIVES["elbo 3"]}
     ways |= {"dreg, 5 samples": {"objective": "dreg", "n_samples": 5}}
     ways |= {"elbo, 0.25 free nats a latent": {"free_bits": 0.25}}
     path, checked = tmp_path / "run.ckpt", 0
@@ -184,7 +184,7 @@ def test_the_history_has_the_bound_beside_the_elbo(name: str) -> None:
     vae = fit(new_vae(), **objective)
     history, k = vae.history, objective.get("n_samples", 1)
     assert history is not None
-    assert history.objective == f"{objective['objective']}, {k} samples"
+    assert history.objective == f"{objective['objective']}, {k} sample{'s' * (k > 1)}"
     keys = list(history)
     assert keys.index("bound") == keys.index("elbo") - 1
     assert keys.index("val_bound") == keys.index("val_elbo") - 1
@@ -303,6 +303,7 @@ def test_fit_says_that_it_compiles_an_objective(
     assert "compiling" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_objectives_go_with_all_ways_to_train() -> None:
     """Optimisers, limits of the norm, drawn rows, schedules; a model that was trained otherwise."""
     for changes in (
