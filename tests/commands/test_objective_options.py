@@ -136,7 +136,7 @@ def test_runs_of_versions_without_objectives_go_on(capsys: Any) -> None:
         del settings[name]
     Path("run/settings.json").write_text(json.dumps(settings), encoding="utf-8")
     assert main(["train", "--resume", "run", "--epochs", "3"]) == 0
-    model, test = contents("run")
+    _, test = contents("run")
     assert test == wanted[1]
     assert fastvae.load("run").n_parameters == fastvae.load("whole").n_parameters
     for one, two in zip(
