@@ -363,6 +363,12 @@ def test_loss_curves_show_history_over_epochs_from_one():
     ]
     without = {key: values for key, values in history.items() if not key.startswith("val_")}
     assert [len(ax.lines) for ax in plots.losses(without).axes] == [1, 1, 1]
+    bounds = plots.losses(history | {"bound": [-3.0, -2.0], "val_bound": [-4.0, -3.0]})
+    titles = [ax.get_title(loc="left") for ax in bounds.axes]
+    assert titles == ["Negative bound", "Negative ELBO", "Reconstruction", "KL"]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in bounds.axes[0].lines]
+    assert drawn == [[3.0, 2.0], [4.0, 3.0]]
+    assert bounds.axes[0].get_legend() is not None
 
 
 def test_given_axes_and_figure_are_drawn_on(images):
