@@ -1,7 +1,7 @@
 """Every public kernel with its arguments for any sizes: what tests and benchmarks call.
 
-Letters: B batch rows, I inputs, O outputs, Z latent units, K latents of a row, N rows of a data set,
-T rows to be ordered, P parameters of a model; a digit is a size.
+Letters: B batch rows, I inputs, O outputs, Z latent units, K latents of a row, N rows of a data
+set, T rows to be ordered, P parameters of a model; a digit is a size.
 """
 
 from __future__ import annotations

@@ -106,3 +106,15 @@ def test_detectors_of_outliers_are_compared(tmp_path):
     assert "| far |" in done.stdout
     assert "seed 0" not in done.stdout
     assert (tmp_path / "outliers.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_samples_of_prior_and_posterior_are_compared(tmp_path):
+    pytest.importorskip("sklearn")
+    options = "--dataset synthetic_digits --train-size 600 -n 50 --epochs 1 --classifier-epochs 3"
+    program = [sys.executable, str(EXAMPLES / "posterior_samples.py"), *options.split()]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["the prior", "the posterior"] * 3
+    assert (tmp_path / "posterior_samples.png").read_bytes().startswith(b"\x89PNG")

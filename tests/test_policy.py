@@ -58,7 +58,6 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:history",
         "training:patience",
         "model:names",
-        "model:conditional",
         "model:vae",
     ),
     "commands": ("",),

@@ -15,20 +15,16 @@ from fastvae.checks.quoting import quoted
 _N_LISTED = 20
 
 
-def class_labels(
-    given: Any, name: str, n_rows: int, n_classes: int, *, one_row: bool = False
-) -> NDArray[np.int64]:
+def class_labels(given: Any, name: str, n_rows: int, n_classes: int) -> NDArray[np.int64]:
     """Return labels as int64, side by side: one for each row, from 0 to n_classes - 1.
 
     Parameters
     ----------
-    given : array_like of shape (n_rows,), or a number for one row
+    given : array_like of shape (n_rows,), or of one row a number
         Integers of any type; arrays, lists and columns of tables.
     name : str
         What to call them in errors.
     n_rows, n_classes : int
-    one_row : bool
-        Whether a single row was given, which a number is enough for.
 
     Raises
     ------
@@ -38,7 +34,7 @@ def class_labels(
         If they are not as many as rows, one is missing, or out of range; its row is named.
     """
     labels = foreign.as_array(given, name)
-    if labels.ndim == 0 and one_row:
+    if labels.ndim == 0 and n_rows == 1:
         labels = labels.reshape(1)
     if labels.shape != (n_rows,):
         hint = ""

@@ -66,6 +66,8 @@ def take_prior(layer: Dense | None, saved: SavedModel) -> None:
     if (found is None) != (layer is None):
         raise ValueError('a layer "prior" is of models whose prior is "label", and of them only')
     if layer is not None and found is not None:
+        if found.activation != layer.activation:
+            raise ValueError(f"prior must be {layer.activation}; got {found.activation!r}")
         layer.weight, layer.bias = found.weight, found.bias
 
 

@@ -95,7 +95,7 @@ class Conditional:
             raise ValueError(_UNCONDITIONAL.format(name=name))
         return class_number(label, self.n_classes, self._class_names, name)
 
-    def _with_labels(self, rows: Any, labels: ArrayLike | None, one_row: bool, name: str) -> Any:
+    def _with_labels(self, rows: Any, labels: ArrayLike | None, name: str) -> Any:
         """Checked rows with their labels, which are checked here; as they are without classes.
 
         Raises
@@ -112,8 +112,7 @@ class Conditional:
             return rows
         if not self.n_classes:
             raise ValueError(_UNCONDITIONAL.format(name=name))
-        found = class_labels(labels, name, len(rows), self.n_classes, one_row=one_row)
-        return Labelled(rows, found)
+        return Labelled(rows, class_labels(labels, name, len(rows), self.n_classes))
 
     def _rows_and_labels(
         self, X: Rows, name: str, use: Use, labels: ArrayLike | None
@@ -156,6 +155,7 @@ class Conditional:
             raise ValueError(_UNCONDITIONAL.format(name="label"))
         if isinstance(label, str) or np.ndim(label) == 0:  # type: ignore[arg-type]
             return np.full(n, self.class_number(label))  # type: ignore[arg-type]
-        if isinstance(label, (list, tuple)) and any(isinstance(one, str) for one in label):
-            label = [self.class_number(one, f"label[{i}]") for i, one in enumerate(label)]
+        given = list(label)  # type: ignore[arg-type]
+        if any(isinstance(one, str) for one in given):
+            label = [self.class_number(one, f"label[{i}]") for i, one in enumerate(given)]
         return class_labels(label, "label", n, self.n_classes)

@@ -148,10 +148,8 @@ class Passes(Conditional):
             As for `encode`.
         """
         latents = checks.lazy_rows(Z, "Z", self.n_latent, self._dtype, pixels=False)
-        one_row = is_one_row(Z)
-        name = "labels=" if labels is None else "labels"
-        rows = self._with_labels(latents, labels, one_row, name)
-        return self._means(self.network.decode, rows, one_row, out, progress)
+        rows = self._with_labels(latents, labels, "labels=" if labels is None else "labels")
+        return self._means(self.network.decode, rows, is_one_row(Z), out, progress)
 
     def decode_draws(
         self, draws: NDArray[Any], labels: NDArray[np.int64] | None = None
@@ -161,7 +159,7 @@ class Passes(Conditional):
         They are the latents themselves but where the prior goes by the label.
         """
         latents = checks.lazy_rows(draws, "draws", self.n_latent, self._dtype, pixels=False)
-        rows = self._with_labels(latents, labels, False, "labels=" if labels is None else "labels")
+        rows = self._with_labels(latents, labels, "labels=" if labels is None else "labels")
         return self.network.decode(rows, standard=True)
 
     def reconstruct(
@@ -222,7 +220,7 @@ class Passes(Conditional):
         TypeError, ValueError
             If x is not what the model takes.
         """
-        rows, one_row = self._lazy_rows(x, "x", labels=labels), is_one_row(x)
+        rows, one_row = self._lazy_rows(x, labels=labels), is_one_row(x)
         mean, log_var = self.network.encode(rows)
         if one_row:
             mean, log_var = mean[0], log_var[0]

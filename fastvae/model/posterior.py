@@ -32,8 +32,8 @@ from fastvae.model.prior import MixtureLatents, Weights
 from fastvae.training.names import Binarization
 
 MAX_ROWS = 20_000
-"""Rows that a mixture is fitted to at most: of 200 latents that takes a minute or two."""
-_MAX_STEPS = 300  # of expectation and maximisation; some 50 are usual
+"""Rows that a mixture is fitted to at most, where nothing else is said: 200 latents take 40 s."""
+_MAX_STEPS = 100  # of expectation and maximisation; some 40 are usual
 _TOO_LARGE = 1e37  # float32, in which they may be drawn, holds some more
 _MISSING = (
     "this model has no mixture of its latents yet: fit_posterior(X), or data=X of this call, fits "

@@ -786,7 +786,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if given.dtype == checks.UINT8:
             look = scales.warn_if_binary if use == "pass" else scales.check_pixels
             look(given, name)
-        return self._with_labels(rows, labels, checks.is_one_row(X), name_of_labels)
+        return self._with_labels(rows, labels, name_of_labels)
 
     def _layers_in(self, values: NDArray[Any]) -> dict[str, storage.SavedLayer]:
         """The layers by name, with the parameters that an array like the network's holds."""

@@ -316,7 +316,8 @@ def style_chart(ax: Axes, grid: Literal["both", "y"] = "y") -> None:
 
 def set_title(ax: Axes, text: str) -> Axes:
     """Write the title; return the axes."""
-    ax.set_title(text, fontsize=FONT_SIZE + 1, color=INK, loc="left")
+    # Names of classes are not the user's own: a dollar in them is no mathematics.
+    ax.set_title(text, fontsize=FONT_SIZE + 1, color=INK, loc="left", parse_math=False)
     return ax
 
 

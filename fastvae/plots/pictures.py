@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from fastvae.checks import as_array, as_floats, as_labels, is_one_row
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
-from fastvae.model.conditional import Label
 from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
@@ -90,7 +89,7 @@ def samples(
     n: int = 100,
     *,
     seed: int | None = 0,
-    label: Label | Iterable[Label] | None = None,
+    label: int | str | Iterable[int | str] | None = None,
     source: SampleSource = "prior",
     data: Rows | None = None,
     n_columns: int | None = None,
@@ -130,7 +129,7 @@ def prior_and_posterior(
     n: int = 100,
     *,
     seed: int | None = 0,
-    label: Label | Iterable[Label] | None = None,
+    label: int | str | Iterable[int | str] | None = None,
     data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
@@ -229,7 +228,7 @@ def manifold(
     vae: VAE,
     n: int = 20,
     *,
-    label: Label | None = None,
+    label: int | str | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -454,7 +453,7 @@ def _posterior_means(vae: VAE, X: Rows, labels: ArrayLike | None = None) -> np.n
     return mean
 
 
-def _name_of(vae: VAE, label: Label) -> str:
+def _name_of(vae: VAE, label: int | str) -> str:
     """What a class is called, in a title."""
     names = vae.class_names
     number = vae.class_number(label)

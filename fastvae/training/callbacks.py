@@ -191,17 +191,18 @@ def epoch_line(epoch: int, n_epochs: int, n_latent: int, figures: Figures) -> st
     """The line that reports one epoch, losses in nats per sample, in at most 80 characters.
 
     The reconstruction is in the ELBO and the KL; the history has it, and the rest, by name. Where
-    a bound of several latents was trained, it comes first, and the ELBO in place of the KL.
+    a bound of several latents was trained, it comes first, and the ELBO in place of the KL; the
+    number of latents gives way to it.
     """
-    name, title, beside, of = "elbo", "ELBO", "kl", "KL"
+    name, title, beside, of, units = "elbo", "ELBO", "kl", "KL", f"/{n_latent}"
     if "bound" in figures:
-        name, title, beside, of = "bound", "bound", "elbo", "ELBO"
+        name, title, beside, of, units = "bound", "bound", "elbo", "ELBO", ""
     validation = f"  val {figures[f'val_{name}']:.2f}" if "val_elbo" in figures else ""
     seconds = figures["seconds"]
     decimals = (seconds < 10) + (seconds < 100)
     return (
         f"epoch {epoch:>{len(str(n_epochs))}}/{n_epochs}  {title} {figures[name]:.2f}{validation}  "
-        f"{of} {figures[beside]:.2f}  active {figures['active_units']:.0f}/{n_latent}  "
+        f"{of} {figures[beside]:.2f}  active {figures['active_units']:.0f}{units}  "
         f"{seconds:.{decimals}f} s"
     )
 

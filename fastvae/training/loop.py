@@ -344,7 +344,8 @@ def fit(
             progress = resuming.from_last_fit(vae, rows, held_out, settings)
         else:
             progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
-        vae.take_names(data)
+        if labels is None:
+            vae.take_names(data)
         vae.stop_training = False
         vae.last_run = progress
         run = _Run(vae, rows, held_out, settings, progress)

@@ -69,7 +69,9 @@ class Objective:
         return engine.Objective(kernels.OBJECTIVES[self.name], self.n_samples, self.free_bits)
 
     def __str__(self) -> str:
-        samples = f", {self.n_samples} samples" if self.is_bound or self.n_samples > 1 else ""
+        plural = "" if self.n_samples == 1 else "s"
+        samples = f", {self.n_samples} sample{plural}"
+        samples = samples if self.is_bound or self.n_samples > 1 else ""
         bits = f", {self.free_bits:g} free nats a latent" if self.free_bits else ""
         return f"{self.name}{samples}{bits}"
 

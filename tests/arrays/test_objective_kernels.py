@@ -138,7 +138,7 @@ def test_importance_backward(
 @each_implementation
 def test_importance_backward_of_iwae_is_the_gradient_of_the_bound(module: ModuleType) -> None:
     """log p(x | z) = -|z - a|^2: its slope in z is known."""
-    shape = n, k, n_latent = 4, 5, 3
+    shape = n, _, n_latent = 4, 5, 3
     noise = generator(1).standard_normal(shape)
     mean, log_var, a = generator(2).standard_normal((3, n, n_latent))
     log_var[0, 0], log_var[1, 1] = kernels.LOG_VAR_MIN - 3, kernels.LOG_VAR_MAX + 0.5

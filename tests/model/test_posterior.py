@@ -19,6 +19,7 @@ import fastvae
 from fastvae import VAE, PosteriorMixture, kernels
 from fastvae.callbacks import Callback
 from fastvae.data import Dataset
+from fastvae.model import network
 from fastvae.model.prior import MixtureLatents, Weights
 
 ROWS = pixel_rows(400, 37)
@@ -113,9 +114,13 @@ def test_parts_are_those_of_the_whole(dtype: Any) -> None:
         np.testing.assert_array_equal(latents[first:last], whole[first:last])
 
 
-def test_samples_are_the_same_in_batches_and_for_every_number_of_threads() -> None:
+def test_samples_are_the_same_in_batches_and_for_every_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     vae = with_mixture()
     expected = vae.sample(N, seed=4, source="posterior")
+    monkeypatch.setattr(network, "_BLOCK_ELEMENTS", 1)  # so that a pass has several blocks
+    np.testing.assert_array_equal(vae.sample(N, seed=4, source="posterior"), expected)
     for batch_size in (1, 33, 512, 1024):
         batches = list(vae.iter_sample(N, 4, batch_size, source="posterior"))
         np.testing.assert_array_equal(np.concatenate(batches), expected)

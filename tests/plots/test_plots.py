@@ -24,23 +24,27 @@ from fastvae.typing import SampleSource
 class _LinearModel:
     """Stands in for a VAE: encodes to the first latents, decodes by a fixed linear map."""
 
+    n_classes = 0
+
     def __init__(self, n_latent: int = 2, n_features: int = 4) -> None:
         self.n_latent = n_latent
         self.n_features = n_features
         self.directions = np.linspace(0.1, 0.9, n_latent * n_features, dtype=np.float32)
         self.directions = self.directions.reshape(n_latent, n_features)
 
-    def encode(self, X):
+    def encode(self, X, labels=None):
         mean = scales.as_floats(np.asarray(X))[:, : self.n_latent]
         return mean, np.zeros_like(mean)
 
-    def decode(self, Z):
+    def decode(self, Z, labels=None):
         return np.clip(0.5 + np.asarray(Z) @ self.directions, 0, 1).astype(np.float32)
 
-    def reconstruct(self, X):
+    decode_draws = decode
+
+    def reconstruct(self, X, labels=None):
         return self.decode(self.encode(X)[0])
 
-    def sample(self, n, seed=None, source="prior", data=None):
+    def sample(self, n, seed=None, label=None, source="prior", data=None):
         return self.decode(np.random.default_rng(seed).normal(size=(n, self.n_latent)))
 
 
@@ -359,6 +363,12 @@ def test_loss_curves_show_history_over_epochs_from_one():
     ]
     without = {key: values for key, values in history.items() if not key.startswith("val_")}
     assert [len(ax.lines) for ax in plots.losses(without).axes] == [1, 1, 1]
+    bounds = plots.losses(history | {"bound": [-3.0, -2.0], "val_bound": [-4.0, -3.0]})
+    titles = [ax.get_title(loc="left") for ax in bounds.axes]
+    assert titles == ["Negative bound", "Negative ELBO", "Reconstruction", "KL"]
+    drawn = [np.asarray(line.get_ydata()).tolist() for line in bounds.axes[0].lines]
+    assert drawn == [[3.0, 2.0], [4.0, 3.0]]
+    assert bounds.axes[0].get_legend() is not None
 
 
 def test_given_axes_and_figure_are_drawn_on(images):
