@@ -35,8 +35,8 @@ from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
 TITLE = "The same bits"
 TEXT = """
-Six trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
-batches of 1 to 128 rows; sparse, dense and drawn rows), the encodings, reconstructions, samples,
+Nine trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
+batches of 1 to 128 rows; sparse, dense and drawn rows; all objectives), the encodings, reconstructions, samples,
 likelihoods and gradients of what they trained, and every public kernel, in processes of 1 to 8
 threads on each threading layer and each instruction set that the machine has. A result is equal if
 all its bytes are those of the first process: one for the instruction sets with fused multiply-add,
@@ -65,6 +65,12 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"batch_size": 33, "learning_rate": lambda update, epoch: 1e-3 / (1 + update)},
     ),
     ({}, {"binarize": "dynamic", "batch_size": 50}),
+    ({}, {"objective": "iwae", "n_samples": 5, "epochs": 1}),
+    (
+        {"likelihood": "gaussian", "sigma": "learned", "activation": "tanh"},
+        {"objective": "dreg", "n_samples": 3, "batch_size": 50, "epochs": 1},
+    ),
+    ({}, {"free_bits": 0.1, "n_samples": 2, "epochs": 1}),
 ]
 
 
