@@ -71,6 +71,22 @@ class Contestant(Protocol):
         """Write the parameters as safetensors."""
 
 
+class ImportanceWeighted(Contestant, Protocol):
+    """A contestant that trains on the importance-weighted bound, too.
+
+    Burda, Grosse & Salakhutdinov (2016), eq. 8, with k latents z of q(z | x) for each row.
+    """
+
+    iwae_variants: ClassVar[list[dict[str, Any]]]
+    """The same as `training_variants`, for `fit_iwae`."""
+
+    def fit_iwae(self, data: Any, epochs: int, batch_size: int, n_samples: int) -> list[float]:
+        """As `fit`, on the bound with k = `n_samples`; returns the mean of -bound of each epoch."""
+
+    def iwae_gradients(self, rows: NDArray[Any], noise: Array) -> tuple[float, Parameters]:
+        """Return the mean bound, and the gradients of its negative, with noise (B, k, Z)."""
+
+
 class Entry(NamedTuple):
     """Where a contestant is found."""
 
@@ -86,7 +102,7 @@ ENTRIES = {
     "numpy": Entry("NumPy", "bench.numpy_vae", "NumpyVAE", "numpy"),
     "torch": Entry("PyTorch", "bench.torch_vae", "TorchVAE", "torch"),
     "torch-compiled": Entry("PyTorch compiled", "bench.torch_vae", "CompiledTorchVAE", "torch"),
-    "jax": Entry("JAX", "bench.jax_vae", "JaxVAE", "jax"),
+    "jax": Entry("JAX", "bench.jax_iwae", "JaxIWAE", "jax"),
 }
 PEERS = ("torch", "torch-compiled", "jax")
 """The contestants that the targets are set against."""

@@ -7,7 +7,7 @@ into two scalars per step. Dispatch and order aside, no Python runs within an ep
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,24 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from bench.workload import (
-    BETA1,
-    BETA2,
-    EPS,
-    LEARNING_RATE,
-    Array,
-    Estimate,
-    Sizes,
-    importance_estimate,
-    join_heads,
-    split_heads,
+from bench.jax_network import (
+    JaxArray,
+    Layers,
+    State,
+    adam,
+    as_pixels,
+    dense,
+    fresh,
+    last_hidden,
+    output_logits,
+    posterior,
+    scan_epoch,
+    softplus_sums,
+    to_named,
 )
-
-JaxArray = Any
-Layers = list[tuple[JaxArray, JaxArray]]
-"""Weight (in, out) and bias (out,) of encoder, joined heads and decoder."""
-State = tuple[Layers, Layers, Layers, JaxArray]
-"""Parameters, first and second moments, number of the next update."""
+from bench.workload import Array, Estimate, Sizes, importance_estimate, join_heads
 
 
 class JaxVAE:
@@ -101,7 +99,7 @@ class JaxVAE:
         ]
 
     def get_parameters(self) -> dict[str, Array]:
-        return _to_named(self._layers, self.sizes)
+        return to_named(self._layers, self.sizes)
 
     def save(self, path: Path) -> None:
         save_file(self.get_parameters(), path)
@@ -111,7 +109,7 @@ class JaxVAE:
         return jax.device_put(pixels).block_until_ready()
 
     def fit(self, data: JaxArray, epochs: int, batch_size: int) -> list[float]:
-        state = _fresh(self._layers)
+        state = fresh(self._layers)
         totals = []
         for _ in range(epochs):
             order = self._generator.permutation(len(data)).astype(np.int32)
@@ -135,10 +133,10 @@ class JaxVAE:
             self._layers, self.prepare(rows), noise, self.sizes.n_encoder
         )
         reconstruction, kl = (float(part) / len(rows) for part in parts)
-        return reconstruction, kl, _to_named(gradients, self.sizes)
+        return reconstruction, kl, to_named(gradients, self.sizes)
 
     def step(self, rows: NDArray[np.uint8], noise: Array) -> None:
-        state, _ = _step(_fresh(self._layers), self.prepare(rows), noise, self.sizes.n_encoder)
+        state, _ = _step(fresh(self._layers), self.prepare(rows), noise, self.sizes.n_encoder)
         self._layers = state[0]
 
     def encode(self, data: JaxArray) -> tuple[JaxArray, JaxArray]:
@@ -180,48 +178,13 @@ class JaxVAE:
         return key
 
 
-def _fresh(layers: Layers) -> State:
-    """The state of a new training; its buffers are its own, so that they may be donated."""
-    zeros = partial(jax.tree.map, jnp.zeros_like)
-    return jax.tree.map(jnp.array, layers), zeros(layers), zeros(layers), jnp.ones(())
-
-
-def _to_named(layers: Layers, sizes: Sizes) -> dict[str, Array]:
-    return split_heads([(np.asarray(w).T, np.asarray(b)) for w, b in layers], sizes)
-
-
-def _pixels(rows: JaxArray) -> JaxArray:
-    return rows if rows.dtype == jnp.float32 else rows.astype(jnp.float32) * (1 / 255)
-
-
-def _dense(x: JaxArray, layer: tuple[JaxArray, JaxArray]) -> JaxArray:
-    return x @ layer[0] + layer[1]
-
-
-def _heads(layers: Layers, x: JaxArray, n_encoder: int) -> tuple[JaxArray, JaxArray]:
-    for layer in layers[:n_encoder]:
-        x = jax.nn.relu(_dense(x, layer))
-    mean, log_var = jnp.split(_dense(x, layers[n_encoder]), 2, axis=1)
-    return mean, log_var
-
-
-def _last_hidden(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
-    for layer in layers[n_encoder + 1 : -1]:
-        z = jax.nn.relu(_dense(z, layer))
-    return z
-
-
-def _logits(layers: Layers, z: JaxArray, n_encoder: int) -> JaxArray:
-    return _dense(_last_hidden(layers, z, n_encoder), layers[-1])
-
-
 def _losses(
     layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int
 ) -> tuple[JaxArray, JaxArray]:
     """Sums of reconstruction and KL over rows."""
-    x = _pixels(rows)
-    mean, log_var = _heads(layers, x, n_encoder)
-    logits = _logits(layers, mean + jnp.exp(0.5 * log_var) * noise, n_encoder)
+    x = as_pixels(rows)
+    mean, log_var = posterior(layers, x, n_encoder)
+    logits = output_logits(layers, mean + jnp.exp(0.5 * log_var) * noise, n_encoder)
     softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
     reconstruction = jnp.sum(softplus - logits * x)
     kl = 0.5 * jnp.sum(jnp.exp(log_var) + jnp.square(mean) - 1 - log_var)
@@ -236,26 +199,9 @@ def _loss_and_gradients(layers: Layers, rows: JaxArray, noise: JaxArray, n_encod
 
 
 def _step(state: State, rows: JaxArray, noise: JaxArray, n_encoder: int) -> tuple[State, JaxArray]:
-    """One update (Kingma & Ba, algorithm 1); the loss summed over the batch."""
-    layers, moments1, moments2, update = state
-    (_, parts), gradients = _loss_and_gradients(layers, rows, noise, n_encoder)
-    correction = jnp.sqrt(1 - BETA2**update)
-    rate = LEARNING_RATE * correction / (1 - BETA1**update)
-    eps = EPS * correction
-
-    def first(moment: JaxArray, gradient: JaxArray) -> JaxArray:
-        return BETA1 * moment + (1 - BETA1) * gradient
-
-    def second(moment: JaxArray, gradient: JaxArray) -> JaxArray:
-        return BETA2 * moment + (1 - BETA2) * jnp.square(gradient)
-
-    def move(parameter: JaxArray, moment1: JaxArray, moment2: JaxArray) -> JaxArray:
-        return parameter - rate * moment1 / (jnp.sqrt(moment2) + eps)
-
-    moments1 = jax.tree.map(first, moments1, gradients)
-    moments2 = jax.tree.map(second, moments2, gradients)
-    layers = jax.tree.map(move, layers, moments1, moments2)
-    return (layers, moments1, moments2, update + 1), parts[0] + parts[1]
+    """One update; the loss summed over the batch."""
+    (_, parts), gradients = _loss_and_gradients(state[0], rows, noise, n_encoder)
+    return adam(state, gradients), parts[0] + parts[1]
 
 
 @partial(jax.jit, static_argnames=("n_encoder", "batch_size", "unroll"), donate_argnums=0)
@@ -270,26 +216,9 @@ def _epoch(
     unroll: int,
 ) -> tuple[State, JaxArray]:
     """One pass over the data in the given order; the loss summed over all rows."""
-    n_rows, n_latent = len(order), state[0][n_encoder][1].size // 2
-    n_steps, n_left = divmod(n_rows, batch_size)
-    noise = jax.random.normal(key, (n_rows, n_latent))
-    n_whole = n_steps * batch_size
-
-    def step(state: State, batch: tuple[JaxArray, JaxArray]) -> tuple[State, JaxArray]:
-        index, drawn = batch
-        rows = jnp.take(data, index, axis=0, mode="clip")
-        return _step(state, rows, drawn, n_encoder)
-
-    batches = (
-        order[:n_whole].reshape(n_steps, batch_size),
-        noise[:n_whole].reshape(n_steps, batch_size, n_latent),
-    )
-    state, totals = jax.lax.scan(step, state, batches, unroll=unroll)
-    total = jnp.sum(totals)
-    if n_left:
-        state, last = step(state, (order[n_whole:], noise[n_whole:]))
-        total += last
-    return state, total
+    noise = jax.random.normal(key, (len(order), state[0][n_encoder][1].size // 2))
+    step = partial(_step, n_encoder=n_encoder)
+    return scan_epoch(step, state, data, order, noise, batch_size, unroll)
 
 
 def _in_chunks(function: Any, rows: JaxArray, chunk: int) -> Any:
@@ -301,20 +230,20 @@ def _in_chunks(function: Any, rows: JaxArray, chunk: int) -> Any:
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _encode(layers: Layers, rows: JaxArray, n_encoder: int, chunk: int) -> Any:
-    return _in_chunks(lambda part: _heads(layers, _pixels(part), n_encoder), rows, chunk)
+    return _in_chunks(lambda part: posterior(layers, as_pixels(part), n_encoder), rows, chunk)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
 def _decode(layers: Layers, latents: JaxArray, n_encoder: int, chunk: int) -> JaxArray:
     def means(part: JaxArray) -> JaxArray:
-        return jax.nn.sigmoid(_logits(layers, part, n_encoder))
+        return jax.nn.sigmoid(output_logits(layers, part, n_encoder))
 
     return _in_chunks(means, latents, chunk)
 
 
 @partial(jax.jit, static_argnums=(2, 3, 4))
 def _sample(layers: Layers, key: JaxArray, n: int, n_latent: int, n_encoder: int) -> JaxArray:
-    return jax.nn.sigmoid(_logits(layers, jax.random.normal(key, (n, n_latent)), n_encoder))
+    return jax.nn.sigmoid(output_logits(layers, jax.random.normal(key, (n, n_latent)), n_encoder))
 
 
 @partial(jax.jit, static_argnums=(3, 4))
@@ -341,7 +270,7 @@ def _log_likelihood(
     """
     n_steps, n_left = divmod(n_samples, block)
     keys = jax.random.split(key, len(rows))
-    x = _pixels(rows)
+    x = as_pixels(rows)
 
     def row(of_row: tuple[JaxArray, ...]) -> tuple[JaxArray, ...]:
         x, mean, log_var, key = of_row
@@ -358,7 +287,7 @@ def _log_likelihood(
         )
         return _with(sums, weights(jax.random.fold_in(key, n_steps), n_left)) if n_left else sums
 
-    return jax.lax.map(row, (x, *_heads(layers, x, n_encoder), keys))
+    return jax.lax.map(row, (x, *posterior(layers, x, n_encoder), keys))
 
 
 def _log_weights(
@@ -376,20 +305,10 @@ def _log_weights(
     slope, constant, mean, std = given
     noise = jax.random.normal(key, (n, len(mean)))
     z = mean + std * noise
-    hidden = _last_hidden(layers, z, n_encoder)
-    softplus = _softplus_sums(_dense(hidden, layers[-1]), factors)
+    hidden = last_hidden(layers, z, n_encoder)
+    softplus = softplus_sums(dense(hidden, layers[-1]), factors)
     densities = 0.5 * (jnp.sum(jnp.square(noise), 1) - jnp.sum(jnp.square(z), 1))
     return hidden @ slope - softplus + densities + constant
-
-
-def _softplus_sums(logits: JaxArray, factors: int) -> JaxArray:
-    """Sums over each row of log(1 + exp(l)) = max(l, 0) + log(1 + exp(-|l|))."""
-    if factors == 1 or logits.shape[1] % factors:
-        terms = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-        return jnp.sum(terms, 1)
-    parts = jnp.split(logits, factors, axis=1)
-    products = reduce(jnp.multiply, [1 + jnp.exp(-jnp.abs(part)) for part in parts])
-    return jnp.sum(sum(jnp.maximum(part, 0) for part in parts) + jnp.log(products), 1)
 
 
 def _with(sums: tuple[JaxArray, ...], log_weights: JaxArray) -> tuple[JaxArray, ...]:

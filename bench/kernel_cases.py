@@ -1,7 +1,7 @@
 """Every public kernel with its arguments for any sizes: what tests and benchmarks call.
 
-Letters: B batch rows, I inputs, O outputs, Z latents, N rows of a data set, T rows to be ordered,
-P parameters of a model; a digit is a size.
+Letters: B batch rows, I inputs, O outputs, Z latent units, K latents of a row, N rows of a data set,
+T rows to be ordered, P parameters of a model; a digit is a size.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE, Array, mnist_like_rows
-from fastvae.kernels import ACTIVATIONS, BINARIZATIONS, BLOCK_KINDS
+from fastvae.kernels import ACTIVATIONS, BINARIZATIONS, BLOCK_KINDS, OBJECTIVES
 from fastvae.model.kinds import KINDS
 
 Sizes = Mapping[str, int]
 Shape = tuple[int, ...]
 Draw = Callable[[np.random.Generator, Shape, Sizes], Array]
 
-SEED_SIZES = {"I": 784, "O": 256, "Z": 32, "N": 10_000, "T": 60_000, "P": 427_344}
-"""Sizes of the seed's model and of MNIST; the batch is for the caller to choose."""
+SEED_SIZES = {"I": 784, "O": 256, "Z": 32, "K": 5, "N": 10_000, "T": 60_000, "P": 427_344}
+"""Sizes of the seed's model and of MNIST, five latents of a row; the batch is for the caller to
+choose."""
 
 
 def poisoned(shape: int | Shape, dtype: npt.DTypeLike) -> Array:
@@ -136,6 +137,11 @@ def pixels(_: np.random.Generator, shape: Shape, __: Sizes) -> Array:
     return mnist_like_rows(*shape).astype(np.float32) / np.float32(255)
 
 
+def gates(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
+    """Gates of free bits: 0 or 1."""
+    return (rng.standard_normal(shape, np.float32) > 0).astype(np.float32)
+
+
 def row_numbers(rng: np.random.Generator, shape: Shape, sizes: Sizes) -> Array:
     """Rows of the data set, in no order and some of them twice."""
     return rng.integers(0, sizes["N"], shape)
@@ -174,8 +180,8 @@ def _written(axes: str, dtype: type[np.generic] | None = None) -> Operand:
     return Operand(axes, written=True, dtype=dtype)
 
 
-def _updated(axes: str, draw: Draw = normal) -> Operand:
-    return Operand(axes, draw, written=True)
+def _updated(axes: str, draw: Draw = normal, dtype: type[np.generic] | None = None) -> Operand:
+    return Operand(axes, draw, written=True, dtype=dtype)
 
 
 def _forward_and_backward(label: str, code: int) -> list[Case]:
@@ -257,6 +263,44 @@ CASES = (
             "z": _read("BZ"),
             "log_var": _read("BZ"),
             "noise": _read("BZ"),
+        },
+    ),
+    Case(
+        "importance_weights",
+        {
+            "shares": _updated("BK", dtype=np.float64),
+            "bound": _LOSS,
+            "log_var": _read("BZ"),
+        },
+    ),
+    *(
+        Case(
+            "importance_backward",
+            {
+                "dmean": _written("BZ"),
+                "dlog_var": _written("BZ"),
+                "dz": _updated("BKZ"),
+                "z": _read("BKZ"),
+                "log_var": _read("BZ"),
+                "noise": _read("BKZ"),
+                "shares": _read("BK", positive, np.float64),
+                "objective": OBJECTIVES[label],
+                "scale": 0.5,
+            },
+            label=label,
+        )
+        for label in ("iwae", "dreg")
+    ),
+    Case("mean_kl", {"kl": _written("Z"), "mean": _read("BZ"), "log_var": _read("BZ")}),
+    Case(
+        "free_kl_backward",
+        {
+            "dmean": _updated("BZ"),
+            "dlog_var": _updated("BZ"),
+            "mean": _read("BZ"),
+            "log_var": _read("BZ"),
+            "gates": _read("Z", gates),
+            "scale": 0.5,
         },
     ),
     Case("bernoulli_loss", {"loss": _LOSS, "logits": _read("BI"), "x": _TARGET}),
@@ -358,6 +402,9 @@ CASES = (
     ),
 )
 """At least one for each kernel; several where a code or a dtype chooses what runs."""
+
+NEVER_EMPTY = {"importance_weights": "K", "importance_backward": "K", "mean_kl": "B"}
+"""Axes that must not be of size 0, as there is no mean of nothing."""
 
 
 def case_of(name: str) -> Case:

@@ -23,13 +23,13 @@ import numpy as np
 from bench import contestants, environment, machine
 from bench.measure import keeping_compiled_code, measure_process
 from bench.results import Measured, Results, RowResult, Run, read, write
-from bench.rows import COLD, LIKELIHOOD, PEAK, TEST_ROWS, WARM, Row, all_rows, title_of
+from bench.rows import COLD, IWAE, LIKELIHOOD, PEAK, TEST_ROWS, WARM, Row, all_rows, title_of
 from bench.worker import Worker, WorkerError, restrict, thread_variables
 from bench.workload import Array, binarised, dense_rows, training_rows
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ratios.json"
 QUICK_RESULTS = Path(__file__).resolve().parent / "quick" / "ratios.json"
-IN_PROCESS = ("fit", "steps", "encode", "decode", LIKELIHOOD)
+IN_PROCESS = ("fit", IWAE, "steps", "encode", "decode", LIKELIHOOD)
 SETTLE_SECONDS = 0.3
 """Rest between two runs, in which idle pools stop spinning."""
 EPOCHS = 10

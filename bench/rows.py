@@ -15,6 +15,8 @@ PEAK = "peak"
 EPOCH = 60_000
 LIKELIHOOD = "log-p"
 """The work, and the row, of log p(x): binarised test rows, the model a trained one."""
+IWAE = "iwae"
+"""The work of training on the importance-weighted bound."""
 TEST_ROWS = 10_000
 """MNIST's test rows, to which the time of that row is extrapolated."""
 
@@ -24,6 +26,9 @@ COLD, WARM = "fastvae-cold", "fastvae-warm"
 BATCH_ROWS = {1: 3_000, 20: 20_000, 128: EPOCH, 512: EPOCH, 2048: EPOCH}
 """Batch sizes of the training rows, and how many rows of data each takes: seconds per run."""
 
+IWAE_ROWS = {5: 20_000, 50: 3_000}
+"""Latents a row, and how many rows of data."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -32,13 +37,13 @@ class Row:
     name: str
     title: str
     work: str
-    """fit, steps, encode, decode, log-p: in a worker process; cold, first-batch, job: a new one."""
+    """fit, iwae, steps, encode, decode, log-p: in a worker process; cold, first-batch, job: new."""
     contestants: tuple[str, ...]
     sizes: Sizes = SEED_MODEL
     batch_size: int = 0
     n_rows: int = 0
     n_samples: int = 0
-    """Latents drawn per row, for log p(x)."""
+    """Latents drawn per row, for log p(x) and for training on its importance-weighted bound."""
     dense: bool = False
     """Whether the rows hold no zero; else they are MNIST's."""
     n_threads: int = 0
@@ -49,6 +54,8 @@ class Row:
         """Floating-point operations per row of the work's matrix products."""
         if self.work in ("fit", "steps"):
             return self.sizes.training_flops
+        if self.work == IWAE:
+            return self.sizes.iwae_flops(self.n_samples)
         if self.work == LIKELIHOOD:
             return self.sizes.encoding_flops + self.n_samples * self.sizes.decoding_flops
         return self.sizes.encoding_flops if self.work == "encode" else self.sizes.decoding_flops
@@ -67,6 +74,19 @@ def _training(batch_size: int) -> Row:
         contestants,
         batch_size=batch_size,
         n_rows=BATCH_ROWS[batch_size],
+    )
+
+
+def _importance_weighted(n_samples: int, batch_size: int) -> Row:
+    """A row of training with `n_samples` latents for each row of data: seconds per run."""
+    return Row(
+        f"iwae-k{n_samples}-b{batch_size}",
+        f"training on the importance-weighted bound, k = {n_samples}, batch {batch_size}",
+        IWAE,
+        ("fastvae", "jax", PEAK),
+        batch_size=batch_size,
+        n_rows=IWAE_ROWS[n_samples],
+        n_samples=n_samples,
     )
 
 
@@ -103,6 +123,7 @@ FIXED = (
         n_rows=40 * 512,
         dense=True,
     ),
+    *(_importance_weighted(k, batch_size) for k in IWAE_ROWS for batch_size in (20, 128)),
     Row("encode", "encoding 10,000 rows", "encode", ALL, n_rows=10_000),
     Row("decode", "decoding 10,000 latents", "decode", ALL, n_rows=10_000),
     Row(

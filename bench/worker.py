@@ -18,14 +18,14 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from safetensors.numpy import load_file
 
 from bench import contestants, environment, machine
-from bench.contestants import Parameters
-from bench.rows import LIKELIHOOD, PEAK, Row, row_named
+from bench.contestants import ImportanceWeighted, Parameters
+from bench.rows import IWAE, LIKELIHOOD, PEAK, Row, row_named
 from bench.workload import initial_parameters
 
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -147,7 +147,7 @@ def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
         steps.run()
         return steps.run, {"amount": steps.n_steps * row.batch_size}
     contestant = contestants.load(order["contestant"])
-    kinds = {"fit": "training_variants", LIKELIHOOD: "likelihood_variants"}
+    kinds = {"fit": "training_variants", IWAE: "iwae_variants", LIKELIHOOD: "likelihood_variants"}
     variants = getattr(contestant, kinds.get(row.work, "pass_variants"))
     build = partial(_variant, order["contestant"], row)
     if row.work == LIKELIHOOD:
@@ -201,6 +201,9 @@ def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> C
             run = lambda: model.encode(data)  # noqa: E731
         elif row.work == LIKELIHOOD:
             run = lambda: model.log_likelihood(data, row.n_samples)  # noqa: E731
+        elif row.work == IWAE:
+            weighted = cast(ImportanceWeighted, model)
+            run = lambda: weighted.fit_iwae(data, 1, row.batch_size, row.n_samples)  # noqa: E731
         else:
             run = lambda: model.fit(data, 1, row.batch_size)  # noqa: E731
     run()

@@ -65,6 +65,12 @@ class Sizes:
         products = self._products()
         return 2 * (3 * sum(products) - products[0])
 
+    def iwae_flops(self, n_samples: int) -> int:
+        """The same with `n_samples` latents per row: the encoder once, the decoder for each."""
+        products = self._products()
+        encoder, decoder = products[: self.n_encoder + 1], products[self.n_encoder + 1 :]
+        return 2 * (3 * sum(encoder) - products[0] + 3 * n_samples * sum(decoder))
+
     @property
     def encoding_flops(self) -> int:
         """Floating-point operations of encoding one row."""

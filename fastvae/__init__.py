@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fastvae import sklearn as sklearn
     from fastvae import typing as typing
     from fastvae.data import Dataset
+    from fastvae.files.mixtures import PosteriorMixture
     from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
     from fastvae.model.importance import LogLikelihood
@@ -48,6 +49,7 @@ __all__ = [
     "History",
     "LogLikelihood",
     "Losses",
+    "PosteriorMixture",
     "RMSprop",
     "Sampler",
     "__version__",
@@ -78,6 +80,7 @@ _HOMES = {
     "LogLikelihood": "model.importance",
     "Losses": "model.vae",
     "MLP": "model.layers",
+    "PosteriorMixture": "files.mixtures",
     "RMSprop": "training.optimizers",
     "SGD": "training.optimizers",
     "Sampler": "model.sampler",

@@ -9,12 +9,13 @@ from fastvae.model.names import (
     LikelihoodName,
     Missing,
     Prior,
+    SampleSource,
     SigmaName,
 )
 from fastvae.training.evaluation import PerRow
 from fastvae.training.history import Figures
 from fastvae.training.hooks import CallbackLike, EpochHook
-from fastvae.training.names import Binarization, FigureName, OptimizerName
+from fastvae.training.names import Binarization, FigureName, ObjectiveName, OptimizerName
 from fastvae.training.schedules import Schedule
 
 __all__ = [
@@ -29,10 +30,12 @@ __all__ = [
     "FileFormat",
     "LikelihoodName",
     "Missing",
+    "ObjectiveName",
     "OptimizerName",
     "PerRow",
     "Prior",
     "Rows",
+    "SampleSource",
     "Schedule",
     "SigmaName",
 ]

@@ -60,6 +60,7 @@ from .maths.philox import (
     STREAM_IMPORTANCE,
     STREAM_NOISE,
     STREAM_ORDER,
+    STREAM_POSTERIOR,
     STREAM_PRIOR,
     STREAM_WEIGHTS,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "STREAM_IMPORTANCE",
     "STREAM_NOISE",
     "STREAM_ORDER",
+    "STREAM_POSTERIOR",
     "STREAM_PRIOR",
     "STREAM_WEIGHTS",
     "activation_backward",

@@ -57,6 +57,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "training:evaluation",
         "training:history",
         "training:patience",
+        "model:names",
         "model:vae",
     ),
     "commands": ("",),

@@ -25,6 +25,7 @@ from fastvae.typing import (
     FileFormat,
     LikelihoodName,
     Missing,
+    ObjectiveName,
     OptimizerName,
     SigmaName,
 )
@@ -45,10 +46,11 @@ from numpy.typing import NDArray
 
 import fastvae
 from fastvae import MLP, VAE, Adam, Dataset, Dense, Elbo, History, LogLikelihood, Losses, Sampler
+from fastvae import PosteriorMixture
 from fastvae.callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping, Figures
 from fastvae.evaluation import diagnose, evaluate
 from fastvae.schedules import Cosine
-from fastvae.typing import Activation, PerRow
+from fastvae.typing import Activation, PerRow, SampleSource
 
 
 class Recorder(Callback):
@@ -142,6 +144,11 @@ loss_value: float = loss.loss
 report = evaluate(vae, dataset, binarize="fixed")
 reported: float = report.elbo + report.mean_squared_error
 units: int = diagnose(vae, floats).active_units
+mixture: PosteriorMixture = vae.fit_posterior(dataset, 2, seed=1)
+source: SampleSource = "posterior"
+new: NDArray[Any] = vae.sample(3, source=source, data=table)
+means: NDArray[np.float64] = mixture.means
+kept: PosteriorMixture | None = vae.posterior_mixture
 vae.save("model.safetensors", format="safetensors")
 loaded: VAE = fastvae.load(Path("model.safetensors"))
 kind: str = loaded.likelihood
@@ -206,6 +213,8 @@ vae.elbo(X).elbo.mean()  # wrong
 per_row: float = vae.elbo(X, per_sample=True).elbo  # wrong
 vae.log_likelihood(X).value.shape  # wrong
 vae.log_likelihood(X).valeu  # wrong
+vae.sample(3, source="posterier")  # wrong
+vae.posterior_mixture.means  # wrong
 vae.encode(Dataset)  # wrong
 fastvae.VAE.from_size(3)  # wrong
 fastvae.lode("m")  # wrong
@@ -250,6 +259,7 @@ def test_scripts_of_users(tmp_path: Path) -> None:
         (LikelihoodName, LIKELIHOODS),
         (BlockKind, kernels.BLOCK_KINDS),
         (OptimizerName, kernels.OPTIMIZERS),
+        (ObjectiveName, kernels.OBJECTIVES),
         (Binarization, kernels.BINARIZATIONS),
     ],
 )
@@ -275,7 +285,9 @@ def test_figures_and_formats_are_those_that_there_are(tmp_path: Path) -> None:
     rows = [[0.0, 1.0], [1.0, 0.0]]
     vae = fastvae.VAE.from_sizes(2, (2,), 1)
     history = vae.fit(rows, epochs=1, validation=rows, verbose=False)
-    assert set(get_args(FigureName)) == set(history)
+    bounds = vae.fit(rows, epochs=1, validation=rows, objective="iwae", verbose=False)
+    assert set(get_args(FigureName)) == set(history) | set(bounds)
+    assert set(bounds) - set(history) == {"bound", "val_bound"}
     for name in get_args(FileFormat):
         vae.save(tmp_path / name, format=name)
         assert fastvae.load(tmp_path / name).n_features == 2

@@ -24,6 +24,7 @@ DATASETS = (
     "emnist_mnist",
     "synthetic_digits",
 )
+PRIOR, BOTH = "prior", "both"
 SHIPPED = "mnist_variational_autoencoder"
 USAGE_ERROR = 2
 

@@ -50,12 +50,29 @@ def load_model_and_data(args: Namespace) -> tuple[VAE, Dataset]:
     # The data sets known by name have test rows; only other ones may need their training rows.
     train_size = 1 if name in DATASETS else None
     dataset = Dataset(name, train_size, args.test_size, data_dir=args.data_dir)
+    return vae, _fitting(dataset, vae, args)
+
+
+def load_data_of(vae: VAE, args: Namespace) -> Dataset:
+    """Load all rows of ``args.dataset``, or by default of what the model was trained on.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data set is not to be had, or its rows do not fit the model.
+    """
+    name = args.dataset or _trained_on(vae, args.model)
+    return _fitting(Dataset(name, data_dir=args.data_dir), vae, args)
+
+
+def _fitting(dataset: Dataset, vae: VAE, args: Namespace) -> Dataset:
+    """The data set, if its rows fit the model."""
     if dataset.train.shape[1] != vae.n_features:
         raise ValueError(
             f"{args.model} takes rows of {vae.n_features} features; those of {dataset.name} have "
             f"{dataset.train.shape[1]}: name with --dataset data like those it was trained on"
         )
-    return vae, dataset
+    return dataset
 
 
 def _trained_on(vae: VAE, model: str) -> str:

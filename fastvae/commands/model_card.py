@@ -174,11 +174,12 @@ def _what_it_is(vae: VAE, settings: Mapping[str, Any]) -> Iterator[str]:
     )
     activations = dict.fromkeys(layer.activation for layer in [*vae.encoder, *vae.decoder])
     described = facts_of(vae)
-    facts = {
+    named = ("classes", "prior", "sigma", "posterior")
+    facts: dict[str, str] = {
         "layers": f"{'-'.join(map(str, sizes))}, of which {vae.n_latent:,} are the latents",
         "activations": ", ".join(activations),
         "likelihood": _code(str(vae.network.likelihood)),
-        **{name: described[name] for name in ("sigma",) if name in described},
+        **{name: described[name] for name in named if name in described},
         "beta": f"{vae.beta:g}",
         "reconstruction weight": f"{vae.reconstruction_weight:g}",
         "parameters": f"{vae.n_parameters:,}, {vae.dtype.name}",
@@ -250,9 +251,16 @@ def _use(vae: VAE, load: str) -> Iterator[str]:
 
 def _calls(vae: VAE) -> str:
     """What can be done with a model, as code."""
+    likelier = ""
+    if vae.posterior_mixture is not None:
+        likelier = (
+            'likelier = vae.sample(16, seed=0, source="posterior")'
+            "    # more like the data, as a rule\n"
+        )
     if vae.n_classes:
         return (
-            f"samples = vae.sample(16, seed=0, label=0)  # (16, {vae.n_features}), of class 0\n\n"
+            f"samples = vae.sample(16, seed=0, label=0)  # (16, {vae.n_features}), of class 0\n"
+            f"{likelier}\n"
             f"rows = ...    # yours: an array of shape (n, {vae.n_features})\n"
             f"labels = ...  # and their classes, from 0 to {vae.n_classes - 1}, of shape (n,)\n"
             "mean, log_var = vae.encode(rows, labels=labels)  # their posteriors, "
@@ -260,7 +268,8 @@ def _calls(vae: VAE) -> str:
             "again = vae.decode(mean, labels=labels)"
         )
     return (
-        f"samples = vae.sample(16, seed=0)    # (16, {vae.n_features})\n\n"
+        f"samples = vae.sample(16, seed=0)    # (16, {vae.n_features})\n"
+        f"{likelier}\n"
         f"rows = ...                          # yours: an array of shape (n, {vae.n_features})\n"
         f"mean, log_var = vae.encode(rows)    # their posteriors, (n, {vae.n_latent}) each\n"
         "again = vae.decode(mean)"

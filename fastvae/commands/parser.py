@@ -1,11 +1,14 @@
 """The parser of the whole command line: each command with its options, their defaults and units."""
 
 from argparse import SUPPRESS
+from typing import get_args
 
 from fastvae import __version__
 from fastvae.commands.arguments import (
+    BOTH,
     DATA_DIR,
     IMAGE_SHAPE,
+    PRIOR,
     SHIPPED,
     THREADS,
     Command,
@@ -20,6 +23,8 @@ from fastvae.commands.arguments import (
     steps,
 )
 from fastvae.commands.train_options import BINARIZATIONS, TRAIN
+from fastvae.model.defaults import N_COMPONENTS
+from fastvae.model.names import SampleSource
 
 _EVALUATE = Command(
     "evaluate",
@@ -77,9 +82,24 @@ _EVALUATE = Command(
 _SAMPLE = Command(
     "sample",
     "pictures:sample",
-    "draw samples from the prior",
+    "draw samples from the prior, or from the latents of data",
     "Draw latents from the prior and write what the decoder makes of them. A .gif "
-    "shows samples that change smoothly into others.",
+    "shows samples that change smoothly into others. With --source posterior latents come from a "
+    "mixture of Gaussians that was fitted to the latents of data, and samples are more like the "
+    "data. The mixture is the model's own; where it has none, or data or components are named, it "
+    "is fitted first, which needs scikit-learn.",
+    groups={
+        "data": [
+            *data_options()[:2],
+            option(
+                "--components",
+                metavar="N",
+                type=count,
+                default=N_COMPONENTS,
+                help="how many Gaussians to fit (default: %(default)s)",
+            ),
+        ]
+    },
     options=[
         model(),
         option(
@@ -96,7 +116,22 @@ _SAMPLE = Command(
             help="of a conditional model the class of the samples, by its name or number "
             "(default: a picture of all classes, a line each, in the same styles)",
         ),
+        option(
+            "--source",
+            choices=(*get_args(SampleSource), BOTH),
+            metavar="NAME",
+            default=PRIOR,
+            help="what to draw latents from: prior, posterior (the mixture), or both, in a picture "
+            "side by side (default: %(default)s)",
+        ),
         output("samples.png", ".png, .pdf or .gif"),
+        option(
+            "--save",
+            metavar="FILE",
+            type=path_name,
+            help="model file to write with the mixture in it, which may be MODEL itself (default: "
+            "do not keep a mixture that was fitted)",
+        ),
         IMAGE_SHAPE,
         seed("the latents"),
     ],

@@ -10,34 +10,75 @@ from numpy.typing import NDArray
 from fastvae import VAE, Dataset, kernels, plots
 from fastvae.checks import did_you_mean
 from fastvae.checks.quoting import printable, quoted
+from fastvae.commands.arguments import BOTH, PRIOR
 from fastvae.commands.inputs import (
     labels_for,
+    load_data_of,
     load_model,
     load_model_and_data,
     rows_to_show,
 )
+from fastvae.files.writing import check_file
 from fastvae.plots import animation
 from fastvae.plots.drawing import check_picture, check_size, shape_of_image
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
+_OF_POSTERIOR = ("dataset", "data_dir", "components", "save")
 _N_LISTED = 20
 
 
 def sample(args: Namespace) -> None:
-    """Draw samples from the prior."""
+    """Draw samples from the prior, the posterior mixture, or both."""
     path = _output(args, _PICTURES + _ANIMATIONS)
+    is_film = path.suffix.lower() in _ANIMATIONS
+    _check_source(args, is_film)
     vae = load_model(args)
     label = _class_of(args, vae)
+    if args.source != PRIOR:
+        _provide_mixture(vae, args)
     look = {"seed": args.seed, "image_shape": args.image_shape}
-    if path.suffix.lower() in _ANIMATIONS:
+    if is_film:
         animation.prior_walk(vae, path, n=args.n, label=label, **look)
-    elif vae.n_classes and label is None:
+    elif args.source == BOTH:
+        plots.save_figure(plots.prior_and_posterior(vae, args.n, label=label, **look), path)
+    elif vae.n_classes and label is None and args.source == PRIOR:
         n_styles = -(-args.n // vae.n_classes)
         plots.save_figure(plots.classes_by_styles(vae, n_styles, **look), path)
     else:
-        plots.save_figure(plots.samples(vae, args.n, label=label, **look), path)
+        figure = plots.samples(vae, args.n, label=label, source=args.source, **look)
+        plots.save_figure(figure, path)
     _say_written(path)
+
+
+def _check_source(args: Namespace, is_film: bool) -> None:
+    """Refuse options that do not belong to what is to be drawn, before anything is computed."""
+    if args.source != PRIOR:
+        if is_film:
+            raise ValueError(
+                f"a .gif shows samples of the prior; got --source {args.source}: let --output end "
+                f"in {' or '.join(_PICTURES)}"
+            )
+        if args.save is not None:
+            check_file(args.save)
+        return
+    for name in _OF_POSTERIOR:
+        if name in args.given:
+            raise ValueError(
+                f"--{name.replace('_', '-')} belongs to --source posterior or both; got --source "
+                f"{args.source}"
+            )
+
+
+def _provide_mixture(vae: VAE, args: Namespace) -> None:
+    """See that the model has a mixture: its own, unless options ask for a fit; keep it if asked."""
+    if vae.posterior_mixture is None or {"dataset", "data_dir", "components"} & args.given:
+        dataset = load_data_of(vae, args)
+        print(f"fitting a mixture to the latents of {printable(dataset.name)}")
+        vae.fit_posterior(dataset, args.components)
+    if args.save is not None:
+        vae.save(args.save)
+        _say_written(Path(args.save))
 
 
 def reconstruct(args: Namespace) -> None:

@@ -81,7 +81,8 @@ def read(folder: Path) -> dict[str, Any]:
         settings = read_json(path, _MAX_SIZE)
         if not isinstance(settings, dict):
             raise ValueError("it holds no JSON object")
-        settings = {name: _OPTIONS[name].get("default", False) for name in _ADDED} | settings
+        lacking = [name for name in _ADDED if name not in settings]
+        settings |= {name: _OPTIONS[name].get("default", False) for name in lacking}
         for name in (*_RECORDED, _VARIANT, *_versions()):
             if name not in settings:
                 raise ValueError(

@@ -11,6 +11,8 @@ C ||x - x_hat||^2 + KL with C unknown: Gaussian, with reconstruction weight 1, i
 import io
 import json
 import os
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,13 @@ def write(path: Path, model: SavedModel) -> None:
         raise ValueError(
             'the seed\'s format has no place for an encoder without layers; save as "safetensors"'
         )
+    if model.posterior is not None:
+        warnings.warn(
+            "the seed's format has no place for a posterior mixture, which is left out; a file "
+            'saved as "safetensors" keeps it',
+            stacklevel=3,
+        )
+        model = replace(model, posterior=None)
     settings = model.settings()
     del settings["sizes"], settings["activations"]
     text = to_json(settings)

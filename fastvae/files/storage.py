@@ -22,7 +22,8 @@ from fastvae import checks, kernels
 from fastvae.checks import plain
 from fastvae.checks.labels import class_names
 from fastvae.checks.quoting import printable, quoted
-from fastvae.files import tensors
+from fastvae.files import mixtures, tensors
+from fastvae.files.mixtures import PosteriorMixture
 from fastvae.files.reading import MAX_MARKS, check_marks, open_file, parse_json
 from fastvae.files.tensors import MAX_HEADER, Tensor
 from fastvae.files.writing import write_file
@@ -30,8 +31,9 @@ from fastvae.files.writing import write_file
 FORMAT_VERSION = 1
 LIKELIHOOD_VERSION = 2
 """Of models whose likelihood has further settings."""
-CONDITIONAL_VERSION = 3
-"""Of conditional models; all others are written as version 1."""
+EXTENDED_VERSION = 3
+"""Of conditional models, and of those with a posterior mixture; all others are written as version
+1."""
 MODEL_ENTRY, CHECKPOINT_ENTRY = "fastvae", "fastvae_checkpoint"
 """Entries of a file's metadata that hold its settings, and tell what it is."""
 RUN_MODEL = "model.safetensors"
@@ -48,6 +50,7 @@ _CONDITIONAL = {"n_classes": 0, "prior": "normal", "class_names": None}
 _PRIORS = ("normal", "label")
 _VERSION_1 = tuple(kernels.LIKELIHOODS)
 _LIKELIHOODS = (*kernels.BLOCK_KINDS, "mixed")
+_N_COMPONENTS = "posterior_components"
 RAW_SIGMA = "likelihood.raw_sigma"
 """The tensor of a trained sigma, which is 0.001 + exp(raw)."""
 
@@ -81,6 +84,13 @@ class SavedModel:
     n_classes: int = 0
     prior: str = "normal"
     class_names: list[str] | None = None
+    posterior: PosteriorMixture | None = None
+
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays, by their names in a file."""
+        named = named_arrays(self.layers, self.raw_sigma)
+        return named | mixtures.to_arrays(self.posterior)
 
     def settings(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON takes it."""
@@ -90,10 +100,12 @@ class SavedModel:
             if getattr(self, name) != usual
         }
         version = FORMAT_VERSION
-        if further.keys() & _CONDITIONAL.keys():
-            version = CONDITIONAL_VERSION
+        if further.keys() & _CONDITIONAL.keys() or self.posterior is not None:
+            version = EXTENDED_VERSION
         elif further or self.likelihood not in _VERSION_1:
             version = LIKELIHOOD_VERSION
+        if self.posterior is not None:
+            further[_N_COMPONENTS] = self.posterior.n_components
         return further | {
             "format_version": version,
             "sizes": {name: list(layer.weight.shape) for name, layer in self.layers.items()},
@@ -224,7 +236,7 @@ def checked(model: SavedModel) -> SavedModel:
         If a reader would refuse it.
     """
     check_finite(model.layers, model.raw_sigma)
-    return apply_settings(model.layers, model.settings(), model.raw_sigma)
+    return apply_settings(model.layers, model.settings(), model.raw_sigma, model.posterior)
 
 
 def check_finite(layers: dict[str, SavedLayer], raw_sigma: NDArray[Any] | None = None) -> None:
@@ -241,10 +253,9 @@ def verify(path: Path, read: Callable[[Path], SavedModel], model: SavedModel) ->
         found = read(path)
     except ValueError as error:
         raise OSError(f"what was written cannot be read back: {error}") from error
-    read_back = named_arrays(found.layers, found.raw_sigma)
+    read_back = found.arrays
     same = found.settings() == model.settings() and all(
-        read_back[name].tobytes() == array.tobytes()
-        for name, array in named_arrays(model.layers, model.raw_sigma).items()
+        read_back[name].tobytes() == array.tobytes() for name, array in model.arrays.items()
     )
     if not same:
         raise OSError("what was written reads back otherwise: the disk or the memory is at fault")
@@ -298,6 +309,7 @@ def apply_settings(
     layers: dict[str, SavedLayer],
     settings: dict[str, Any],
     raw_sigma: NDArray[Any] | None = None,
+    posterior: PosteriorMixture | None = None,
 ) -> SavedModel:
     """Return the model that checked layers and a file's settings make.
 
@@ -319,6 +331,7 @@ def apply_settings(
         updates=checks.count(settings["updates"], "updates"),
         card=plain.mapping(settings["card"], "card"),
         raw_sigma=raw_sigma,
+        posterior=posterior,
         **_further(settings),
     )
 
@@ -328,11 +341,12 @@ def _further(settings: dict[str, Any]) -> dict[str, Any]:
     if settings["format_version"] == FORMAT_VERSION:
         checks.choice(settings["likelihood"], _VERSION_1, "likelihood")
         return {}
-    is_conditional = settings["format_version"] == CONDITIONAL_VERSION
-    known = _FURTHER | _CONDITIONAL if is_conditional else _FURTHER
+    is_extended = settings["format_version"] == EXTENDED_VERSION
+    known = _FURTHER | _CONDITIONAL if is_extended else _FURTHER
     further = {name: settings.get(name, usual) for name, usual in known.items()}
-    if is_conditional:
-        checks.integer(further["n_classes"], "n_classes", maximum=checks.MAX_CLASSES)
+    if is_extended:
+        if "n_classes" in settings:
+            checks.integer(further["n_classes"], "n_classes", maximum=checks.MAX_CLASSES)
         checks.choice(further["prior"], _PRIORS, "prior")
         further["class_names"] = class_names(further["class_names"], further["n_classes"])
     sigma, blocks = further["sigma"], further["blocks"]
@@ -345,7 +359,7 @@ def _further(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _content(model: SavedModel) -> bytes:
     """The bytes of a model's file."""
-    tensors_alone = to_safetensors(named_arrays(model.layers, model.raw_sigma))
+    tensors_alone = to_safetensors(model.arrays)
     content = _with_metadata(tensors_alone, _metadata(model))
     if struct.unpack_from("<Q", content)[0] > MAX_HEADER:
         refuse_size(model, "the header of a safetensors file")
@@ -373,7 +387,7 @@ def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
 
 def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
     """The names of a model's tensors, their number, shapes and dtypes checked."""
-    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION, CONDITIONAL_VERSION)
+    check_version(settings, FORMAT_VERSION, LIKELIHOOD_VERSION, EXTENDED_VERSION)
     dtype = {"float32": "F32", "float64": "F64"}[_dtype(settings)]
     expected = {}
     for layer, size in _entries(settings, "sizes").items():
@@ -383,16 +397,31 @@ def _checked_names(held: dict[str, Tensor], settings: Any) -> list[str]:
     if settings.get("sigma") in ("learned", "feature"):
         found = held.get(RAW_SIGMA)
         expected[RAW_SIGMA] = found.shape[:1] if found is not None else (1,)
+    mixture = _mixture_shapes(settings, expected)
+    expected |= mixture
     if held.keys() != expected.keys():
         raise ValueError(f"tensors must be {_listed(expected)}; got {_listed(held)}")
     for name, shape in expected.items():
-        found = held[name]
-        if found.dtype != dtype or found.shape != shape:
+        found, wanted = held[name], "F64" if name in mixture else dtype
+        if found.dtype != wanted or found.shape != shape:
             raise ValueError(
-                f"tensor {quoted(name)} must be {dtype} of shape {quoted(list(shape))}; "
+                f"tensor {quoted(name)} must be {wanted} of shape {quoted(list(shape))}; "
                 f"got {printable(found.dtype, 20)} of shape {list(found.shape)}"
             )
     return list(expected)
+
+
+def _mixture_shapes(
+    settings: dict[str, Any], layers: dict[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of the posterior mixture's tensors by name, if the settings say that it is there.
+
+    How many latents it has is known of `layers`, the shapes of the layers' arrays.
+    """
+    if settings["format_version"] != EXTENDED_VERSION or _N_COMPONENTS not in settings:
+        return {}
+    n_components = checks.integer(settings[_N_COMPONENTS], _N_COMPONENTS)
+    return mixtures.shapes(n_components, *layers["sampler.mean.bias"])
 
 
 def _entries(settings: dict[str, Any], name: str) -> dict[str, Any]:
@@ -424,4 +453,4 @@ def _model(settings: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> SavedMo
     raw_sigma = arrays.get(RAW_SIGMA)
     if raw_sigma is not None:
         checks.finite(raw_sigma, f"tensor {RAW_SIGMA}")
-    return apply_settings(layers, settings, raw_sigma)
+    return apply_settings(layers, settings, raw_sigma, mixtures.from_arrays(arrays))

@@ -9,3 +9,5 @@ HIDDEN = (256,)
 N_LATENT = 32
 ACTIVATION: Final = "relu"
 LIKELIHOOD: Final = "bernoulli"
+N_COMPONENTS = 10
+"""Gaussians of a posterior mixture, as in Ghosh et al. (2020)."""

@@ -11,7 +11,7 @@ import numpy as np
 from fastvae.checks.quoting import printable
 from fastvae.files.storage import RAW_SIGMA
 from fastvae.model.layers import MLP, Dense
-from fastvae.model.passes import Passes
+from fastvae.model.posterior import Posterior
 from fastvae.model.summary import vae_summary
 from fastvae.model.trained import Trained
 from fastvae.model.value import Seeded
@@ -29,7 +29,7 @@ class Text(str):
         return str(self)
 
 
-class Described(Passes, Trained, Seeded):
+class Described(Posterior, Trained, Seeded):
     """Base of a model: what it is made of, in words and tables."""
 
     beta: float
@@ -149,10 +149,17 @@ def facts(model: Described) -> dict[str, str]:
         "dtype": model.dtype.name,
         "seed": str(model.seed),
         "trained": f"{model.epochs} epochs, {model.updates:,} updates",
+        "posterior": _posterior(model),
         "memory": f"{_megabytes(n_bytes)} of parameters, {_megabytes(3 * n_bytes)} with what "
         "Adam keeps of each",
     }
     return {name: what for name, what in found.items() if what}
+
+
+def _posterior(model: Described) -> str:
+    """What `sample` can draw of, beside the prior; nothing where there is no mixture."""
+    mixture = model.posterior_mixture
+    return "" if mixture is None else f"{mixture}, for samples"
 
 
 def _classes(model: Described) -> str:

@@ -9,7 +9,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +23,7 @@ from fastvae.data.rows import Rows, Use
 from fastvae.model.bar import run_pass
 from fastvae.model.conditional import Conditional, Label
 from fastvae.model.guards import DrawCounter
+from fastvae.model.names import SampleSource
 from fastvae.model.network import Network
 from fastvae.model.prior import PriorLatents, decoded_batches
 from fastvae.model.sampler import Sampler
@@ -60,6 +61,10 @@ class Passes(Conditional):
         self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None
     ) -> NDArray[Any] | checks.LazyRows | Labelled:
         """Rows, checked, with their labels; what needs converting is converted where it is read."""
+
+    @abstractmethod
+    def _posterior_latents(self, n: int, seed: int, data: Rows | None) -> PriorLatents:
+        """Latents of the posterior mixture; it is fitted to `data` first where they are given."""
 
     def encode(
         self,
@@ -231,8 +236,13 @@ class Passes(Conditional):
         label: Label | Iterable[Label] | None = None,
         out: NDArray[Any] | None = None,
         progress: bool = False,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> NDArray[Any]:
-        """Return the decoded means of `n` latents drawn from the prior, shape (n, I).
+        """Return the decoded means of `n` latents, shape (n, I).
+
+        They are drawn from the prior, or from a mixture that was fitted to the latents of data,
+        which as a rule gives samples that are more like the data: see docs/sampling.md.
 
         Parameters
         ----------
@@ -248,6 +258,11 @@ class Passes(Conditional):
             Where to write the means: an array of the model's dtype, as for `encode`.
         progress : bool
             Show a progress bar on standard error.
+        source : "prior" or "posterior"
+            What latents are drawn from: the prior, or the `posterior_mixture`.
+        data : array_like of shape (B, I), or Dataset, optional
+            For the posterior: fit the mixture to their latents first, as `fit_posterior(data)`
+            does, and keep it. Without, the mixture is the one that the model has.
 
         Returns
         -------
@@ -257,15 +272,19 @@ class Passes(Conditional):
         Raises
         ------
         TypeError, ValueError
-            If n, seed or out is not what it must be.
+            If an argument is not what it must be, or the posterior is asked for and the model has
+            no mixture, or one that was fitted when its weights were others.
+        ImportError
+            If data are given and scikit-learn is missing.
         KeyboardInterrupt
             As for `encode`.
         """
         n = checks.integer(n, "n")
         labels = self._sampled_labels(n, label)
         into = None if out is None else output(out, "out", (n, self.n_features), self._dtype)
-        call = partial(self.network.decode, standard=True)
-        means = run_pass(call, progress, self._drawn(n, seed, labels), into)
+        latents = self._drawn(n, seed, labels, source, data)
+        call = partial(self.network.decode, standard=source == "prior")
+        means = run_pass(call, progress, latents, into)
         return means if out is None else out
 
     def iter_sample(
@@ -275,6 +294,8 @@ class Passes(Conditional):
         batch_size: int = 1024,
         *,
         label: Label | Iterable[Label] | None = None,
+        source: SampleSource = "prior",
+        data: Rows | None = None,
     ) -> Iterator[NDArray[Any]]:
         """Return an iterator over what `sample` returns, in arrays of `batch_size` rows.
 
@@ -293,6 +314,8 @@ class Passes(Conditional):
             Rows of each array; the last may have fewer.
         label : int or str, or array_like of shape (n,); optional
             As for `sample`.
+        source, data
+            As for `sample`.
 
         Returns
         -------
@@ -301,11 +324,15 @@ class Passes(Conditional):
         Raises
         ------
         TypeError, ValueError
-            If an argument is not what it must be; by the call, not by the iterator.
+            If an argument is not what it must be; by the call, not by the iterator. By the
+            iterator, if the weights have changed since a mixture was fitted.
+        ImportError
+            As for `sample`.
         """
         n, batch_size = checks.integer(n, "n"), checks.integer(batch_size, "batch_size")
         labels = self._sampled_labels(n, label)
-        return decoded_batches(self.network, self._drawn(n, seed, labels), batch_size)
+        latents = self._drawn(n, seed, labels, source, data)
+        return decoded_batches(self.network, latents, batch_size)
 
     def _means(
         self,
@@ -326,11 +353,24 @@ class Passes(Conditional):
         return means[0] if one_row else means
 
     def _drawn(
-        self, n: int, seed: int | None, labels: NDArray[np.int64] | None
+        self,
+        n: int,
+        seed: int | None,
+        labels: NDArray[np.int64] | None,
+        source: SampleSource,
+        data: Rows | None,
     ) -> PriorLatents | Labelled:
-        """The latents of `n` samples on the scale of the prior: those of a seed, or the next of the
-        model's stream."""
-        latents = PriorLatents(n, self.n_latent, self._dtype, checks.seed(seed or 0))
+        """The latents of `n` samples: those of a seed, or the next of the model's stream."""
+        known_seed = checks.seed(seed or 0)
+        if checks.choice(source, get_args(SampleSource), "source") == "posterior":
+            latents = self._posterior_latents(n, known_seed, data)
+        elif data is None:
+            latents = PriorLatents(n, self.n_latent, self._dtype, known_seed)
+        else:
+            raise ValueError(
+                'data are what source="posterior" fits a mixture to; the prior needs none: leave '
+                'data out, or give source="posterior", too'
+            )
         if seed is None:
             latents = replace(latents, seed=self._seed, draw=self._prior_draws.take())
         return latents if labels is None else Labelled(latents, labels)

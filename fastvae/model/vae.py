@@ -141,6 +141,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         How many the model has been trained for.
     card : dict
         A free-form model card of plain JSON data, saved with the model.
+    posterior_mixture : PosteriorMixture or None
+        What `fit_posterior` has fitted to latents for `sample`, while the weights stay.
     history : History or None
         What the last `fit` measured, up to where it ended, whatever ended it.
     learning_rate_factor : float
@@ -190,6 +192,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             "_in_fit",
             "_parts",
             "_last_run",
+            "_mixture",
             "_learning_rate_factor",
         }
     )
@@ -214,6 +217,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     ) -> None:
         self._observed = Likelihood(likelihood, sigma, blocks, missing)
         self._parts: tuple[MLP, Sampler, MLP, Network] | None = None
+        self._mixture = None
         self.beta = beta
         self.reconstruction_weight = reconstruction_weight
         self._dtype = checks.dtype(dtype)
@@ -257,7 +261,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         if self._in_fit.is_taken_elsewhere:
             raise RuntimeError(_BUSY)
         kept = self._state_with(
-            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run"}
+            *self._OWN - {"_prior_draws", "_observed", "_in_fit", "_parts", "_last_run", "_mixture"}
         )
         parts = None if self._parts is None else self._parts[:3]
         taken = self._prior_draws.taken
@@ -265,17 +269,20 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         plain_state: dict[str, Any] = {"_prior_draws": taken, "_observed": observed}
         if self._parts is not None and self.network.n_raws:
             plain_state["_raws"] = self.network.raws
+        plain_state["_mixture"] = self.posterior_mixture
         return kept | plain_state | {"_parts": parts, "_last_run": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         guards = {"_prior_draws": DrawCounter(state["_prior_draws"]), "_in_fit": Exclusive(_BUSY)}
-        raws = state.get("_raws")
-        super().__setstate__({k: v for k, v in (state | guards).items() if k != "_raws"})
+        raws, mixture = state.get("_raws"), state.get("_mixture")
+        state = state | guards | {"_mixture": None}
+        super().__setstate__({k: v for k, v in state.items() if k != "_raws"})
         self._observed = Likelihood(**state["_observed"])
         if state["_parts"] is not None:
             self._join(*state["_parts"])
         if raws is not None:
             self.network.raws = raws
+        self._take_mixture(mixture)
 
     @classmethod
     def from_sizes(
@@ -662,6 +669,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
     def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
 
+        The `posterior_mixture`, if there is one, is in the safetensors file.
+
         What `load` would refuse is an error, and what was written is read once before it takes
         an old file's place. A symbolic link is followed; permissions stay.
 
@@ -680,6 +689,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             stays.
         OSError
             If the file or folder cannot be written; an old file stays.
+
+        Warns
+        -----
+        UserWarning
+            If there is a mixture, for which the seed's format has no place.
         """
         if format == "safetensors" and os.fspath(path).endswith(os.sep):
             raise IsADirectoryError(f"{path} is the name of a folder; name a file in it")
@@ -688,9 +702,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             settings |= self._observed.settings
             values = self.network.parameters.copy()
             raws = self.network.read_raws(values)
+            mixture = self.posterior_mixture
         model = storage.SavedModel(
-            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, **settings
-        )
+            self._layers_in(values), dtype=self.dtype.name, raw_sigma=raws, posterior=mixture,
+            **settings,
+        )  # fmt: skip
         write = {"safetensors": storage.write, "seed": seed_format.write}
         write[checks.choice(format, write, "format")](Path(path), model)
 
@@ -721,6 +737,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
                 loaded = type(self)(*assembly.from_saved(saved), dtype=saved.dtype, **settings)
                 loaded.network.take_raws(saved.raw_sigma)
                 assembly.take_prior(loaded.prior_layer, saved)
+            loaded._take_mixture(saved.posterior)
             loaded.epochs, loaded.updates, loaded.card = saved.epochs, saved.updates, saved.card
             vars(self).update({k: v for k, v in vars(loaded).items() if k != "_in_fit"})
 

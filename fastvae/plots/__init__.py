@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         latent_space,
         losses,
         manifold,
+        prior_and_posterior,
         reconstructions,
         samples,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "latent_space",
     "losses",
     "manifold",
+    "prior_and_posterior",
     "reconstructions",
     "samples",
     "save_figure",

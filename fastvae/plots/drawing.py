@@ -284,6 +284,21 @@ def _new_image_axes(height: int, width: int, left: int, bottom: int) -> Axes:
     )
 
 
+def new_image_pair(height: int, width: int) -> tuple[Axes, Axes]:
+    """Two axes side by side for images of this size, on whole screen pixels as a single one's."""
+    scale = max(1, round(700 / max(height, width)))
+    margin, top = 25, 60
+    column = max(scale * width, 450)  # a title needs some width
+    full_width, full_height = 3 * margin + 2 * column, margin + scale * height + top
+    figure = Figure(figsize=(full_width / DPI, full_height / DPI), dpi=DPI)
+    size = scale * width / full_width, scale * height / full_height
+    first, second = (
+        figure.add_axes((left / full_width, margin / full_height, *size))
+        for left in (margin, 2 * margin + column)
+    )
+    return first, second
+
+
 def new_chart(width: float, height: float) -> Axes:
     """Axes of a new figure, `width` x `height` inches."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")

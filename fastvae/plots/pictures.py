@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import NormalDist
+from typing import get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike
 from fastvae.checks import as_array, as_floats, as_labels, is_one_row
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
+from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
 from fastvae.plots.drawing import (
     DPI,
@@ -25,6 +27,7 @@ from fastvae.plots.drawing import (
     draw_rows,
     label_axes,
     new_chart,
+    new_image_pair,
     set_title,
     shade_limits,
     shape_of_image,
@@ -87,11 +90,13 @@ def samples(
     *,
     seed: int | None = 0,
     label: int | str | Iterable[int | str] | None = None,
+    source: SampleSource = "prior",
+    data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw `n` samples: latents from the prior, decoded.
+    """Draw `n` samples: latents from the prior or the posterior mixture, decoded.
 
     Parameters
     ----------
@@ -102,6 +107,8 @@ def samples(
         Seed of the latents, handed to ``vae.sample``.
     label : int or str, or several, optional
         Of a conditional model, handed to ``vae.sample``.
+    source, data
+        Of the latents, handed to ``vae.sample``.
     n_columns, image_shape
         See `tile_images`.
     ax : Axes, optional
@@ -111,9 +118,56 @@ def samples(
     Axes
     """
     check_size(n, n_columns, shape_of_image(vae.n_features, image_shape))
-    ax = draw_rows(ax, vae.sample(n, seed=seed, label=label), n_columns, image_shape)
+    drawn = vae.sample(n, seed=seed, label=label, source=source, data=data)
+    ax = draw_rows(ax, drawn, n_columns, image_shape)
     of = f" of class {_name_of(vae, label)}" if isinstance(label, (int, str)) else ""
-    return set_title(ax, f"{n} samples{of} from the prior")
+    return set_title(ax, f"{n} samples{of} from the {source}")
+
+
+def prior_and_posterior(
+    vae: VAE,
+    n: int = 100,
+    *,
+    seed: int | None = 0,
+    label: int | str | Iterable[int | str] | None = None,
+    data: Rows | None = None,
+    n_columns: int | None = None,
+    image_shape: tuple[int, int] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Draw `n` samples from the prior, and to their right `n` from the posterior mixture.
+
+    Parameters
+    ----------
+    vae : VAE
+    n : int
+        How many of each.
+    seed : int or None
+        Seed of the latents, handed to ``vae.sample``.
+    label : int or str, or several, optional
+        Of a conditional model, handed to ``vae.sample``.
+    data : array of shape (n_rows, n_features), or Dataset, optional
+        What the mixture is fitted to first, handed to ``vae.sample``.
+    n_columns, image_shape
+        See `tile_images`.
+    figure : Figure, optional
+
+    Returns
+    -------
+    Figure
+    """
+    height, width = shape_of_image(vae.n_features, image_shape)
+    check_size(n, n_columns, (height, 2 * width))
+    posterior = vae.sample(n, seed=seed, label=label, source="posterior", data=data)
+    tiled = [
+        tile_images(rows, n_columns, image_shape, fill=np.nan)
+        for rows in (vae.sample(n, seed=seed, label=label), posterior)
+    ]
+    limits = shade_limits(*(rows[~np.isnan(rows)] for rows in tiled))
+    axes = new_image_pair(*tiled[0].shape) if figure is None else figure.subplots(1, 2)
+    for ax, image, source in zip(axes, tiled, get_args(SampleSource), strict=True):
+        set_title(draw_image(ax, image, limits), f"{n} samples from the {source}")
+    return axes[0].figure.figure if figure is None else figure
 
 
 def interpolation(
@@ -338,6 +392,8 @@ def activity(
 def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = None) -> Figure:
     """Draw negative ELBO, reconstruction loss and KL divergence over the epochs.
 
+    Where another bound was trained (`VAE.fit`'s ``objective``), it comes first, beside the ELBO.
+
     Parameters
     ----------
     history : mapping of lists
@@ -345,16 +401,18 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
         ``kl``; where ``val_elbo`` and so on are there, they are drawn beside. Its ``variant``
         of the data, if it has one, is named.
     figure : Figure, optional
-        A new one by default; three Axes are added to it.
+        A new one by default; Axes are added to it, one for each of these.
 
     Returns
     -------
     Figure
     """
+    panels = [("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL")]
+    if "bound" in history:
+        panels.insert(0, ("bound", "Negative bound"))
     if figure is None:
-        figure = Figure(figsize=(9.0, 3.0), dpi=DPI, layout="constrained")
-    panels = (("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL"))
-    for ax, (key, name) in zip(figure.subplots(1, 3), panels, strict=True):
+        figure = Figure(figsize=(3.0 * len(panels), 3.0), dpi=DPI, layout="constrained")
+    for ax, (key, name) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         for prefix, label, colour in (
             ("", "training", PALETTE[0]),
             ("val_", "validation", PALETTE[6]),
@@ -362,7 +420,7 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
             if prefix + key not in history:
                 continue
             values = np.asarray(history[prefix + key], dtype=np.float64)
-            values = -values if key == "elbo" else values
+            values = -values if key in ("bound", "elbo") else values
             ax.plot(
                 np.arange(1, len(values) + 1),
                 values,

@@ -23,6 +23,8 @@ _NAMES = {
     "schedule": "learning_rate",
     "beta_schedule": "beta",
 }
+_ONCE = {"objective": "elbo"}
+"""What all runs had before they recorded it, as those still have that record nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ def check_same(saved: Mapping[str, Any], given: Identity, but_for: Collection[st
     differences = []
     facts, plans, total = saved["facts"], saved["plans"], saved["total"]
     for name in [*given.facts, *(facts.keys() - given.facts.keys())]:
-        before, value = facts.get(name), given.facts.get(name)
+        before, value = (known.get(name, _ONCE.get(name)) for known in (facts, given.facts))
         if before != value and name not in but_for:
             shown = _NAMES.get(name, name)
             if name in ("data", "validation"):  # digests say nothing to a reader

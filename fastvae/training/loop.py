@@ -18,6 +18,7 @@ from fastvae import kernels
 from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.kernels import engine
+from fastvae.kernels.arrays.warmup import objective_is_compiled
 from fastvae.kernels.machine.threads import use_threads
 from fastvae.training import resuming, schedules
 from fastvae.training.evaluation import (
@@ -336,7 +337,7 @@ def fit(
         _check_schedules(settings, len(rows))
         beta = vae.beta if settings.beta is None else settings.beta
         settings.objective.check(vae.nats, "a schedule" if callable(beta) else beta)
-        _compile(vae, settings.verbose)
+        _compile(vae, settings)
         if settings.resume is False:
             progress = _begin(vae, rows, held_out, settings, moments)
         elif settings.resume is True:
@@ -450,10 +451,15 @@ def _all_finite(values: NDArray[Any]) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def _compile(vae: Trainable, verbose: bool) -> None:
-    """Compile the kernels ahead, and say so, where no machine code of them exists yet."""
-    if kernels.is_compiled((vae.dtype,)):
-        return
-    if verbose:
-        print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
-    kernels.warmup((vae.dtype,))
+def _compile(vae: Trainable, settings: Settings) -> None:
+    """Compile the kernels ahead, and say so, where no machine code of them exists yet.
+
+    What an objective needs beside is compiled by its first update.
+    """
+    if not kernels.is_compiled((vae.dtype,)):
+        if settings.verbose:
+            print("compiling the kernels for this machine (once, up to 20 s) ...", flush=True)
+        kernels.warmup((vae.dtype,))
+    objective = settings.objective
+    if settings.verbose and not objective_is_compiled(objective.for_engine, vae.dtype):
+        print(f"compiling the kernels of {objective.name} (once, some seconds) ...", flush=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
+from ..engine.bounds import Objective, tasks_of
 from ..engine.layout import Architecture, layer_table, new_arena
 from ..engine.loss_tasks import new_totals
 from ..engine.pieces import Piece
@@ -35,6 +36,14 @@ def _needed(
         (run_task, task_types(dtype)),
         (run_member, member_types(dtype)),
         (steps, steps_types(dtype)),
+    )
+
+
+def objective_is_compiled(objective: Objective, dtype: np.dtype | type) -> bool:
+    """Tell whether training by an objective finds the machine code that it alone needs."""
+    kinds = task_types(np.dtype(dtype))
+    return all(
+        kinds in tasks.overloads or would_load(tasks, kinds) for tasks in tasks_of(objective)
     )
 
 

@@ -48,6 +48,20 @@ PLAIN = Objective()
 """The ELBO by one latent, for which there are no further regions."""
 
 
+def tasks_of(objective: Objective) -> list[Any]:
+    """The tasks that an objective has beside those of PLAIN."""
+    if objective == PLAIN:
+        return []
+    tasks = [shares_task, bound_totals_task]
+    if objective.n_samples > 1:
+        tasks.append(scale_task)
+    if objective.code != ELBO:
+        tasks.append(bound_gradient_task)
+    elif objective.free_bits > 0.0:
+        tasks += [free_bits_task, free_gradient_task]
+    return tasks
+
+
 class Bound:
     """The regions of an objective for batches of up to `n_rows` rows, and what they know of them.
 

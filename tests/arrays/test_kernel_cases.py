@@ -13,7 +13,7 @@ from bench.test_kernels import CASES_AND_BATCHES
 from fastvae import kernels
 from fastvae.kernels import reference
 
-SIZES = {"B": 7, "I": 37, "O": 19, "Z": 5, "N": 11, "T": 41, "P": 131}
+SIZES = {"B": 7, "I": 37, "O": 19, "Z": 5, "K": 3, "N": 11, "T": 41, "P": 131}
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.operation)
 
 

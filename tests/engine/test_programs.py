@@ -14,7 +14,7 @@ from kernel_checks import DTYPES, THREADS, assert_within, eps, generator
 
 from fastvae import kernels
 from fastvae.kernels import engine, reference
-from fastvae.kernels.engine import data_tasks, records
+from fastvae.kernels.engine import data_tasks, objective_tasks, records
 from fastvae.kernels.engine.data_tasks import CSR, LABELS
 from fastvae.kernels.engine.data_tasks import DTYPES as SOURCE_DTYPES
 from fastvae.kernels.engine.layout import (
@@ -24,6 +24,7 @@ from fastvae.kernels.engine.layout import (
     row_stride,
 )
 from fastvae.kernels.engine.programs import new_region
+from fastvae.kernels.engine.regions import task_address
 from fastvae.kernels.engine.steps import member_address, run_program
 from fastvae.kernels.engine.workspace import new_step
 from fastvae.kernels.machine.isa import panel_width
@@ -110,9 +111,12 @@ def normals(dtype: Any, *shape: int) -> Array:
 
 
 @each_dtype
-def test_k_latents_of_each_row_weighed_by_their_losses(dtype: type) -> None:
+@pytest.mark.parametrize("objective", kernels.OBJECTIVES)
+def test_k_latents_of_each_row_have_shares_that_are_known_after_their_losses(
+    dtype: type, objective: str
+) -> None:
     """The encoder's head once per row, k draws through the decoder, weights known after them."""
-    n = B * K
+    n, code = B * K, kernels.OBJECTIVES[objective]
     layers = [(Z, I, "sigmoid")]
     bench = Bench(
         dtype, layers, data=(B, I), head=(B, 2 * Z), z=(n, Z), delta=(n, I), dz=(n, Z),
@@ -126,6 +130,20 @@ def test_k_latents_of_each_row_weighed_by_their_losses(dtype: type) -> None:
     noise = normals(dtype, n, Z)
     bench.matrix("head", B, 2 * Z)[:] = head
     bench.matrix("noise", n, Z)[:] = noise
+    known = objective_tasks.new_shares(B, K)
+    latents = {
+        "n_out": 2 * Z, "parts": 2, "repeat": K, "source": "head", "noise": "noise",
+        "mode": code, "sums": known.ctypes.data,
+    }  # fmt: skip
+    tasks = {
+        task.__name__: task_address(bench.dtype, task)
+        for task in (
+            objective_tasks.shares_task,
+            objective_tasks.scale_task,
+            objective_tasks.bound_gradient_task,
+        )
+    }
+    backward = {} if objective == "elbo" else {"task_address": tasks["bound_gradient_task"]}
     program = [
         bench.region(records.GATHER, n_in=I, target="data"),
         bench.region(
@@ -135,37 +153,55 @@ def test_k_latents_of_each_row_weighed_by_their_losses(dtype: type) -> None:
             records.OUTPUT, 0, repeat=K, source="z", target="delta", data="data", groups="groups"
         ),
         bench.region(records.ROW_LOSSES, repeat=K, groups="groups"),
-        bench.region(records.WEIGH, n_out=I, repeat=K, target="delta"),
+        bench.region(records.WEIGH, task_address=tasks["shares_task"], hidden="z", **latents),
+        bench.region(
+            records.ROWS, task_address=tasks["scale_task"], n_out=I, repeat=K, target="delta",
+            sums=known.ctypes.data,
+        ),
         bench.region(
             records.BACKWARD_INPUT, 0, repeat=K, activation=0, source="delta", target="dz",
             hidden="z", scratch="panel",
         ),
         bench.region(
-            records.BACKWARD_LATENT, n_out=2 * Z, parts=2, repeat=K, source="head", target="dhead",
-            noise="noise", delta="dz",
+            records.BACKWARD_LATENT, target="dhead", delta="dz", hidden="z", **backward, **latents
         ),
     ]  # fmt: skip
     bench.run(program, array_source(x))
 
     wide = np.float64
-    mean, log_var = (np.repeat(part.astype(wide), K, axis=0) for part in np.hsplit(head, 2))
-    z = mean + np.exp(log_var / 2) * noise
-    logits = z @ weight.T.astype(wide) + bias
+    mean, log_var = (part.astype(wide) for part in np.hsplit(head, 2))
+    std = np.exp(log_var / 2)[:, None]
+    wide_noise = noise.astype(wide).reshape(B, K, Z)
+    z = mean[:, None] + std * wide_noise
+    logits = (z @ weight.T.astype(wide) + bias).reshape(n, I)
     pixels = np.repeat(x[::-1] / 255, K, axis=0)
     losses = np.empty(n)
     reference.bernoulli_loss(losses, logits, pixels)
-    tolerance = 200 * eps(dtype)
-    assert_close(bench.reconstruction, losses, tolerance)
-    shares = np.exp(losses.reshape(B, K).min(1, keepdims=True) - losses.reshape(B, K))
-    shares = (shares / shares.sum(1, keepdims=True)).reshape(-1, 1)
-    # A weight moves by the error of its losses, which are sums of I terms.
+    assert_close(bench.reconstruction, losses, 200 * eps(dtype))
+    losses = losses.reshape(B, K)
+    kl = np.empty(B)
+    reference.kl_divergence(kl, mean, log_var)
+    shares = np.full((B, K), 1 / K)
+    bound = -losses.mean(1) - kl
+    if objective != "elbo":
+        shares[:] = -losses + ((wide_noise**2 - z**2 + log_var[:, None]) / 2).sum(2)
+        reference.importance_weights(shares, bound, log_var)
+    # A share moves by the error of its losses, which are sums of I terms.
     loose = 20 * I * eps(dtype)
-    delta = shares * (1 / (1 + np.exp(-logits)) - pixels) / B
+    assert_close(known[:, objective_tasks.LOSS], -bound, loose)
+    assert_close(known[:, objective_tasks.RECONSTRUCTION], losses.mean(1), loose)
+    assert_close(known[:, objective_tasks.SHARES :], shares, loose)
+    delta = shares.reshape(n, 1) * (1 / (1 + np.exp(-logits)) - pixels) / B
     assert_close(bench.matrix("delta", n, I), delta, loose)
-    dz = delta @ weight.astype(wide)
-    dmean = dz.reshape(B, K, Z).sum(1) + head[:, :Z] / B
-    dlog_var = (dz * np.exp(log_var / 2) * noise / 2).reshape(B, K, Z).sum(1)
-    dlog_var += (np.exp(head[:, Z:].astype(wide)) - 1) / 2 / B
+    dz = (delta @ weight.astype(wide)).reshape(B, K, Z)
+    dmean, dlog_var = np.empty((B, Z)), np.empty((B, Z))
+    if objective == "elbo":
+        dmean[:] = dz.sum(1) + mean / B
+        dlog_var[:] = (dz * std * wide_noise / 2).sum(1) + (np.exp(log_var) - 1) / 2 / B
+    else:
+        reference.importance_backward(
+            dmean, dlog_var, dz, z, log_var, wide_noise, shares, code, 1 / B
+        )
     assert_close(bench.matrix("dhead", B, 2 * Z), np.hstack([dmean, dlog_var]), loose)
 
 

@@ -385,11 +385,12 @@ def test_the_call_takes_the_number_of_the_stream_and_checks():
     second = vae.sample(600)
     np.testing.assert_array_equal(np.concatenate(list(first)), expected.sample(600))
     np.testing.assert_array_equal(second, expected.sample(600))
-    for arguments, message in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"n": 0}, "n must be an integer of at least 1"),
         ({"n": 1, "seed": -1}, "seed must be"),
         ({"n": 1, "batch_size": 0}, "batch_size must be an integer of at least 1"),
-    ):
+    ]
+    for arguments, message in wrong:
         with pytest.raises(ValueError, match=message):
             vae.iter_sample(**arguments)
     with pytest.raises(ValueError, match="empty"):

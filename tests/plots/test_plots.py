@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fastvae import animation, plots
+from fastvae import VAE, PosteriorMixture, animation, plots
 from fastvae.checks import scales
 from fastvae.plots import latents
+from fastvae.typing import SampleSource
 
 
 class _LinearModel:
@@ -43,7 +44,7 @@ class _LinearModel:
     def reconstruct(self, X, labels=None):
         return self.decode(self.encode(X)[0])
 
-    def sample(self, n, seed=None, label=None):
+    def sample(self, n, seed=None, label=None, source="prior", data=None):
         return self.decode(np.random.default_rng(seed).normal(size=(n, self.n_latent)))
 
 
@@ -127,6 +128,59 @@ def test_samples_are_those_of_the_seed():
     assert ax.get_images()[0].get_clim() == (0, 1)
 
 
+def model_with_mixture(n_features: int = 4) -> VAE:
+    """A model whose mixture is far from the prior."""
+    vae = VAE.from_sizes(n_features, (), 2, seed=1)
+    vae.decoder.layers[0].weight = np.linspace(-1, 1, 2 * n_features).reshape(n_features, 2)
+    vae._take_mixture(PosteriorMixture(np.ones(1), np.full((1, 2), 4.0), np.eye(2)[None]))
+    return vae
+
+
+def test_samples_of_the_posterior():
+    vae = model_with_mixture()
+    ax = plots.samples(vae, 7, seed=3, source="posterior")
+    expected = plots.tile_images(vae.sample(7, seed=3, source="posterior"), 3, fill=np.nan)
+    np.testing.assert_array_equal(drawn(ax), expected)
+    assert ax.get_title("left") == "7 samples from the posterior"
+    assert plots.samples(vae, 7).get_title("left") == "7 samples from the prior"
+    with pytest.raises(ValueError, match="source must be one of 'prior', 'posterior'"):
+        plots.samples(vae, 7, source="post")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("n_features", [4, 6])
+def test_prior_and_posterior_stand_side_by_side(n_features):
+    vae = model_with_mixture(n_features)
+    sources: tuple[SampleSource, ...] = ("prior", "posterior")
+    given = Figure()
+    for figure in (
+        plots.prior_and_posterior(vae, 5, seed=2),
+        plots.prior_and_posterior(vae, 5, seed=2, figure=given),
+    ):
+        assert isinstance(figure, Figure)
+        for ax, source in zip(figure.axes, sources, strict=True):
+            rows = vae.sample(5, seed=2, source=source)
+            np.testing.assert_array_equal(drawn(ax), plots.tile_images(rows, fill=np.nan))
+            assert ax.get_title("left") == f"5 samples from the {source}"
+            assert ax.get_images()[0].get_clim() == (0, 1)
+    assert figure is given
+    left, right = plots.prior_and_posterior(vae, 5).axes
+    assert left.get_position().x1 < right.get_position().x0
+    assert right.get_position().x1 <= 1
+
+
+def test_prior_and_posterior_of_data():
+    pytest.importorskip("sklearn")
+    rows = np.random.default_rng(0).random((40, 4))
+    vae, expected = VAE.from_sizes(4, (), 2), VAE.from_sizes(4, (), 2)
+    _, right = plots.prior_and_posterior(vae, 4, data=rows).axes
+    of_data = expected.sample(4, 0, source="posterior", data=rows)
+    np.testing.assert_array_equal(drawn(right), plots.tile_images(of_data, fill=np.nan))
+    with pytest.raises(ValueError, match="no mixture of its latents yet"):
+        plots.prior_and_posterior(VAE.from_sizes(4, (), 2), 4)
+    with pytest.raises(ValueError, match="too large"):
+        plots.prior_and_posterior(vae, 10**7)
+
+
 def test_strips_are_stacked():
     model = LinearModel(n_features=6)
     assert drawn(plots.samples(model, 3)).shape == (3 + 2, 6)
@@ -137,7 +191,7 @@ def test_strips_are_stacked():
 
 def test_values_outside_the_unit_interval_set_the_shades():
     model = LinearModel()
-    model.sample = lambda n, seed=None, label=None: np.linspace(-2, 3, n * 4).reshape(n, 4)
+    model.sample = lambda n, **how: np.linspace(-2, 3, n * 4).reshape(n, 4)
     assert plots.samples(model, 4).get_images()[0].get_clim() == (-2, 3)
 
 

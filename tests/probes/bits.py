@@ -98,7 +98,7 @@ def digests(seed: int) -> dict[str, str]:
         }
         found |= {f"{dtype} {number} {name}": _digest(*part) for name, part in results.items()}
     chance = random.Random(seed)
-    sizes = {axis: chance.randrange(1, 150) for axis in "BIOZNT"} | {"P": 70_001}
+    sizes = {axis: chance.randrange(1, 150) for axis in "BIOZNT"} | {"P": 70_001, "K": 7}
     for dtype, case in itertools.product(("float32", "float64"), KERNEL_CASES):
         rng = np.random.default_rng(seed)
         arguments = {
@@ -118,10 +118,11 @@ def _drawn(
     if operand.draw in (None, kinds_of_columns):  # which are not random
         return operand.array(sizes, dtype, 0)
     shape = tuple(int(axis) if axis.isdigit() else sizes[axis] for axis in operand.axes)
-    if operand.dtype is not None:
+    if operand.dtype is not None and operand.dtype is not np.float64:
         return rng.integers(0, sizes["N"], shape).astype(operand.dtype)
     numbers = rng.random(shape, np.float32)
-    return (8 * numbers - 4 if operand.draw is normal else numbers).astype(dtype)
+    values = 8 * numbers - 4 if operand.draw is normal else numbers
+    return values.astype(operand.dtype or dtype)
 
 
 def _digest(*arrays: NDArray[Any]) -> str:

@@ -1,0 +1,1 @@
+"""Published tables as commands: `python -m bench.published TABLE`."""
