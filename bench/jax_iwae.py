@@ -1,10 +1,10 @@
 """Training with the importance-weighted bound in JAX at its best.
 
 The encoder runs once for each row, the decoder once for each of the k latents; an epoch is one
-jitted `lax.scan` with donated buffers, and its noise is drawn ahead. The logits are read once:
-x . logits = h . (W x) + b . x with the last hidden layer h, and the gradient of the softplus of the
-logits has its closed form. The weights of the latents in the gradient are what differentiating the
-bound gives (Burda, Grosse & Salakhutdinov 2016, eq. 14).
+jitted `lax.scan` with donated buffers, and its noise is drawn ahead. The softplus of the logits has
+the closed form of its gradient; x . logits = h . (W x) + b . x with the last hidden layer h, or,
+`direct`, the sum over the pixels. The weights of the latents in the gradient are what
+differentiating the bound gives (Burda, Grosse & Salakhutdinov 2016, eq. 14).
 """
 
 from __future__ import annotations
@@ -32,11 +32,18 @@ from bench.jax_network import (
     to_named,
 )
 from bench.jax_vae import JaxVAE
-from bench.workload import Array
+from bench.workload import Array, Sizes
 
 
 class JaxIWAE(JaxVAE):
-    """JAX, which can train on the bound too; see `bench.contestants.ImportanceWeighted`."""
+    """JAX, which can train on the bound too; see `bench.contestants.ImportanceWeighted`.
+
+    Parameters
+    ----------
+    sizes : Sizes
+    direct : whether x . logits is summed over the pixels, in training on the bound
+    variant : see `JaxVAE`
+    """
 
     iwae_variants: ClassVar[list[dict[str, Any]]] = [
         {"storage": "float32", "unroll": 1, "factors": 1, "rng": "rbg"},
@@ -44,8 +51,13 @@ class JaxIWAE(JaxVAE):
         {"storage": "uint8", "unroll": 1, "factors": 1, "rng": "rbg"},
         {"storage": "float32", "unroll": 4, "factors": 1, "rng": "rbg"},
         {"storage": "float32", "unroll": 4, "factors": 8, "rng": "rbg"},
+        {"storage": "float32", "unroll": 1, "factors": 1, "rng": "rbg", "direct": True},
         {"storage": "float32", "unroll": 1, "factors": 1, "rng": "threefry2x32"},
     ]
+
+    def __init__(self, sizes: Sizes, *, direct: bool = False, **variant: Any) -> None:
+        super().__init__(sizes, **variant)
+        self._direct = direct
 
     def fit_iwae(self, data: JaxArray, epochs: int, batch_size: int, n_samples: int) -> list[float]:
         """Train on the bound with `n_samples` latents a row; the mean of -bound of each epoch."""
@@ -63,6 +75,7 @@ class JaxIWAE(JaxVAE):
                 batch_size=batch_size,
                 unroll=self._unroll,
                 factors=self._factors,
+                direct=self._direct,
             )
             totals.append(total)
         self._layers = state[0]
@@ -73,7 +86,12 @@ class JaxIWAE(JaxVAE):
     ) -> tuple[float, dict[str, Array]]:
         """Return the mean of the bound and the gradients of its negative, noise (B, k, Z)."""
         total, gradients = _sum_and_gradients(
-            self._layers, self.prepare(rows), noise, self.sizes.n_encoder, self._factors
+            self._layers,
+            self.prepare(rows),
+            noise,
+            self.sizes.n_encoder,
+            self._factors,
+            self._direct,
         )
         return -float(total) / len(rows), to_named(gradients, self.sizes)
 
@@ -96,29 +114,33 @@ _softplus_sums.defvjp(_softplus_forward, _softplus_backward)
 
 
 def _log_weights(
-    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
 ) -> JaxArray:
     """log p(x | z) + log p(z) - log q(z | x) of each row's latents, (B, k)."""
     x = as_pixels(rows)
     mean, log_var = posterior(layers, x, n_encoder)
     z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * noise
     hidden = last_hidden(layers, z.reshape(-1, z.shape[2]), n_encoder)
-    softplus = _softplus_sums(dense(hidden, layers[-1]), factors).reshape(noise.shape[:2])
+    logits = dense(hidden, layers[-1])
+    softplus = _softplus_sums(logits, factors).reshape(noise.shape[:2])
     weight, bias = layers[-1]
-    products = jnp.einsum("bkh,bh->bk", hidden.reshape(*noise.shape[:2], -1), x @ weight.T)
+    if direct:
+        products = jnp.sum(logits.reshape(*noise.shape[:2], -1) * x[:, None], 2)
+    else:
+        hidden = hidden.reshape(*noise.shape[:2], -1)
+        products = jnp.einsum("bkh,bh->bk", hidden, x @ weight.T) + (x @ bias)[:, None]
     densities = 0.5 * (jnp.sum(jnp.square(noise), 2) - jnp.sum(jnp.square(z), 2))
-    constant = x @ bias + 0.5 * jnp.sum(log_var, 1)
-    return products - softplus + densities + constant[:, None]
+    return products - softplus + densities + 0.5 * jnp.sum(log_var, 1)[:, None]
 
 
-@partial(jax.jit, static_argnums=(3, 4))
+@partial(jax.jit, static_argnums=(3, 4, 5))
 def _sum_and_gradients(
-    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
 ) -> tuple[JaxArray, Layers]:
     """The sum over the rows of -bound, and the gradients of its mean."""
 
     def mean_loss(layers: Layers) -> JaxArray:
-        log_weights = _log_weights(layers, rows, noise, n_encoder, factors)
+        log_weights = _log_weights(layers, rows, noise, n_encoder, factors, direct)
         bounds = jax.nn.logsumexp(log_weights, 1) - jnp.log(noise.shape[1])
         return -jnp.mean(bounds)
 
@@ -127,16 +149,16 @@ def _sum_and_gradients(
 
 
 def _step(
-    state: State, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int
+    state: State, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
 ) -> tuple[State, JaxArray]:
     """One update; -bound summed over the batch."""
-    total, gradients = _sum_and_gradients(state[0], rows, noise, n_encoder, factors)
+    total, gradients = _sum_and_gradients(state[0], rows, noise, n_encoder, factors, direct)
     return adam(state, gradients), total
 
 
 @partial(
     jax.jit,
-    static_argnames=("n_encoder", "n_samples", "batch_size", "unroll", "factors"),
+    static_argnames=("n_encoder", "n_samples", "batch_size", "unroll", "factors", "direct"),
     donate_argnums=0,
 )
 def _epoch(
@@ -150,9 +172,10 @@ def _epoch(
     batch_size: int,
     unroll: int,
     factors: int,
+    direct: bool,
 ) -> tuple[State, JaxArray]:
     """One pass over the data in the given order; -bound summed over all rows."""
     shape = len(order), n_samples, state[0][n_encoder][1].size // 2
-    step = partial(_step, n_encoder=n_encoder, factors=factors)
+    step = partial(_step, n_encoder=n_encoder, factors=factors, direct=direct)
     noise = jax.random.normal(key, shape)
     return scan_epoch(step, state, data, order, noise, batch_size, unroll)

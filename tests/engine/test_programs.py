@@ -143,9 +143,9 @@ def test_k_latents_of_each_row_have_shares_that_are_known_after_their_losses(
             objective_tasks.bound_gradient_task,
         )
     }
-    backward: dict[str, Any] = (
-        {} if objective == "elbo" else {"task_address": tasks["bound_gradient_task"]}
-    )
+    backward: dict[str, Any] = {}
+    if objective != "elbo":
+        backward["task_address"] = tasks["bound_gradient_task"]
     program = [
         bench.region(records.GATHER, n_in=I, target="data"),
         bench.region(

@@ -36,11 +36,11 @@ from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 TITLE = "The same bits"
 TEXT = """
 Nine trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
-batches of 1 to 128 rows; sparse, dense and drawn rows; all objectives), the encodings, reconstructions, samples,
-likelihoods and gradients of what they trained, and every public kernel, in processes of 1 to 8
-threads on each threading layer and each instruction set that the machine has. A result is equal if
-all its bytes are those of the first process: one for the instruction sets with fused multiply-add,
-one for those without. Models and data are drawn anew for each seed.
+batches of 1 to 128 rows; sparse, dense and drawn rows; all objectives), the encodings,
+reconstructions, samples, likelihoods and gradients of what they trained, and all public kernels, in
+processes of 1 to 8 threads on each threading layer and each instruction set that the machine has. A
+result is equal if all its bytes are those of the first process: one for the instruction sets with
+fused multiply-add, one for those without. Models and data are drawn anew for each seed.
 """
 MOST_THREADS = 8
 LAYERS = [
