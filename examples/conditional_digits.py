@@ -33,7 +33,7 @@ def main() -> None:
     assert digits.train_labels is not None
     assert digits.test_labels is not None
 
-    vae = VAE.from_sizes(hidden=(512,), n_latent=8, n_classes=N_CLASSES, prior=args.prior)
+    vae = VAE.from_sizes(hidden=(512,), n_latent=5, n_classes=N_CLASSES, prior=args.prior)
     start = time.perf_counter()
     vae.fit(digits, epochs=int(os.environ.get("FASTVAE_EPOCHS", EPOCHS)), validation=digits)
     print(f"trained in {time.perf_counter() - start:.0f} s")

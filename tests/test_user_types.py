@@ -50,7 +50,7 @@ from fastvae import PosteriorMixture
 from fastvae.callbacks import Callback, Checkpoint, CSVLogger, EarlyStopping, Figures
 from fastvae.evaluation import diagnose, evaluate
 from fastvae.schedules import Cosine
-from fastvae.typing import Activation, PerRow, SampleSource
+from fastvae.typing import Activation, ObjectiveName, PerRow, SampleSource
 
 
 class Recorder(Callback):
@@ -138,7 +138,9 @@ low: float = estimate.value - 2 * estimate.standard_error
 values: NDArray[np.float64] = vae.log_likelihood(table, 100, per_sample=True).value
 elbo, reconstruction, kl = vae.elbo(rows)
 total: float = elbo + reconstruction + kl
-losses, gradients = vae.gradients(rows)
+losses, gradients = vae.gradients(rows, objective="dreg", n_samples=3)
+objective: ObjectiveName = "iwae"
+vae.fit(rows, epochs=1, objective=objective, n_samples=5, free_bits=0.0, verbose=False)
 loss: Losses = losses
 loss_value: float = loss.loss
 report = evaluate(vae, dataset, binarize="fixed")
@@ -194,6 +196,9 @@ Dense(3, 2, "reul")  # wrong
 Dense(3, 2, activation="leaky-relu")  # wrong
 vae.fit(X, epochs=1, optimizer="adamm")  # wrong
 vae.fit(X, epochs=1, binarize="dinamic")  # wrong
+vae.fit(X, epochs=1, objective="iwea")  # wrong
+vae.fit(X, epochs=1, n_samples="5")  # wrong
+vae.gradients(X, free_bits="a")  # wrong
 vae.fit(X, epochs=1, callbacks=[of_two])  # wrong
 vae.fit(X, epochs=1, callbacks=[right, of_text])  # wrong
 vae.fit(X, epochs=1, callbacks=[Stranger()])  # wrong

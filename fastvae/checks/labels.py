@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastvae.checks import foreign
 from fastvae.checks.nearest import did_you_mean
-from fastvae.checks.quoting import quoted
+from fastvae.checks.quoting import printable, quoted
 
 _N_LISTED = 20
 
@@ -112,7 +112,7 @@ def class_number(given: Any, n_classes: int, names: Sequence[str] | None, name: 
             listed = ", ".join(map(quoted, names[:_N_LISTED])) + ", ..." * (len(names) > _N_LISTED)
             raise ValueError(
                 f"{name} must be one of the classes {listed}; got {quoted(given)}"
-                f"{did_you_mean(given, names)}"
+                f"{printable(did_you_mean(given, names))}"
             )
         return names.index(given)
     if isinstance(given, (bool, np.bool_)) or not hasattr(given, "__index__"):

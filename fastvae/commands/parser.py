@@ -222,7 +222,8 @@ _MANIFOLD = Command(
             "--label",
             metavar="CLASS",
             type=path_name,
-            help="of a conditional model the class, by its name or number",
+            help="of a conditional model the class, by its name or number; it needs one (default: "
+            "none)",
         ),
         output("manifold.png"),
         IMAGE_SHAPE,

@@ -180,6 +180,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             "_observed",
             "_n_classes",
             "_class_names",
+            "_prior",
             "_prior_layer",
             "_beta",
             "_reconstruction_weight",

@@ -86,7 +86,7 @@ def shares_task(task: Word, region: Record, step: Record, memory: Record, thread
     if region.mode == ELBO:
         loss = step.reconstruction_weight * total / k + step.beta * get(memory.kl, task)
     else:
-        loss = np.float64(row_tangent(log_var, n)) - row_weights(shares, k)
+        loss = row_tangent(log_var, n) - row_weights(shares, k)
     put(known, LOSS, loss)
 
 

@@ -131,7 +131,7 @@ def test_k_latents_of_each_row_have_shares_that_are_known_after_their_losses(
     bench.matrix("head", B, 2 * Z)[:] = head
     bench.matrix("noise", n, Z)[:] = noise
     known = objective_tasks.new_shares(B, K)
-    latents = {
+    latents: dict[str, Any] = {
         "n_out": 2 * Z, "parts": 2, "repeat": K, "source": "head", "noise": "noise",
         "mode": code, "sums": known.ctypes.data,
     }  # fmt: skip
@@ -143,7 +143,9 @@ def test_k_latents_of_each_row_have_shares_that_are_known_after_their_losses(
             objective_tasks.bound_gradient_task,
         )
     }
-    backward = {} if objective == "elbo" else {"task_address": tasks["bound_gradient_task"]}
+    backward: dict[str, Any] = {}
+    if objective != "elbo":
+        backward["task_address"] = tasks["bound_gradient_task"]
     program = [
         bench.region(records.GATHER, n_in=I, target="data"),
         bench.region(
@@ -178,18 +180,18 @@ def test_k_latents_of_each_row_have_shares_that_are_known_after_their_losses(
     losses = np.empty(n)
     reference.bernoulli_loss(losses, logits, pixels)
     assert_close(bench.reconstruction, losses, 200 * eps(dtype))
-    losses = losses.reshape(B, K)
+    by_row = losses.reshape(B, K)
     kl = np.empty(B)
     reference.kl_divergence(kl, mean, log_var)
-    shares = np.full((B, K), 1 / K)
-    bound = -losses.mean(1) - kl
+    shares: Array = np.full((B, K), 1 / K)
+    bound: Array = -by_row.mean(1) - kl
     if objective != "elbo":
-        shares[:] = -losses + ((wide_noise**2 - z**2 + log_var[:, None]) / 2).sum(2)
+        shares[:] = -by_row + ((wide_noise**2 - z**2 + log_var[:, None]) / 2).sum(2)
         reference.importance_weights(shares, bound, log_var)
     # A share moves by the error of its losses, which are sums of I terms.
     loose = 20 * I * eps(dtype)
     assert_close(known[:, objective_tasks.LOSS], -bound, loose)
-    assert_close(known[:, objective_tasks.RECONSTRUCTION], losses.mean(1), loose)
+    assert_close(known[:, objective_tasks.RECONSTRUCTION], by_row.mean(1), loose)
     assert_close(known[:, objective_tasks.SHARES :], shares, loose)
     delta = shares.reshape(n, 1) * (1 / (1 + np.exp(-logits)) - pixels) / B
     assert_close(bench.matrix("delta", n, I), delta, loose)

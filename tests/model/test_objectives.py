@@ -45,7 +45,7 @@ RAWS = "likelihood.raw_sigma"
 
 def make(model: str, **changes: Any) -> tuple[VAE, Array]:
     """A model in float64 of smooth activations, and rows for it; some are missing if they may."""
-    settings = {"hidden": (5,), "activation": "tanh", "dtype": "float64", "seed": 2}
+    settings: dict[str, Any] = {"hidden": (5,), "activation": "tanh", "dtype": "float64", "seed": 2}
     vae = VAE.from_sizes(N_FEATURES, n_latent=N_LATENT, **(settings | MODELS[model] | changes))
     rng = np.random.default_rng(4)
     for layer in vae.named_layers().values():
@@ -110,7 +110,7 @@ def test_free_bits_leave_the_kl_of_some_units_out() -> None:
     mean, log_var = vae.encode(X)
     kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var).mean(axis=0)
     low, high = sorted(kl)[0], sorted(kl)[1]
-    objective = {"free_bits": (low + high) / 2}
+    objective: dict[str, Any] = {"free_bits": (low + high) / 2}
     noise = noise_of(objective)
     plain, free = (vae.gradients(X, noise, **some) for some in ({}, objective))
     assert (kl > objective["free_bits"]).tolist() != [True] * N_LATENT
@@ -172,7 +172,7 @@ def numpy_model(vae: VAE, X: Array, noise: Array) -> dict[str, Array]:
 def test_the_encoder_of_dreg_has_the_gradient_of_tucker_et_al() -> None:
     """Equation 8: sum of u^2 (d log w / d z) (d z / d phi); the decoder's is that of iwae."""
     vae, X = make("linear")
-    objective = {"objective": "dreg", "n_samples": 5}
+    objective: dict[str, Any] = {"objective": "dreg", "n_samples": 5}
     noise = noise_of(objective)
     losses, found = vae.gradients(X, noise, **objective)
     same, iwae = vae.gradients(X, noise, objective="iwae", n_samples=5)
@@ -212,7 +212,7 @@ def test_gradients_are_those_of_jax(model: str, objective: str) -> None:
     jax = pytest.importorskip("jax", minversion="0.8")
     jnp = jax.numpy
     vae, X = make(model)
-    settings = {"objective": objective, "n_samples": 5}
+    settings: dict[str, Any] = {"objective": objective, "n_samples": 5}
     noise = noise_of(settings)
     _, found = vae.gradients(X, noise, **settings)
     n_hidden = len(vae.encoder.layers)

@@ -35,12 +35,12 @@ from fastvae.kernels.machine.isa import INSTRUCTION_SETS
 
 TITLE = "The same bits"
 TEXT = """
-Six trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
-batches of 1 to 128 rows; sparse, dense and drawn rows), the encodings, reconstructions, samples,
-likelihoods and gradients of what they trained, and every public kernel, in processes of 1 to 8
-threads on each threading layer and each instruction set that the machine has. A result is equal if
-all its bytes are those of the first process: one for the instruction sets with fused multiply-add,
-one for those without. Models and data are drawn anew for each seed.
+Ten trainings a dtype (Adam, RMSprop, SGD; clipped or not; Bernoulli and Gaussian; all activations;
+batches of 1 to 128 rows; sparse, dense and drawn rows; all objectives; labels), the encodings,
+reconstructions, samples, likelihoods and gradients of what they trained, and all public kernels, in
+processes of 1 to 8 threads on each threading layer and each instruction set that the machine has. A
+result is equal if all its bytes are those of the first process: one for the instruction sets with
+fused multiply-add, one for those without. Models and data are drawn anew for each seed.
 """
 MOST_THREADS = 8
 LAYERS = [
@@ -65,6 +65,13 @@ CASES: list[tuple[dict[str, Any], dict[str, Any]]] = [
         {"batch_size": 33, "learning_rate": lambda update, epoch: 1e-3 / (1 + update)},
     ),
     ({}, {"binarize": "dynamic", "batch_size": 50}),
+    ({}, {"objective": "iwae", "n_samples": 5, "epochs": 1}),
+    (
+        {"likelihood": "gaussian", "sigma": "learned", "activation": "tanh"},
+        {"objective": "dreg", "n_samples": 3, "batch_size": 50, "epochs": 1},
+    ),
+    ({}, {"free_bits": 0.1, "n_samples": 2, "epochs": 1}),
+    ({"n_classes": 4, "prior": "label"}, {"batch_size": 50, "epochs": 1}),
 ]
 
 
@@ -80,19 +87,25 @@ def digests(seed: int) -> dict[str, str]:
         if number % 2:
             rows = np.random.default_rng(seed).random(rows.shape)
         vae = VAE.from_sizes(n_features, seed=seed, dtype=dtype, **(small | model))
-        vae.fit(rows, validation=rows[:7], verbose=False, **({"epochs": 2} | settings))
-        losses, gradients = vae.gradients(rows[:45])
+        held_out: Any = (rows[:7], np.arange(7) % 4) if vae.n_classes else rows[:7]
+        settings = {"epochs": 2} | _labels(vae, 257) | settings
+        vae.fit(rows, validation=held_out, verbose=False, **settings)
+        losses, gradients = vae.gradients(rows[:45], **_labels(vae, 45))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of few effective samples
-            log_p = vae.log_likelihood(rows[:7], 70, per_sample=True)
+            log_p = vae.log_likelihood(rows[:7], 70, per_sample=True, **_labels(vae, 7))
+        everywhere, some = _labels(vae, 257), _labels(vae, 50)
+        one: dict[str, Any] = {"labels": 1} if vae.n_classes else {}
+        elbo = vae.elbo(rows, 3, per_sample=True, **everywhere)
+        codes = vae.encode(rows[:50], **some)[0]
         results: dict[str, list[NDArray[Any]]] = {
             "weights": list(parameters(vae).values()),
             "history": [np.array(figures) for figures in figures_of(vae.history).values()],
-            "encode": [*vae.encode(rows), *vae.encode(rows[3])],
-            "decode": [vae.decode(vae.encode(rows[:50])[0])],
-            "reconstruct": [vae.reconstruct(rows)],
+            "encode": [*vae.encode(rows, **everywhere), *vae.encode(rows[3], **one)],
+            "decode": [vae.decode(codes, **some)],
+            "reconstruct": [vae.reconstruct(rows, **everywhere)],
             "sample": [vae.sample(65)],
-            "elbo": [np.array(figure) for figure in vae.elbo(rows, 3, per_sample=True)],
+            "elbo": [np.array(figure) for figure in elbo],
             "log_likelihood": [np.array(figure) for figure in log_p],
             "gradients": [np.array(losses), *gradients.values()],
         }
@@ -109,6 +122,11 @@ def digests(seed: int) -> dict[str, str]:
         written = [np.asarray(arguments[name]) for name in case.written] or [np.asarray(returned)]
         found[f"{dtype} {case.operation}"] = _digest(*written)
     return found
+
+
+def _labels(vae: VAE, n: int) -> dict[str, Any]:
+    """The argument of n rows' labels, of a conditional model."""
+    return {"labels": np.arange(n) % vae.n_classes} if vae.n_classes else {}
 
 
 def _drawn(
