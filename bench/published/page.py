@@ -33,7 +33,7 @@ Each table or figure is one command. What it is trained with stands in one file 
 python -m bench.published pytorch_vae            # minutes each
 python -m bench.published kingma2013
 python -m bench.published numpy_vae
-python -m bench.published burda2015 --k 1 --passes 364   # an hour; also k = 5 and 50: longer
+python -m bench.published burda2015 --k 1 --passes 364   # half an hour; k = 5 and 50: longer
 python -m bench.published burda2015 --k 1        # all 3280 passes; stop and start it at will
 python -m bench.published pytorch_vae --quick    # a trial of a minute on drawn digits
 ```
