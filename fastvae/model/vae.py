@@ -653,7 +653,6 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         bound = Objective.of(objective, n_samples, free_bits)
         rows, nats = self.check_rows(X, labels=labels), self.nats
         bound.check(nats, self.beta)
-        n_samples = bound.n_samples
         if noise is None:
             drawn = self.sampler.noise(len(rows) * n_samples)
         else:
