@@ -16,6 +16,8 @@ from fastvae.model.names import Activation, Prior
 from fastvae.model.network import Network
 from fastvae.model.sampler import Sampler
 
+_LABEL_DEVIATION = 1.5
+
 Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | NDArray[np.integer[Any]]
 """One size, or as many as there are layers."""
 
@@ -176,16 +178,32 @@ def join(
     head = len(encoder)
     rows = [*range(head), head, head, *range(head + 1, len(shapes))]
     layers = _layers(encoder, sampler, decoder)
+    hidden_firsts = [*encoder.layers[:1], *decoder.layers[:-1][:1]]
     for number, (row, layer) in enumerate(zip(rows, layers, strict=True)):
         first = sampler.n_latent if layer is sampler.log_var else 0
         is_new = layer.initialise_if_unassigned(seed, number)
         layer.join(network, row, first)
+        if is_new and n_classes and layer in hidden_firsts:
+            _start_labels(layer, n_classes)
     even = likelihood.even_outputs(network.n_features)
     if is_new and even.any():  # the last layer
         weight = layer.weight.copy()
         weight[even] = 0.0
         layer.weight = weight
     return network
+
+
+def _start_labels(layer: Dense, n_classes: int) -> None:
+    """Let the label be heard from the first update on, as loud as all other inputs together.
+
+    A label is one input among many, and weights that are small because inputs are many leave it
+    unheard: latents take on what it says, and samples are then often of another class. On MNIST
+    (32 latents, 10 epochs) 78 % of the samples were the digit asked for; with N(0, 1.5^2) it is
+    93 %, at an ELBO that is 0.2 nats less; with tanh 79 and 91 %, at 1.6 nats more.
+    """
+    weight = layer.weight.copy()
+    weight[:, -n_classes:] *= _LABEL_DEVIATION / layer.start_deviation
+    layer.weight = weight
 
 
 def _layers(encoder: MLP, sampler: Sampler, decoder: MLP) -> list[Dense]:

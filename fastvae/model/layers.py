@@ -151,6 +151,13 @@ class Dense(Seeded, Value):
     def bias(self, value: ArrayLike) -> None:
         self._write(None, checks.parameter(value, "bias", (self.n_out,), self.dtype))
 
+    @property
+    def start_deviation(self) -> float:
+        """The standard deviation that weights are drawn with: see the class."""
+        # 1 / I throughout trains faster at first, but ends 0.8 nats worse on MNIST (10 epochs).
+        linear = self.activation == "identity"
+        return math.sqrt(1 / self.n_in if linear else 2 / (self.n_in + self.n_out))
+
     def initialise(self, seed: int, number: int = 0) -> None:
         """Draw the weights anew (see the class) and set the biases to 0.
 
@@ -270,9 +277,7 @@ class Dense(Seeded, Value):
         """Initial weights, see the class."""
         weight = np.empty((self.n_out, self.n_in), self.dtype)
         kernels.normal(weight, seed, kernels.STREAM_WEIGHTS, number)
-        # 1 / I throughout trains faster at first, but ends 0.8 nats worse on MNIST (10 epochs).
-        linear = self.activation == "identity"
-        weight *= math.sqrt(1 / self.n_in if linear else 2 / (self.n_in + self.n_out))
+        weight *= self.start_deviation
         return weight
 
     def _write(self, weight: NDArray[Any] | None, bias: NDArray[Any] | None) -> None:

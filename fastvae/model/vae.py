@@ -159,10 +159,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
 
     Notes
     -----
-    Weights start as `Dense` says and biases at 0, except for layers whose weights were
-    assigned before. Before the first update the output bias is set to what has the training mean,
-    and a trained sigma to the deviation of the training rows; but not the bias of a purely Gaussian
-    decoder whose sigma is given, unless values may be missing.
+    Weights start as `Dense` says, of labels in hidden layers from N(0, 1.5^2), and biases at 0,
+    except for layers whose weights were assigned before. Before the first update the output bias is
+    set to what has the training mean, and a trained sigma to the deviation of the training rows;
+    but not the bias of a purely Gaussian decoder whose sigma is given, unless values may be
+    missing.
 
     A trained sigma is 0.001 + exp(raw), so that it stays above 0.001, however small the residuals.
 

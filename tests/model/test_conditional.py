@@ -504,3 +504,23 @@ def test_samples_are_of_the_class_asked_for() -> None:
     assert digits.train_labels is not None
     found = digits.train_labels[distances.argmin(axis=1)]
     assert (found == wanted).mean() > 0.9
+
+
+def test_labels_are_heard_from_the_start() -> None:
+    """In hidden layers their weights start from N(0, 1.5^2), all others as without classes."""
+    n_hidden, n_classes = 400, 10
+    vae = VAE.from_sizes(50, (n_hidden,), 4, n_classes=n_classes)
+    for layer in (vae.encoder.layers[0], vae.decoder.layers[0]):
+        others, labels = np.split(layer.weight, [layer.n_in - n_classes], axis=1)
+        # A deviation of n normal numbers has the relative standard error 1 / sqrt(2 n).
+        error = 5 / np.sqrt(2 * labels.size)
+        assert labels.std() == pytest.approx(1.5, rel=error)
+        usual = np.sqrt(2 / (layer.n_in + n_hidden))
+        assert others.std() == pytest.approx(usual, rel=5 / np.sqrt(2 * others.size))
+
+
+def test_labels_of_linear_models_start_like_all_inputs() -> None:
+    """There the label goes straight to the posterior and to the outputs."""
+    vae = VAE.from_sizes(50, (), 4, n_classes=10)
+    for layer in (vae.sampler.mean, vae.decoder.layers[0]):
+        assert np.abs(layer.weight).max() < 6 * layer.start_deviation
