@@ -72,7 +72,8 @@ class Objective:
         plural = "" if self.n_samples == 1 else "s"
         samples = f", {self.n_samples} sample{plural}"
         samples = samples if self.is_bound or self.n_samples > 1 else ""
-        bits = f", {self.free_bits:g} free nats a latent" if self.free_bits else ""
+        # The shortest text that is this number and no other: runs are told apart by it.
+        bits = f", {self.free_bits!r} free nats a latent" if self.free_bits else ""
         return f"{self.name}{samples}{bits}"
 
     def check(self, nats: Nats, beta: float | NDArray[Any] | str) -> None:

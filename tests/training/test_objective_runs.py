@@ -25,6 +25,7 @@ from fastvae import SGD, VAE, callbacks, kernels
 from fastvae.model import network as networks
 from fastvae.training import loop
 from fastvae.training.callbacks import epoch_line
+from fastvae.training.objectives import Objective
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "elbo 3": {"n_samples": 3},
@@ -318,3 +319,10 @@ def test_objectives_go_with_all_ways_to_train() -> None:
                 fit(vae, epochs=1, **changes, **objective)
         assert figures_of(one.history) == figures_of(two.history)
         assert_same_parameters(one, parameters(two))
+
+
+def test_objectives_that_differ_little_are_told_apart() -> None:
+    """A run is known by the text of its objective."""
+    texts = [str(Objective.of("elbo", 1, bits)) for bits in (0.1, 0.1 + 1e-9)]
+    assert texts[0] == "elbo, 0.1 free nats a latent"
+    assert texts[0] != texts[1]
