@@ -17,6 +17,7 @@ nox.options.error_on_missing_interpreters = False
 PYTHONS = ["3.10", "3.11", "3.12", "3.13", "3.14"]
 LOWEST, NEWEST = PYTHONS[0], PYTHONS[-2]
 """The ends of the range that the README names; what is after it is tried, not promised."""
+SITE = "docs/_build/html"
 
 
 @nox.session(python=PYTHONS)
@@ -85,6 +86,13 @@ def types(session: nox.Session) -> None:
 def docs(session: nox.Session) -> None:
     """Whether what the documentation names is there; nothing is built."""
     session.run("python", "docs/check.py")
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """The documentation site, in docs/_build/html; its tutorials train on MNIST."""
+    session.install("-e", ".[docs]")
+    session.run("python", "-m", "sphinx", "-W", "--keep-going", "-b", "html", "docs", SITE)
 
 
 @nox.session

@@ -78,7 +78,9 @@ def read_from_the_repository(_app: Sphinx, name: str, source: list[str]) -> None
     def moved(found: re.Match[str]) -> str:
         before, path, fragment = found.groups("")
         target = (file.parent / path).resolve()
-        if target.is_relative_to(DOCS) and target.suffix in (".md", ".png", ".svg"):
+        if target.suffix in (".png", ".svg") or (
+            target.suffix == ".md" and target.is_relative_to(DOCS)
+        ):
             return f"{before}{os.path.relpath(target, page)}{fragment}"
         kind = "tree" if target.is_dir() else "blob"
         return f"{before}{REPOSITORY}/{kind}/main/{target.relative_to(ROOT)}{fragment}"
