@@ -1,0 +1,112 @@
+"""How all pictures look: colours, markers, sizes of letters, titles, captions and charts.
+
+Every picture of the project is drawn with these, those of the benchmarks too. The ground is white,
+also in files, so that a picture can be read on a dark page.
+"""
+
+import textwrap
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Ten colours that differ for readers who see all colours and for those who lack a kind of cone,
+# and whose lightness differs, too, for prints in grey: tests/plots/test_style.py says by how much.
+PALETTE = (
+    "#02509a",
+    "#d4943a",
+    "#47d992",
+    "#ad3004",
+    "#b570ff",
+    "#05936a",
+    "#68160b",
+    "#d8d71d",
+    "#a9abe9",
+    "#63314b",
+)
+MARKERS = ("o", "^", "s", "X", "v", "P", "d", "<", "p", ">")
+TRAINING, VALIDATION = "#2f7ed8", "#d9480f"  # curves, and wherever two things are compared
+PAPER = "white"
+INK = "#333333"
+MUTED = "#666666"  # captions, and what has no class
+DPI = 150
+FONT_SIZE = 9
+TITLE_SIZE = 10
+CAPTION_SIZE = 8
+_GRID = "#e4e4e4"
+_SPINE = "#999999"
+_WIDTH_OF_LETTER = 0.55  # of the letters' size, on average
+
+
+def class_look(i: int) -> tuple[str, str]:
+    """Colour and marker of the i-th class: pairs repeat after a hundred classes."""
+    n = len(PALETTE)
+    return PALETTE[i % n], MARKERS[(i + i // n) % n]
+
+
+def new_chart(width: float, height: float) -> Axes:
+    """Axes of a new figure, `width` x `height` inches."""
+    return new_figure(width, height).add_subplot()
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure whose layout makes room for labels, `width` x `height` inches."""
+    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+
+
+def style_chart(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
+    """Give the axes of a chart light lines, and no more of them than needed."""
+    ax.set_facecolor(PAPER)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(_SPINE)
+    ax.tick_params(labelsize=FONT_SIZE, labelcolor=INK, color=_SPINE)
+    ax.grid(axis=grid, color=_GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def letters(width: float, size: float) -> int:
+    """How many letters of a size, in points, fit into a line of a width in inches."""
+    return max(16, int(width * 72 / (size * _WIDTH_OF_LETTER)))
+
+
+def set_title(ax: Axes, text: str) -> Axes:
+    """Write the title, in lines that the figure has room for; return the axes."""
+    figure = ax.figure.figure
+    room = figure.get_figwidth() * (1 - ax.get_position().x0)
+    wrapped = textwrap.fill(text, letters(room, TITLE_SIZE))
+    # Names of classes are not the user's own: a dollar in them is no mathematics.
+    ax.set_title(wrapped, fontsize=TITLE_SIZE, color=INK, loc="left", parse_math=False)
+    return ax
+
+
+def set_caption(ax: Axes, text: str) -> None:
+    """Write a sentence or two, if any, below the axes and the name of the x axis."""
+    if not text:
+        return
+    figure = ax.figure.figure
+    room = figure.get_figwidth() * (1 - ax.get_position().x0)
+    has_ticks = len(ax.get_xticks()) > 0
+    below = ax.xaxis.label if ax.get_xlabel() else ax.xaxis if has_ticks else "axes fraction"
+    ax.annotate(
+        textwrap.fill(text, letters(room, CAPTION_SIZE)),
+        (0, 0),
+        xycoords=("axes fraction", below),
+        xytext=(0, -6),
+        textcoords="offset points",
+        va="top",
+        fontsize=CAPTION_SIZE,
+        color=MUTED,
+        annotation_clip=False,
+        parse_math=False,
+    )
+
+
+def label_axes(ax: Axes, x: str, y: str) -> None:
+    """Write the names of both axes."""
+    ax.set_xlabel(x, fontsize=FONT_SIZE, color=INK)
+    ax.set_ylabel(y, fontsize=FONT_SIZE, color=INK)
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number in a few digits, with the true minus sign that axes have, too."""
+    return f"{value:.{digits}g}".replace("-", "\N{MINUS SIGN}")
