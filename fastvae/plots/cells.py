@@ -32,16 +32,17 @@ from fastvae.plots.style import (
 _GAP = "#8fa8c8"  # between light images: no grey, so that nobody takes it for a pixel
 _LIGHT = 0.6  # a mean shade from which on images are light
 _SMALLEST = 5.0  # letters, in points
-_LEAST_WIDTH = 640  # of a figure, in screen pixels
+_LEAST_WIDTH = 660  # of a figure, in screen pixels
 _PIXELS_OF_LETTER = 11  # of labels, in screen pixels
 _PIXELS_OF_LINE = 20  # of captions
 _FRAME = "#dddddd"
-_PROFILE = (60, 120)  # height and width of a profile's cell, in pixels as an image has them
+PROFILE = (60, 120)  # height and width of a profile's cell, in pixels as an image has them
 _LARGEST_SIDE = 280  # of an image, in pixels of the screen
 _LEAST_SIDE = 8  # a smaller square of values that are no pixels is a row of a table
 _MOST_POINTS = 1200  # of a profile; of more features the extremes of their neighbourhoods are drawn
-_MOST_NAMED = 12  # features
+_MOST_NAMED = 16  # features
 _MAX_NAME = 20
+_THICK = 60  # of more features the lines are thinner
 _MARKED = 20  # with so few features, their values are marked by dots
 _ONE_SCALE = 10.0  # features whose ranges differ by more have a scale each
 
@@ -114,19 +115,23 @@ def shape_of_rows(
 def columns_for(n: int, n_columns: int | None, shape: tuple[int, int]) -> int | None:
     """How many profiles stand in a line by default: so many that the picture is nearly square."""
     if n_columns is None and is_profile(shape):
-        return max(1, round(math.sqrt(n * _PROFILE[0] / _PROFILE[1])))
+        return max(1, round(math.sqrt(n * PROFILE[0] / PROFILE[1])))
     return n_columns
 
 
 def check_cells(
-    n: int, n_columns: int | None, shape: tuple[int, int], gap: tuple[int, int] = (1, 1)
+    n: int,
+    n_columns: int | None,
+    shape: tuple[int, int],
+    gap: tuple[int, int] = (1, 1),
+    n_frames: int | None = None,
 ) -> None:
     """Raise a ValueError if a picture of so many cells takes too much memory to be drawn."""
     if not is_profile(shape):
-        check_size(n, n_columns, shape, gap)
+        check_size(n, n_columns, shape, gap, n_frames)
         return
-    check_size(n, 1, shape)
-    check_size(n, columns_for(n, n_columns, shape), _PROFILE, gap)
+    check_size(n, 1, shape, n_frames=n_frames)
+    check_size(n, columns_for(n, n_columns, shape), PROFILE, gap, n_frames)
 
 
 def cells_of(
@@ -135,7 +140,7 @@ def cells_of(
     """The grid of `n` rows; see `tile_images`."""
     n_lines, n_columns = grid_of(n, columns_for(n, n_columns, shape), shape[0])
     if is_profile(shape):
-        return Cells(n, n_lines, n_columns, *_PROFILE, (6, 6))
+        return Cells(n, n_lines, n_columns, *PROFILE, (6, 6))
     return Cells(n, n_lines, n_columns, *shape, gap)
 
 
@@ -202,18 +207,18 @@ def draw_profiles(
     ax.add_collection(
         PolyCollection(list(boxes), facecolors=PAPER, edgecolors=_FRAME, linewidths=0.8)
     )
+    thickness = 1.3 if groups[0].shape[1] <= _THICK else 0.7
     for group, rows in enumerate(_scaled(groups, together or groups)):
         lines = _lines(rows, corners, cells)
         colour, style = LOOKS[group]
         ax.add_collection(
-            LineCollection(list(lines), colors=colour, linewidths=1.3, linestyles=style)
+            LineCollection(list(lines), colors=colour, linewidths=thickness, linestyles=style)
         )
         if rows.shape[1] <= _MARKED:
             dots = lines.reshape(-1, 2)
             ax.plot(*dots.T, ".", color=colour, markersize=4, linestyle="")
     height, width = cells.size
     ax.set(xlim=(-1.5, width + 0.5), ylim=(height + 0.5, -1.5))
-    ax.set_aspect("equal")
     return _bare(ax)
 
 
@@ -232,6 +237,16 @@ def _ranges(groups: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     high = np.where(known, values, -np.inf).max(axis=0)
     is_known = known.any(axis=0)
     return np.where(is_known, low, 0.0), np.where(is_known, high, 0.0)
+
+
+def profile_points(rows: np.ndarray, together: np.ndarray) -> np.ndarray:
+    """Points of profiles in pixels of a cell of their own, shape (n, n_points, 2).
+
+    `together` are the rows that the scale of values is to hold for.
+    """
+    (shares,) = _scaled([rows], [together])
+    one = Cells(1, 1, 1, *PROFILE, (0, 0))
+    return _lines(shares, np.zeros((len(rows), 2)), one)
 
 
 def _scaled(groups: Sequence[np.ndarray], together: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -129,9 +129,9 @@ def check_size(
         )
 
 
-def enlargement(height: int, width: int) -> int:
-    """How many screen pixels a pixel of an animation's frame is wide."""
-    return max(1, round(600 / max(height, width)))
+def enlargement(height: int, width: int, side: int = 600) -> int:
+    """How many screen pixels a pixel of an animation's frame is wide, for about `side` in all."""
+    return max(1, round(side / max(height, width)))
 
 
 def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:

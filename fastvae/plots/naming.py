@@ -1,5 +1,7 @@
 """Where names stand in a picture, so that none covers another one."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -8,15 +10,16 @@ Array = NDArray[np.float64]
 _N_ANGLES = 24
 _STEP = 5.0  # pixels from a ring of places to the next
 _GAP = 3.0  # pixels between names
+_FURTHEST = 1000.0  # pixels that one name may go for a place where nothing is covered
 _N_ON_LEADER = 24  # points of a leader line that are looked at
 
 
 def places(anchors: Array, sizes: Array, low: Array, high: Array) -> Array:
     """Centres of names, each on what it names, or beside it where another name would be covered.
 
-    The first that can stand on their anchors do. The other ones go outwards, the outermost first,
-    to the nearest place where neither name nor leader line covers a name. Where there is no
-    such place, a leader line may.
+    Those that can stand on their anchors do, where they cover no other anchor. The other ones go
+    outwards, the outermost first, to the nearest place where neither name nor leader line covers a
+    name. Where there is no such place near enough, a leader line may.
 
     Parameters
     ----------
@@ -33,37 +36,58 @@ def places(anchors: Array, sizes: Array, low: Array, high: Array) -> Array:
     half = sizes / 2 + _GAP / 2
     centre = anchors.mean(axis=0)
     found = np.clip(anchors, low + half, np.maximum(high - half, low + half))
+    points = np.zeros_like(half)
     stay: list[int] = []
     for i in range(len(anchors)):
-        if not _covers(found[i : i + 1], half[i], found[stay], half[stay]).any():
+        others = np.arange(len(anchors)) != i
+        hides = _covers(found[i : i + 1], half[i], anchors[others], points[others])
+        if not (hides | _covers(found[i : i + 1], half[i], found[stay], half[stay])).any():
             stay.append(i)
     placed = list(stay)
     moved = sorted(
         set(range(len(anchors))) - set(stay),
         key=lambda i: (-float(np.linalg.norm(anchors[i] - centre)), i),
     )
-    radius = float(np.linalg.norm(high - low))
     for i in moved:
-        tried = _around(anchors[i], centre, radius)
-        inside = ((tried >= low + half[i]) & (tried <= high - half[i])).all(axis=1)
-        free = inside & ~_covers(tried, half[i], found[placed], half[placed])
-        if not free.any():
-            free = inside if inside.any() else np.ones(len(tried), dtype=np.bool_)
-        clear = free & ~_crosses(tried, anchors[i], found[placed], half[placed])
-        clear &= ~_hides(tried, half[i], anchors[placed], found[placed])
-        found[i] = tried[int((clear if clear.any() else free).argmax())]
+        found[i] = _place(i, anchors, half, found, placed, low, high)
         placed.append(i)
     return found
 
 
-def _around(anchor: Array, centre: Array, radius: float) -> Array:
-    """Places around an anchor, the nearest first, and of the same distance the outer ones first."""
+def _place(
+    i: int, anchors: Array, half: Array, found: Array, placed: list[int], low: Array, high: Array
+) -> Array:
+    """The nearest place for a name: one that covers nothing, else no name, else any."""
+    taken, halves = found[placed], half[placed]
+    points = np.zeros_like(half)
+    second: Array | None = None
+    # Where names crowd, a long leader line would be harder to follow than one that is covered.
+    furthest = _FURTHEST / np.sqrt(len(anchors))
+    radius = float(np.linalg.norm(high - low))
+    for distance, tried in _around(anchors[i], anchors.mean(axis=0), radius):
+        if second is not None and distance > furthest:
+            return second
+        inside = ((tried >= low + half[i]) & (tried <= high - half[i])).all(axis=1)
+        tried = tried[inside]
+        tried = tried[~_covers(tried, half[i], taken, halves)]
+        if second is None and len(tried):
+            second = tried[0]
+        tried = tried[~_covers(tried, half[i], anchors, points)]
+        tried = tried[~_hides(tried, half[i], anchors[placed], taken)]
+        tried = tried[~_crosses(tried, anchors[i], taken, halves)]
+        if len(tried):
+            return np.asarray(tried[0])
+    return found[i] if second is None else second
+
+
+def _around(anchor: Array, centre: Array, radius: float) -> Iterator[tuple[float, Array]]:
+    """Yield rings of places around an anchor and their distances, in each the outer ones first."""
     outwards = np.arctan2(*(anchor - centre)[::-1])
     turns = np.array([(i + 1) // 2 * (-1) ** i for i in range(_N_ANGLES)]) * 2 * np.pi / _N_ANGLES
     angles = outwards + turns
     directions = np.column_stack([np.cos(angles), np.sin(angles)])
-    rings = np.arange(_STEP, radius, _STEP)
-    return np.asarray(anchor + rings[:, None, None] * directions).reshape(-1, 2)
+    for distance in np.arange(_STEP, radius, _STEP):
+        yield float(distance), anchor + distance * directions
 
 
 def _covers(tried: Array, half: Array, others: Array, halves: Array) -> NDArray[np.bool_]:
@@ -77,10 +101,8 @@ def _crosses(tried: Array, anchor: Array, others: Array, halves: Array) -> NDArr
     """Whether the leader line from each place would run through one of the other names."""
     share = np.linspace(0, 1, _N_ON_LEADER)[:, None]
     points = tried[:, None] + share * (anchor - tried)[:, None]
-    crossed = np.zeros(len(tried), dtype=np.bool_)
-    for other, half in zip(others, halves, strict=True):
-        crossed |= np.asarray((np.abs(points - other) < half).all(axis=2)).any(axis=1)
-    return crossed
+    is_near: NDArray[np.bool_] = np.all(np.abs(points[:, :, None] - others) < halves, axis=3)
+    return np.asarray(is_near.any(axis=(1, 2)))
 
 
 def _hides(tried: Array, half: Array, anchors: Array, others: Array) -> NDArray[np.bool_]:

@@ -122,23 +122,25 @@ def _pairs_of_profiles(
     """Draw originals and reconstructions on one another, and say which line is which."""
     both = [original, reconstruction]
     caption = _sentences(describe(both, names), about(vae))
-    ax = draw_profiles(ax, both, cells, margins_for(cells, caption))
+    margins = replace(margins_for(cells, caption), top=110)
+    ax = draw_profiles(ax, both, cells, margins)
     handles = [
         Line2D([], [], color=colour, linestyle=style, label=label)
         for label, (colour, style) in zip(_PAIR, LOOKS, strict=True)
     ]
     ax.legend(
         handles=handles,
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        borderaxespad=0.2,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderpad=0,
+        borderaxespad=0.4,
         ncols=2,
         frameon=False,
         fontsize=FONT_SIZE,
         labelcolor=INK,
     )
     set_caption(ax, caption)
-    return set_title(ax, "Originals and reconstructions")
+    return set_title(ax, "Originals and reconstructions", pad=24)
 
 
 def samples(

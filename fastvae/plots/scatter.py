@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Annotation
+from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Affine2D
 from numpy.typing import ArrayLike, NDArray
 
@@ -39,6 +39,8 @@ _MAX_COLUMNS, _MAX_ROWS = 4, 25  # of a legend; of more classes colours and mark
 _FEW = 10  # classes whose names are written large
 _MOST_FRACTIONS, _MOST_WHOLE = 10, 20  # values of a label that is a float, yet names a class
 _MOST_COVERED = 0.15  # of the picture, by names
+_UNKNOWN = "#aaaaaa"  # what has no label
+_MOST_NAMED = 60  # classes, at their medians; of more the legend is clearer
 _COLOUR_MAP = "viridis"
 _NO_LABEL = "no label"
 _SCALES = {"s": 0.85, "d": 1.2}  # so that markers look equally large
@@ -105,13 +107,13 @@ def latent_space(
     classes, index = (found[:0], known[:0]) if is_value else np.unique(found, return_inverse=True)
     texts = [_text(names.get(label, label)) for label in classes.tolist()]
     n_columns = -(-min(len(texts), _MAX_COLUMNS * _MAX_ROWS) // _MAX_ROWS)
-    texts = [printable(text, max(12, _MAX_NAME // max(1, n_columns))) for text in texts]
+    texts = [_shortened(text, max(14, _MAX_NAME // max(1, n_columns))) for text in texts]
     ax = new_chart(*_size(texts, n_columns)) if ax is None else ax
     ax.set_aspect("equal", adjustable="datalim")
     style_chart(ax, grid="both")
     label_axes(ax, *axis_names)
     set_caption(ax, " ".join(text for text in (caption, about(vae)) if text))
-    set_title(ax, f"Posterior means of {len(points):,} rows")
+    set_title(ax, f"Posterior means of {_rows(len(points))}")
     if is_value:
         _scatter_values(ax, points, found, known)
     else:
@@ -148,15 +150,25 @@ def _is_value(labels: np.ndarray) -> bool:
     return len(different) > (_MOST_WHOLE if is_whole else _MOST_FRACTIONS)
 
 
+def _rows(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
+
+
 def _text(label: object) -> str:
     """How a label is written; one that is a whole number without a fraction."""
     return number(label, 6) if isinstance(label, float) else str(label)
 
 
+def _shortened(text: str, limit: int) -> str:
+    """A text of at most `limit` characters: of a longer one the beginning and the end."""
+    text = printable(text)
+    return text if len(text) <= limit else f"{text[: limit // 2]}\u2026{text[-(limit // 2 - 1) :]}"
+
+
 def _size(texts: Sequence[str], n_columns: int) -> tuple[float, float]:
     """Width and height of a new figure, in inches, with room for the legend's columns."""
     longest = max(map(len, texts), default=0)
-    return 6.0 + max(0, n_columns - 1) * (0.45 + 0.075 * longest) + 0.05 * longest, 5.8
+    return 6.0 + n_columns * (0.3 + 0.075 * longest), 5.8
 
 
 def _dots(ax: Axes, points: np.ndarray) -> PathCollection:
@@ -168,7 +180,7 @@ def _dots(ax: Axes, points: np.ndarray) -> PathCollection:
 
 def _scatter(ax: Axes, points: np.ndarray, known: np.ndarray, index: np.ndarray) -> None:
     """Dots with colours and markers of classes; those without are grey where others have one."""
-    colours = np.full(len(points), MUTED if known.any() else class_look(0)[0], dtype=object)
+    colours = np.full(len(points), _UNKNOWN if known.any() else class_look(0)[0], dtype=object)
     markers = np.full(len(points), "x" if known.any() else "o", dtype=object)
     looks = [class_look(i) for i in range(index.max() + 1 if len(index) else 0)]
     colours[known] = [looks[i][0] for i in index]
@@ -177,7 +189,7 @@ def _scatter(ax: Axes, points: np.ndarray, known: np.ndarray, index: np.ndarray)
     # One collection in the order of the data: class after class, the last would cover the others.
     dots = _dots(ax, points)
     dots.set_facecolor(colours.tolist())
-    dots.set_edgecolor(["none" if m != "x" else MUTED for m in markers])
+    dots.set_edgecolor(["none" if m != "x" else _UNKNOWN for m in markers])
     dots.set_linewidth([0.0 if m != "x" else 0.8 for m in markers])
     dots.set_paths([shapes[marker] for marker in markers.tolist()])
 
@@ -203,7 +215,7 @@ def _scatter_values(ax: Axes, points: np.ndarray, values: np.ndarray, known: np.
     bar.ax.tick_params(labelsize=FONT_SIZE, labelcolor=INK, color=MUTED)
     n_missing = int((~known).sum())
     bar.set_label(
-        f"label ({_NO_LABEL}: {n_missing:,} rows, grey)" if n_missing else "label",
+        f"label ({_NO_LABEL}: {_rows(n_missing)}, grey)" if n_missing else "label",
         fontsize=FONT_SIZE,
         color=INK,
     )
@@ -215,7 +227,7 @@ def _add_legend(ax: Axes, texts: Sequence[str], n_columns: int, n_missing: int) 
     looks = [class_look(i) for i in range(len(listed))]
     if n_missing:
         listed.append(f"{_NO_LABEL} ({n_missing:,})")
-        looks.append((MUTED, "x"))
+        looks.append((_UNKNOWN, "x"))
     if not listed:
         return
     legend = ax.legend(
@@ -249,7 +261,7 @@ def _write_names(ax: Axes, medians: np.ndarray, texts: Sequence[str]) -> None:
     ]
     figure = ax.figure.figure
     figure.draw_without_rendering()  # until then it is not known where in the figure the axes are
-    boxes = [note.get_window_extent() for note in notes]
+    boxes = [Text.get_window_extent(note) for note in notes]  # without their lines
     sizes = np.array([(box.width, box.height) for box in boxes])
     area = ax.get_window_extent()
     if sizes.prod(axis=1).sum() > _MOST_COVERED * area.width * area.height:

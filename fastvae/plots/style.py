@@ -69,29 +69,34 @@ def letters(width: float, size: float) -> int:
     return max(16, int(width * 72 / (size * _WIDTH_OF_LETTER)))
 
 
-def set_title(ax: Axes, text: str) -> Axes:
-    """Write the title, in lines that the figure has room for; return the axes."""
-    figure = ax.figure.figure
-    room = figure.get_figwidth() * (1 - ax.get_position().x0)
-    wrapped = textwrap.fill(text, letters(room, TITLE_SIZE))
+def set_title(ax: Axes, text: str, pad: float = 6) -> Axes:
+    """Write the title, in lines that the figure has room for; return the axes.
+
+    `pad` is its distance from the axes in points.
+    """
+    wrapped = textwrap.fill(text, letters(_room(ax), TITLE_SIZE))
     # Names of classes are not the user's own: a dollar in them is no mathematics.
-    ax.set_title(wrapped, fontsize=TITLE_SIZE, color=INK, loc="left", parse_math=False)
+    ax.set_title(wrapped, fontsize=TITLE_SIZE, color=INK, loc="left", pad=pad, parse_math=False)
     return ax
+
+
+def _room(ax: Axes) -> float:
+    """Inches from the left end of axes to the right end of their figure."""
+    return ax.figure.figure.get_figwidth() * (1 - ax.get_position(original=True).x0)
 
 
 def set_caption(ax: Axes, text: str) -> None:
     """Write a sentence or two, if any, below the axes and the name of the x axis."""
     if not text:
         return
-    figure = ax.figure.figure
-    room = figure.get_figwidth() * (1 - ax.get_position().x0)
-    has_ticks = len(ax.get_xticks()) > 0
-    below = ax.xaxis.label if ax.get_xlabel() else ax.xaxis if has_ticks else "axes fraction"
+    below = ax.xaxis.label if ax.get_xlabel() else "axes fraction"
+    is_labelled = len(ax.get_xticks()) > 0 and not ax.get_xlabel()
+    distance = 6 + (FONT_SIZE + 6 if is_labelled else 0)
     ax.annotate(
-        textwrap.fill(text, letters(room, CAPTION_SIZE)),
+        textwrap.fill(text, letters(_room(ax), CAPTION_SIZE)),
         (0, 0),
         xycoords=("axes fraction", below),
-        xytext=(0, -6),
+        xytext=(0, -distance),
         textcoords="offset points",
         va="top",
         fontsize=CAPTION_SIZE,
