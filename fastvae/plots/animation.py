@@ -23,7 +23,7 @@ from fastvae.plots.cells import (
     profile_points,
     shape_of_rows,
 )
-from fastvae.plots.drawing import check_picture, enlargement, tile_images
+from fastvae.plots.drawing import check_picture, enlargement, grid_of, tile_images
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
@@ -324,18 +324,21 @@ def _frames(rows: np.ndarray, n_columns: int | None, shape: tuple[int, int]) -> 
     everything = rows.reshape(-1, rows.shape[-1])
     columns = columns_for(rows.shape[1], n_columns, shape)
     return [
-        tile_images(_drawn(profile_points(frame, everything)), columns, PROFILE, fill=_BETWEEN)
+        tile_images(
+            _drawn(profile_points(frame, everything), columns), columns, PROFILE, fill=_BETWEEN
+        )
         for frame in rows
     ]
 
 
-def _drawn(points: np.ndarray) -> np.ndarray:
-    """Profiles as images, black on white, shape (n, pixels)."""
-    cells = []
-    for line in points:
+def _drawn(points: np.ndarray, n_columns: int | None) -> np.ndarray:
+    """Profiles as images, black on white, shape (n, pixels), and white ones that fill the grid."""
+    n_lines, n_columns = grid_of(len(points), n_columns, PROFILE[0])
+    cells = [np.full(PROFILE[0] * PROFILE[1], 255, np.uint8)] * (n_lines * n_columns)
+    for i, line in enumerate(points):
         image = Image.new("L", PROFILE[::-1], 255)
         ImageDraw.Draw(image).line([tuple(point) for point in line.tolist()], fill=0, width=1)
-        cells.append(np.asarray(image).ravel())
+        cells[i] = np.asarray(image).ravel()
     return np.stack(cells)
 
 

@@ -18,6 +18,7 @@ from matplotlib.patches import Rectangle
 
 from fastvae.checks.quoting import printable
 from fastvae.plots.drawing import check_size, grid_of, shade_limits, shape_of_image, tile_images
+from fastvae.plots.known import names_of_features
 from fastvae.plots.style import (
     CAPTION_SIZE,
     DPI,
@@ -106,7 +107,8 @@ def shape_of_rows(
     of features that have names or are no Bernoulli variables, as pixels are.
     """
     shape = shape_of_image(vae.n_features, image_shape)
-    is_table = feature_names is not None or getattr(vae, "likelihood", "bernoulli") != "bernoulli"
+    names = names_of_features(vae, given=feature_names)
+    is_table = names is not None or getattr(vae, "likelihood", "bernoulli") != "bernoulli"
     if image_shape is None and shape[0] < _LEAST_SIDE and is_table:
         return 1, vae.n_features
     return shape

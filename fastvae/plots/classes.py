@@ -18,7 +18,7 @@ from fastvae.plots.cells import (
     margins_for,
     shape_of_rows,
 )
-from fastvae.plots.known import about
+from fastvae.plots.known import about, names_of_features
 from fastvae.plots.style import set_caption, set_title
 
 _MAX_NAME = 16  # characters of a class's name beside its line
@@ -74,7 +74,11 @@ def classes_by_styles(
     known = vae.class_names
     names = [str(y) if known is None else printable(known[y], _MAX_NAME) for y in labels]
     cells = cells_of(len(rows), n_styles, shape)
-    caption = f"{describe([rows], None)} {about(vae)}" if is_profile(shape) else about(vae)
+    caption = (
+        f"{describe([rows], names_of_features(vae))} {about(vae)}"
+        if is_profile(shape)
+        else about(vae)
+    )
     ax = draw_cells(ax, rows, shape, cells, margins_for(cells, caption, names))
     label_lines(ax, cells, cells.lines().tolist(), names)
     set_caption(ax, caption)

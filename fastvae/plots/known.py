@@ -12,8 +12,7 @@ from fastvae.data.rows import Rows
 from fastvae.model.vae import VAE
 
 _MAX_TEXT = 60  # characters of what a model's card says
-# What captions say of a model, by the keys of its card that hold it.
-_SAID = {"Model": ("name",), "Data": ("data", "dataset"), "Variant": ("variant",)}
+_SAID = ("name", "data", "dataset", "variant")  # of a card, in captions
 
 
 def posterior_means(vae: VAE, X: Rows, labels: ArrayLike | None = None) -> np.ndarray:
@@ -25,17 +24,30 @@ def posterior_means(vae: VAE, X: Rows, labels: ArrayLike | None = None) -> np.nd
     return mean
 
 
-def names_of_features(X: Any, given: Sequence[str] | None) -> list[str] | None:
-    """The names of the features of rows: those given, or of a table's columns, or none."""
-    names = getattr(X, "feature_names", getattr(X, "columns", None)) if given is None else given
-    return None if names is None else [str(name) for name in names]
+def names_of_features(
+    vae: VAE, X: Any = None, given: Sequence[str] | None = None
+) -> list[str] | None:
+    """What features are called: as given, as the columns of `X`, as the model's card says it.
+
+    None where nobody says it for as many features as the model has.
+    """
+    found = [given, getattr(X, "feature_names", None), getattr(X, "columns", None)]
+    found.append(getattr(vae, "card", {}).get("feature_names"))
+    for names in found:
+        if names is not None and not isinstance(names, str) and len(names) == vae.n_features:
+            return [str(name) for name in names]
+    return None
 
 
 def about(vae: VAE) -> str:
     """A sentence on which model a picture is of, as far as the model's card says it."""
     card = getattr(vae, "card", {})
-    said = []
-    for title, keys in _SAID.items():
-        texts = [card[key] for key in keys if isinstance(card.get(key), str) and card[key]]
-        said += [f"{title}: {printable(text, _MAX_TEXT)}." for text in texts[:1]]
-    return " ".join(said)
+    said = {key: printable(card[key], _MAX_TEXT) for key in _SAID if _is_text(card.get(key))}
+    name = f"Model: {said['name']}." if "name" in said else ""
+    data = said.get("data", said.get("dataset"))
+    variant = f" ({said['variant']})" if "variant" in said else ""
+    return f"{name} Data: {data}{variant}.".lstrip() if data else name
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""

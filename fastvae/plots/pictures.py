@@ -78,8 +78,8 @@ def reconstructions(
     image_shape : (height, width), optional
         See `tile_images`.
     feature_names : sequence of str, optional
-        What the features are called, where rows are no images; by default the names of the
-        columns of a table or data set.
+        What the features are called, where rows are no images; by default as the columns of a
+        table or data set, or as the model's card says it.
     ax : Axes, optional
 
     Returns
@@ -87,7 +87,7 @@ def reconstructions(
     Axes
     """
     rows, name = taken(X, "X")
-    names = names_of_features(X, feature_names)
+    names = names_of_features(vae, X, feature_names)
     original = np.atleast_2d(as_floats(as_array(rows, name)))
     shape = shape_of_rows(vae, image_shape, names)
     if n_columns is None and not is_profile(shape):
@@ -172,7 +172,8 @@ def samples(
     n_columns, image_shape
         See `tile_images`.
     feature_names : sequence of str, optional
-        What the features are called, where rows are no images.
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     ax : Axes, optional
 
     Returns
@@ -215,7 +216,8 @@ def prior_and_posterior(
     n_columns, image_shape
         See `tile_images`.
     feature_names : sequence of str, optional
-        What the features are called, where rows are no images.
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     figure : Figure, optional
 
     Returns
@@ -266,8 +268,8 @@ def interpolation(
     image_shape : (height, width), optional
         See `tile_images`.
     feature_names : sequence of str, optional
-        What the features are called, where rows are no images; by default the names of the
-        columns of a table or data set.
+        What the features are called, where rows are no images; by default as the columns of a
+        table or data set, or as the model's card says it.
     ax : Axes, optional
 
     Returns
@@ -275,7 +277,7 @@ def interpolation(
     Axes
     """
     start_labels, end_labels = (None, None) if labels is None else labels
-    names = names_of_features(start, feature_names)
+    names = names_of_features(vae, start, feature_names)
     means = posterior_means(vae, start, start_labels), posterior_means(vae, end, end_labels)
     shape = shape_of_rows(vae, image_shape, names)
     n = len(means[0]) * n_steps
@@ -321,7 +323,8 @@ def manifold(
     image_shape : (height, width), optional
         See `tile_images`.
     feature_names : sequence of str, optional
-        What the features are called, where rows are no images.
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     ax : Axes, optional
 
     Returns
@@ -398,7 +401,10 @@ def _caption(
     vae: VAE, groups: Sequence[np.ndarray], shape: tuple[int, int], names: Sequence[str] | None
 ) -> str:
     """What stands below a picture: what its lines are, where it has some, and its model."""
-    return _sentences(describe(groups, names) if is_profile(shape) else "", about(vae))
+    return _sentences(
+        describe(groups, names_of_features(vae, given=names)) if is_profile(shape) else "",
+        about(vae),
+    )
 
 
 def _sentences(*parts: str) -> str:
