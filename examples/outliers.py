@@ -188,6 +188,7 @@ def draw(runs: dict[str, Any], path: Path) -> None:
     label_axes(left, "ROC AUC (mean over seeds)", "")
     label_axes(right, "seconds to fit and score", "")
     right.set_xscale("log")
+    right.minorticks_off()
     handles, labels = left.get_legend_handles_labels()
     figure.legend(
         handles,

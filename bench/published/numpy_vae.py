@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.published.numpy_reference import NumpySystem, start, watched
@@ -174,6 +175,11 @@ def draw(figures: dict[str, Any], folder: Path) -> None:
                 colour, style = _LOOKS[name]
                 axes.plot(one["images"][1:], one[key][1:], style, color=colour, lw=1, label=label)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
         style_chart(axes)
         label_axes(axes, "images seen", "")
         set_title(axes, title)

@@ -59,7 +59,7 @@ def style_chart(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
     ax.set_facecolor(PAPER)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_color(_SPINE)
-    ax.tick_params(labelsize=FONT_SIZE, labelcolor=INK, color=_SPINE)
+    ax.tick_params(which="both", labelsize=FONT_SIZE, labelcolor=INK, color=_SPINE)
     ax.grid(axis=grid, color=_GRID, linewidth=0.8)
     ax.set_axisbelow(True)
 
