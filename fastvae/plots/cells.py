@@ -4,7 +4,6 @@ A profile is the line through a row's values, feature by feature from left to ri
 """
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,17 +23,18 @@ from fastvae.plots.style import (
     DPI,
     FONT_SIZE,
     INK,
+    MARGIN,
     PAPER,
     VALIDATION,
-    letters,
     number,
+    width_of,
+    wrapped,
 )
 
 _GAP = "#8fa8c8"  # between light images: no grey, so that nobody takes it for a pixel
 _LIGHT = 0.6  # a mean shade from which on images are light
 _SMALLEST = 5.0  # letters, in points
 _LEAST_WIDTH = 660  # of a figure, in screen pixels
-_PIXELS_OF_LETTER = 11  # of labels, in screen pixels
 _PIXELS_OF_LINE = 20  # of captions
 _FRAME = "#dddddd"
 PROFILE = (60, 120)  # height and width of a profile's cell, in pixels as an image has them
@@ -310,7 +310,7 @@ def label_lines(ax: Axes, cells: Cells, places: Sequence[float], texts: Sequence
 def label_columns(ax: Axes, cells: Cells, texts: Sequence[str]) -> None:
     """Write texts below columns, as many of them as there is room for, the last among them."""
     room = _points_of_pixel(ax, cells) * (cells.width + cells.gap[1])
-    longest = max(map(len, texts)) * FONT_SIZE * 0.7
+    longest = 72 * max(width_of(text, FONT_SIZE) for text in texts) + FONT_SIZE / 2
     step = 1
     while step * room < longest and step < len(texts) - 1:
         step += 1
@@ -334,9 +334,10 @@ def margins_for(
 
     `ticks` are the screen pixels of what stands between the axes and the caption.
     """
-    left = max(25, 20 + _PIXELS_OF_LETTER * max(map(len, line_names), default=0))
-    width = (_figure_size(cells, Margins(left))[0] - left) / DPI
-    n_lines = len(textwrap.wrap(caption, letters(width, CAPTION_SIZE)))
+    longest = max((width_of(name, FONT_SIZE) for name in line_names), default=0.0)
+    left = max(25, 20 + math.ceil(longest * DPI))
+    width = (_figure_size(cells, Margins(left))[0] - left) / DPI - MARGIN
+    n_lines = len(wrapped(caption, width, CAPTION_SIZE).splitlines())
     return Margins(left, 25 + ticks + _PIXELS_OF_LINE * n_lines)
 
 

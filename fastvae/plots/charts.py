@@ -1,6 +1,5 @@
 """Charts of numbers: the activity of latent units, and losses over the epochs."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,18 +15,19 @@ from fastvae.plots.style import (
     CAPTION_SIZE,
     FONT_SIZE,
     INK,
+    MARGIN,
     MUTED,
     PAPER,
     TRAINING,
     VALIDATION,
     label_axes,
-    letters,
     new_chart,
     new_figure,
     number,
     set_caption,
     set_title,
     style_chart,
+    wrapped,
 )
 from fastvae.training.evaluation import ACTIVE_VARIANCE
 
@@ -162,7 +162,5 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
 
 def _write_below(figure: Figure, text: str) -> None:
     """Write a caption below all axes of a figure."""
-    room = letters(figure.get_figwidth(), CAPTION_SIZE)
-    figure.supxlabel(
-        textwrap.fill(text, room), x=0.01, ha="left", fontsize=CAPTION_SIZE, color=MUTED
-    )
+    lines = wrapped(text, figure.get_figwidth() - 2 * MARGIN, CAPTION_SIZE)
+    figure.supxlabel(lines, x=0.01, ha="left", fontsize=CAPTION_SIZE, color=MUTED)

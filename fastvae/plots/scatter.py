@@ -32,6 +32,7 @@ from fastvae.plots.style import (
     set_caption,
     set_title,
     style_chart,
+    width_of,
 )
 
 _MAX_NAME = 30  # characters of a label's name, of which a legend of more columns has its share
@@ -167,8 +168,8 @@ def _shortened(text: str, limit: int) -> str:
 
 def _size(texts: Sequence[str], n_columns: int) -> tuple[float, float]:
     """Width and height of a new figure, in inches, with room for the legend's columns."""
-    longest = max(map(len, texts), default=0)
-    return 6.0 + n_columns * (0.3 + 0.075 * longest), 5.8
+    longest = max((width_of(text, FONT_SIZE) for text in texts), default=0.0)
+    return 6.0 + n_columns * (0.3 + longest), 5.8
 
 
 def _dots(ax: Axes, points: np.ndarray) -> PathCollection:

@@ -4,11 +4,13 @@ Every picture of the project is drawn with these, those of the benchmarks too. T
 also in files, so that a picture can be read on a dark page.
 """
 
-import textwrap
+from functools import cache
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.ft2font import LoadFlags
 
 # Ten colours that differ for readers who see all colours and for those who lack a kind of cone,
 # and whose lightness differs, too, for prints in grey: tests/plots/test_style.py says by how much.
@@ -30,12 +32,13 @@ PAPER = "white"
 INK = "#333333"
 MUTED = "#666666"  # captions, and what has no class
 DPI = 150
+MARGIN = 0.1  # inches
 FONT_SIZE = 9
 TITLE_SIZE = 10
 CAPTION_SIZE = 8
 _GRID = "#e4e4e4"
 _SPINE = "#999999"
-_WIDTH_OF_LETTER = 0.55  # of the letters' size, on average
+_MEASURED = 100.0  # points of the letters that are measured
 
 
 def class_look(i: int) -> tuple[str, str]:
@@ -64,9 +67,40 @@ def style_chart(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
     ax.set_axisbelow(True)
 
 
-def letters(width: float, size: float) -> int:
-    """How many letters of a size, in points, fit into a line of a width in inches."""
-    return max(16, int(width * 72 / (size * _WIDTH_OF_LETTER)))
+def width_of(text: str, size: float) -> float:
+    """Inches that a line of a text takes in letters of a size in points."""
+    return sum(map(_advance, text)) * size / 72
+
+
+@cache
+def _advance(letter: str) -> float:
+    """Width of a letter, in units of the size; of one that the font lacks, a full one."""
+    font = get_font(findfont(FontProperties()))
+    if not font.get_char_index(ord(letter)):
+        return 1.0
+    font.set_size(_MEASURED, 72)
+    return float(font.load_char(ord(letter), LoadFlags.NO_HINTING).linearHoriAdvance) / (
+        2**16 * _MEASURED
+    )
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """A text in lines that are at most `width` inches long; words that are longer are cut."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if width_of(longer, size) <= width:
+            lines[-1] = longer
+            continue
+        lines += [word] if lines[-1] else []
+        lines[-1] = word
+        while width_of(lines[-1], size) > width and len(lines[-1]) > 1:
+            word = lines[-1]
+            n = 1
+            while width_of(word[: n + 1], size) <= width:
+                n += 1
+            lines[-1:] = [word[:n], word[n:]]
+    return "\n".join(lines)
 
 
 def set_title(ax: Axes, text: str, pad: float = 6) -> Axes:
@@ -74,15 +108,16 @@ def set_title(ax: Axes, text: str, pad: float = 6) -> Axes:
 
     `pad` is its distance from the axes in points.
     """
-    wrapped = textwrap.fill(text, letters(_room(ax), TITLE_SIZE))
+    lines = wrapped(text, _room(ax), TITLE_SIZE)
     # Names of classes are not the user's own: a dollar in them is no mathematics.
-    ax.set_title(wrapped, fontsize=TITLE_SIZE, color=INK, loc="left", pad=pad, parse_math=False)
+    ax.set_title(lines, fontsize=TITLE_SIZE, color=INK, loc="left", pad=pad, parse_math=False)
     return ax
 
 
 def _room(ax: Axes) -> float:
-    """Inches from the left end of axes to the right end of their figure."""
-    return ax.figure.figure.get_figwidth() * (1 - ax.get_position(original=True).x0)
+    """Inches from the left end of axes to the right end of their figure, less a margin."""
+    width = ax.figure.figure.get_figwidth() * (1 - ax.get_position(original=True).x0)
+    return width - MARGIN
 
 
 def set_caption(ax: Axes, text: str) -> None:
@@ -93,7 +128,7 @@ def set_caption(ax: Axes, text: str) -> None:
     is_labelled = len(ax.get_xticks()) > 0 and not ax.get_xlabel()
     distance = 6 + (FONT_SIZE + 6 if is_labelled else 0)
     ax.annotate(
-        textwrap.fill(text, letters(_room(ax), CAPTION_SIZE)),
+        wrapped(text, _room(ax), CAPTION_SIZE),
         (0, 0),
         xycoords=("axes fraction", below),
         xytext=(0, -distance),
