@@ -1,0 +1,197 @@
+// The latent space: a pad over two latents, sliders for the others, and what is decoded there.
+
+// Latents by the variance they carry, and how far sliders and pad reach.
+function makeLatents(told, rows, model) {
+  const { variance, threshold } = told, total = variance.reduce((a, b) => a + b, 0) || 1;
+  const order = variance.map((_, k) => k).sort((a, b) => variance[b] - variance[a]);
+  const active = order.filter((k) => variance[k] > threshold);
+  let far = 3;
+  for (const v of rows.means) far = Math.max(far, Math.abs(v));
+  const share = (k) => {
+    const percent = 100 * variance[k] / total;
+    return percent >= 10 ? percent.toFixed(0) : percent >= 1 ? percent.toFixed(1) : '<1';
+  };
+  return {
+    order,
+    active,
+    isActive: (k) => variance[k] > threshold,
+    limit: Math.min(Math.ceil(far * 2) / 2, 20),
+    nameOf: (k) => `z${k} · ${share(k)} %`,
+    nLatent: model.nLatent,
+  };
+}
+
+function startLatents(page) {
+  const { model, latents, rows, look } = page, { limit } = latents;
+  const z = new Float32Array(model.nLatent);
+  const pad = byId('pad'), decoded = byId('decoded'), across = byId('across'), up = byId('up');
+  let axes = [latents.order[0], latents.order[1] ?? latents.order[0]];
+  const sliders = new Map();
+  let backdrop = null; // the stored rows, which are drawn anew only when axes or theme change
+
+  const step = limit / 40;
+  const clip = (v) => Math.min(Math.max(v, -limit), limit);
+
+  for (const select of [across, up]) {
+    latents.order.forEach((k) => select.append(make('option', { value: k, textContent: latents.nameOf(k) })));
+  }
+  for (const k of latents.order) {
+    const one = slider({ name: latents.nameOf(k), min: -limit, max: limit, step: 'any', value: 0,
+      onInput: (v) => { z[k] = v; redraw(draw); } });
+    one.element.querySelector('input').step = limit / 200;
+    sliders.set(k, one);
+  }
+  const idle = byId('idle'), idleSliders = idle.querySelector('.sliders');
+
+  // Sliders stand for the latents that are not on the pad; idle ones are folded away.
+  function arrange() {
+    const rest = latents.order.filter((k) => model.nLatent === 1 || !axes.includes(k));
+    byId('sliders').replaceChildren(...rest.filter(latents.isActive).map((k) => sliders.get(k).element));
+    const quiet = rest.filter((k) => !latents.isActive(k));
+    idleSliders.replaceChildren(...quiet.map((k) => sliders.get(k).element));
+    idle.hidden = quiet.length === 0;
+    idle.querySelector('summary').textContent = `${quiet.length} inactive latent${quiet.length > 1 ? 's' : ''}`;
+    across.value = axes[0];
+    up.value = axes[1];
+    pad.setAttribute('aria-label', `Pad: z${axes[0]} across, z${axes[1]} up`);
+    backdrop = null;
+    setAll(z);
+  }
+
+  function place(v, size) {
+    const margin = 14;
+    return margin + (size - 2 * margin) * (v + limit) / (2 * limit);
+  }
+
+  function drawBackdrop(width, ratio) {
+    backdrop = document.createElement('canvas');
+    backdrop.width = backdrop.height = Math.round(width * ratio);
+    const context = backdrop.getContext('2d');
+    context.scale(ratio, ratio);
+    context.fillStyle = colours.line;
+    const middle = place(0, width);
+    context.fillRect(middle - 0.5, 0, 1, width);
+    context.fillRect(0, middle - 0.5, width, 1);
+    context.strokeStyle = colours.line;
+    for (const radius of [1, 2]) { // standard deviations of the prior
+      context.beginPath();
+      context.arc(middle, middle, place(radius, width) - middle, 0, 2 * Math.PI);
+      context.stroke();
+    }
+    context.textAlign = 'center';
+    context.textBaseline = 'middle';
+    context.font = '600 10px system-ui, sans-serif';
+    context.globalAlpha = 0.75;
+    for (let r = 0; r < rows.n; r++) {
+      const x = place(clip(rows.means[r * model.nLatent + axes[0]]), width);
+      const y = width - place(clip(rows.means[r * model.nLatent + axes[1]]), width);
+      const kind = rows.labels ? rows.classOf(r) : 0, text = rows.labels ? rows.labelOf(r) : '';
+      context.fillStyle = colours.classes[kind % colours.classes.length];
+      if (text && text.length <= 2) {
+        context.fillText(text, x, y);
+      } else {
+        context.beginPath();
+        context.arc(x, y, 2.5, 0, 2 * Math.PI);
+        context.fill();
+      }
+    }
+  }
+
+  function drawPad() {
+    const width = pad.clientWidth, ratio = window.devicePixelRatio || 1;
+    const { context } = sharp(pad, width);
+    if (backdrop === null || backdrop.width !== Math.round(width * ratio)) drawBackdrop(width, ratio);
+    context.drawImage(backdrop, 0, 0, width, width);
+    const x = place(clip(z[axes[0]]), width), y = width - place(clip(z[axes[1]]), width);
+    context.fillStyle = colours.mark;
+    context.strokeStyle = colours.card;
+    context.lineWidth = 2.5;
+    context.beginPath();
+    context.arc(x, y, 9, 0, 2 * Math.PI);
+    context.fill();
+    context.stroke();
+  }
+
+  function draw() {
+    look.draw(decoded, model.decode(z, page.label));
+    if (model.nLatent > 1) drawPad();
+  }
+
+  function describe() {
+    const text = `z${axes[0]} ${signed(z[axes[0]])}, z${axes[1]} ${signed(z[axes[1]])}`;
+    pad.setAttribute('aria-valuetext', text);
+    pad.setAttribute('aria-valuenow', z[axes[0]].toFixed(2));
+  }
+
+  function setAll(values) {
+    z.set(values);
+    for (const [k, one] of sliders) one.set(z[k]);
+    describe();
+    redraw(draw);
+  }
+
+  function setPad(x, y) {
+    z[axes[0]] = clip(x);
+    z[axes[1]] = clip(y);
+    for (const k of axes) sliders.get(k).set(z[k]);
+    describe();
+    redraw(draw);
+  }
+
+  function fromPointer(event) {
+    const box = pad.getBoundingClientRect(), margin = 14, size = box.width;
+    const value = (at) => ((at - margin) / (size - 2 * margin)) * 2 * limit - limit;
+    setPad(value(event.clientX - box.left), value(size - (event.clientY - box.top)));
+  }
+
+  pad.setAttribute('aria-valuemin', -limit);
+  pad.setAttribute('aria-valuemax', limit);
+  pad.addEventListener('pointerdown', (event) => {
+    pad.setPointerCapture(event.pointerId);
+    fromPointer(event);
+  });
+  pad.addEventListener('pointermove', (event) => {
+    if (pad.hasPointerCapture(event.pointerId)) fromPointer(event);
+  });
+  pad.addEventListener('keydown', (event) => {
+    const length = event.shiftKey ? 4 * step : step;
+    const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
+    if (event.key === 'Home') setPad(0, 0);
+    else if (move) setPad(z[axes[0]] + length * move[0], z[axes[1]] + length * move[1]);
+    else return;
+    event.preventDefault();
+  });
+  // Choosing the other axis' latent swaps the two.
+  const choose = (own, select) => select.addEventListener('change', () => {
+    const k = Number(select.value);
+    if (axes[1 - own] === k) axes[1 - own] = axes[own];
+    axes[own] = k;
+    arrange();
+  });
+  choose(0, across);
+  choose(1, up);
+  byId('reset').addEventListener('click', () => setAll(model.priorOf(page.label).mean));
+  byId('random').addEventListener('click', () => setAll(page.random.ofPrior(model, page.label)));
+  byId('random-mixture').hidden = !model.mixture;
+  byId('random-mixture').addEventListener('click', () => setAll(page.random.ofMixture(model)));
+  byId('plane').hidden = model.nLatent === 1;
+  byId('pad-help').textContent = 'Drag, or use the arrow keys (Shift: further, Home: the middle). '
+    + `${rows.labels ? 'Figures and dots are' : 'Dots are'} the encodings of the stored rows; `
+    + 'the circles, one and two standard deviations of N(0, 1).';
+  byId('latents-note').textContent = 'Sliders are in the order of the variance that each latent carries '
+    + '(of the posterior means; its share of the total stands behind its name). '
+    + `Found by ${page.measured.toLocaleString('en')} rows.`;
+  decoded.setAttribute('aria-label', page.image ? 'Decoded image' : 'Decoded row');
+  setAll(model.priorOf(page.label).mean);
+  arrange();
+
+  return {
+    z,
+    setAll,
+    draw,
+    themed() {
+      backdrop = null;
+      redraw(draw);
+    },
+  };
+}
