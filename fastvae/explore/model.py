@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastvae import VAE, kernels
+from fastvae import kernels
 from fastvae.explore.rows import kinds_of
 from fastvae.explore.weights import Precision, Type, packed
 from fastvae.files.mixtures import PosteriorMixture
@@ -12,6 +12,7 @@ from fastvae.kernels.maths.activations import LEAKY_SLOPE
 from fastvae.kernels.maths.row_likelihoods import LOG_RATE_MAX
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
+from fastvae.model.vae import VAE
 
 
 def facts(vae: VAE) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvae import VAE, checks
+from fastvae import checks
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows
 from fastvae.explore import rows as stored_rows
@@ -22,6 +22,7 @@ from fastvae.explore.model import facts, model_data
 from fastvae.explore.rows import Chosen
 from fastvae.explore.weights import Precision, packed, precision
 from fastvae.files.writing import check_file, write_file
+from fastvae.model.vae import VAE
 from fastvae.training.evaluation import ACTIVE_VARIANCE
 
 SUFFIXES = (".html", ".htm")
@@ -66,7 +67,6 @@ def write_page(
     n_rows: int = stored_rows.N_ROWS,
     image_shape: tuple[int, int] | None = None,
     seed: int = 0,
-    source: str | None = None,
 ) -> Written:
     """Write a page on which a model can be played with, one HTML file that needs nothing else.
 
@@ -93,8 +93,6 @@ def write_page(
         of grey values; other rows are shown feature by feature, as are those of height or width 1.
     seed : int
         Of the choice of rows.
-    source : str, optional
-        What the page calls the data.
 
     Returns
     -------
@@ -111,7 +109,7 @@ def write_page(
     """
     target = check_page(path)
     n_rows, seed = checks.integer(n_rows, "n_rows"), checks.seed(seed)
-    chosen = stored_rows.choose(vae, data, labels, seed, n_rows, source)
+    chosen = stored_rows.choose(vae, data, labels, seed, n_rows)
     shape = stored_rows.image_shape(vae, image_shape, chosen.feature_names is not None)
     kept = precision(vae, chosen, seed)
     heading = printable(str(title or vae.card.get("name") or "A variational autoencoder"), 200)
@@ -204,10 +202,8 @@ def _contents(
             "labels": labels,
             "source": chosen.source,
         },
-        "labelNames": {str(label): printable(str(n), 60) for label, n in chosen.label_names.items()},
-        "featureNames": None
-        if chosen.feature_names is None
-        else [printable(name, 60) for name in chosen.feature_names],
+        "labelNames": {str(label): printable(n, 60) for label, n in chosen.label_names.items()},
+        "featureNames": chosen.feature_names and [printable(n, 60) for n in chosen.feature_names],
         "float32Layers": sorted(kept.wide),
         "error": kept.means_error,
     }

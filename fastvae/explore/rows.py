@@ -6,6 +6,7 @@ Letters: N stored rows, I features, Z latents.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvae import VAE, checks, kernels
+from fastvae import checks, kernels
 from fastvae.checks.foreign import with_nan
+from fastvae.checks.quoting import printable
 from fastvae.data import labelled
 from fastvae.data.dataset import Dataset
 from fastvae.data.rows import Rows
 from fastvae.data.synthetic import SIDE, synthetic_digits
+from fastvae.model.vae import VAE
 
 N_ROWS = 300
 _MOST_VALUES = 2_000_000
@@ -26,8 +29,8 @@ _MOST_VALUES = 2_000_000
 _LEAST_ROWS = 12
 _N_MEASURED = 5000
 """Rows by which the variances of latents are found."""
-_DRAWN = "drawn digits (synthetic_digits), since no data were named"
-_OWN = "drawn from the model itself, since no data were named"
+_DRAWN = "drawn digits (synthetic_digits), as no data were named"
+_OWN = "rows that the model drew itself, as no data were named"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,6 @@ def choose(
     labels: ArrayLike | None,
     seed: int,
     n_rows: int = N_ROWS,
-    source: str | None = None,
 ) -> Chosen:
     """Choose rows to store, by a seed, and encode them.
 
@@ -87,7 +89,7 @@ def choose(
         values, known, source = _without_data(vae, seed, n_rows)
     else:
         values, known, names, features = _given(data, labels)
-        source = source or "the data that were given"
+        source = _name_of(data)
     if vae.class_names is not None:
         names = dict(enumerate(vae.class_names))
     values = np.atleast_2d(values)
@@ -108,15 +110,27 @@ def choose(
         means[: len(stored)],
         means.var(axis=0, dtype=np.float64),
         len(measured),
-        f"{len(stored):,} of {len(values):,} rows, {source}"
-        if len(stored) < len(values)
-        else f"{len(stored):,} rows, {source}",
+        _described(len(stored), len(values), source),
         features,
     )
 
 
 def _some(labels: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return None if labels is None else labels[rows]
+
+
+def _described(n_stored: int, n_rows: int, source: str) -> str:
+    """What is said of the rows that are stored."""
+    of = f" of {n_rows:,}" if n_stored < n_rows else ""
+    return f"{n_stored:,}{of} {source}"
+
+
+def _name_of(data: Rows) -> str:
+    """What the page calls the data; of a file only its name, as who gets the page is not known."""
+    if not isinstance(data, Dataset) or data.name == "array":
+        return "rows of the data that were given"
+    part = "test" if len(data.test) else "training"
+    return f"{part} rows of {printable(os.path.basename(data.name.rstrip(os.sep)), 80)}"
 
 
 def _given(

@@ -121,10 +121,6 @@ function startDraw(page) {
       + `${Math.round(100 * cursor.x / SIDE)}, ${Math.round(100 * cursor.y / SIDE)} of 100`);
   }
 
-  canvas.setAttribute('aria-label', 'Drawing');
-  byId('seen').setAttribute('aria-label', 'What the encoder sees');
-  byId('redrawn').setAttribute('aria-label', 'Reconstruction');
-  byId('draw-code').setAttribute('aria-label', 'Posterior means of the latents, as bars');
   byId('clear').addEventListener('click', clear);
   centre.addEventListener('change', () => redraw(update));
   byId('draw-take').addEventListener('click', () => page.toLatents(code.mean));

@@ -86,8 +86,6 @@ function startEdit(page) {
   });
   byId('edit-reset').addEventListener('click', () => choose(chosen));
   byId('edit-take').addEventListener('click', () => page.toLatents(code.mean));
-  byId('rebuilt').setAttribute('aria-label', 'Reconstruction; marks are the row itself');
-  byId('edit-code').setAttribute('aria-label', 'Posterior means of the latents, as bars');
   arrange();
   choose(0);
   return { draw: update, drawStrip: strip.drawAll };

@@ -5,8 +5,8 @@ function makeLatents(told, rows, model) {
   const { variance, threshold } = told, total = variance.reduce((a, b) => a + b, 0) || 1;
   const order = variance.map((_, k) => k).sort((a, b) => variance[b] - variance[a]);
   const active = order.filter((k) => variance[k] > threshold);
-  let far = 3;
-  for (const v of rows.means) far = Math.max(far, Math.abs(v));
+  const reach = (most) => Math.min(Math.max(Math.ceil(most * 2) / 2, 3), 20);
+  const far = rows.means.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
   const share = (k) => {
     const percent = 100 * variance[k] / total;
     return percent >= 10 ? percent.toFixed(0) : percent >= 1 ? percent.toFixed(1) : '<1';
@@ -15,30 +15,37 @@ function makeLatents(told, rows, model) {
     order,
     active,
     isActive: (k) => variance[k] > threshold,
-    limit: Math.min(Math.ceil(far * 2) / 2, 20),
+    limit: reach(far),
+    // Of a pad over some latents.
+    limitOf: (axes) => {
+      let most = 0;
+      for (let r = 0; r < rows.n; r++) {
+        for (const k of axes) most = Math.max(most, Math.abs(rows.means[r * model.nLatent + k]));
+      }
+      return reach(most);
+    },
     nameOf: (k) => `z${k} · ${share(k)} %`,
     nLatent: model.nLatent,
   };
 }
 
 function startLatents(page) {
-  const { model, latents, rows, look } = page, { limit } = latents;
+  const { model, latents, rows, look } = page;
   const z = new Float32Array(model.nLatent);
   const pad = byId('pad'), decoded = byId('decoded'), across = byId('across'), up = byId('up');
   let axes = [latents.order[0], latents.order[1] ?? latents.order[0]];
   const sliders = new Map();
   let backdrop = null; // the stored rows, which are drawn anew only when axes or theme change
 
-  const step = limit / 40;
+  let limit = latents.limitOf(axes);
   const clip = (v) => Math.min(Math.max(v, -limit), limit);
 
   for (const select of [across, up]) {
     latents.order.forEach((k) => select.append(make('option', { value: k, textContent: latents.nameOf(k) })));
   }
   for (const k of latents.order) {
-    const one = slider({ name: latents.nameOf(k), min: -limit, max: limit, step: 'any', value: 0,
+    const one = slider({ name: latents.nameOf(k), min: -latents.limit, max: latents.limit, step: latents.limit / 200, value: 0,
       onInput: (v) => { z[k] = v; redraw(draw); } });
-    one.element.querySelector('input').step = limit / 200;
     sliders.set(k, one);
   }
   const idle = byId('idle'), idleSliders = idle.querySelector('.sliders');
@@ -54,6 +61,9 @@ function startLatents(page) {
     across.value = axes[0];
     up.value = axes[1];
     pad.setAttribute('aria-label', `Pad: z${axes[0]} across, z${axes[1]} up`);
+    limit = latents.limitOf(axes);
+    pad.setAttribute('aria-valuemin', -limit);
+    pad.setAttribute('aria-valuemax', limit);
     backdrop = null;
     setAll(z);
   }
@@ -144,8 +154,6 @@ function startLatents(page) {
     setPad(value(event.clientX - box.left), value(size - (event.clientY - box.top)));
   }
 
-  pad.setAttribute('aria-valuemin', -limit);
-  pad.setAttribute('aria-valuemax', limit);
   pad.addEventListener('pointerdown', (event) => {
     pad.setPointerCapture(event.pointerId);
     fromPointer(event);
@@ -154,7 +162,7 @@ function startLatents(page) {
     if (pad.hasPointerCapture(event.pointerId)) fromPointer(event);
   });
   pad.addEventListener('keydown', (event) => {
-    const length = event.shiftKey ? 4 * step : step;
+    const length = limit / (event.shiftKey ? 10 : 40);
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
     if (event.key === 'Home') setPad(0, 0);
     else if (move) setPad(z[axes[0]] + length * move[0], z[axes[1]] + length * move[1]);
@@ -181,7 +189,6 @@ function startLatents(page) {
   byId('latents-note').textContent = 'Sliders are in the order of the variance that each latent carries '
     + '(of the posterior means; its share of the total stands behind its name). '
     + `Found by ${page.measured.toLocaleString('en')} rows.`;
-  decoded.setAttribute('aria-label', page.image ? 'Decoded image' : 'Decoded row');
   setAll(model.priorOf(page.label).mean);
   arrange();
 

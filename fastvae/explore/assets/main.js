@@ -118,14 +118,15 @@ function startPage() {
     redraw(...all.map((part) => part.draw), ...all.map((part) => part.drawStrip).filter(Boolean));
   });
   window.addEventListener('resize', () => redraw(...all.map((part) => part.draw)));
-  about(rows);
+  about();
   hook(page, parts);
 }
 
-function about(rows) {
-  const wide = contents.float32Layers;
-  byId('about').textContent = `In this file: the model's weights as ${wide.length ? 'float16 and float32' : 'float16'}`
-    + ` (what that changes of a decoded mean is below ${contents.error.toExponential(0)}), and ${contents.rows.source}, as they are.`;
+function about() {
+  const error = Math.max(contents.error, 1e-6), digits = Math.floor(Math.log10(error));
+  byId('about').textContent = `In this file: ${contents.rows.source}, as they are; the model's weights, `
+    + `${contents.float32Layers.length ? 'as float16 and float32' : 'as float16'}, with which decoded means differ `
+    + `from Python's by ${Math.ceil(error / 10 ** digits)}e${digits} at most.`.replace('e-', 'e−');
 }
 
 // For tests, and for the curious at the console: encode(row, label), decode(z, label), and
