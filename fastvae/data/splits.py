@@ -25,7 +25,7 @@ class Split(NamedTuple):
     test : (m, n_features) array, with m = 0 where there are no test rows
     test_labels : (m,) int64 array or None
     label_names : what labels stand for, where that is not the label itself
-    feature_names : what the columns of a table are called, where it says it
+    feature_names : what a table calls its columns
     """
 
     train: Array
