@@ -11,7 +11,6 @@ from sphinx.application import Sphinx
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html import HTML5Translator
 
-
 SPACE = '<mspace width="0.17em"/>'
 FUNCTION = r"<mi>(?:log|exp)</mi>"
 AFTER = re.compile(rf"({FUNCTION})(?!<mo[ >]|</)")
