@@ -24,10 +24,12 @@ version = release = fastvae.__version__
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
     "mathml",
     "commands",
+    "docstrings",
     "gallery",
 ]
 exclude_patterns = ["_build", "_made", "extensions"]
@@ -46,9 +48,14 @@ math_numfig = False
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the docstrings say types with shapes
-autodoc_preserve_defaults = True
 napoleon_google_docstring = False
 napoleon_use_rtype = False
+napoleon_use_param = False  # words of a type are no names to be linked
+napoleon_custom_sections = [("Attributes", "params_style")]
+smartquotes_action = "De"  # dashes and ellipses; "relu" is to be copied as it stands
+default_role = "py:obj"  # in docstrings `fit` is code, and a link where it is on a page
+add_module_names = False
+maximum_signature_line_length = 60
 
 html_theme = "furo"
 html_title = f"fastvae {release}"

@@ -5,10 +5,8 @@ Nothing is imported here before Ctrl-C is seen to.
 
 
 def main() -> int:
-    """Run the command line with the arguments of the process, and return its exit code.
-
-    Signals are left as they are where a process is about to end: see `end_at_once_on_signals`.
-    """
+    """Run the command line with the arguments of the process, and return its exit code."""
+    # Signals are left as they are where the process is about to end: see `end_at_once_on_signals`.
     try:
         from fastvae.commands.interrupt import end_at_once_on_signals
 

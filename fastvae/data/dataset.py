@@ -42,7 +42,9 @@ class Dataset:
 
     Parameters
     ----------
-    name : what to load
+    name : str, path or array_like
+        What to load:
+
         - "mnist", "fashion_mnist", "kmnist" or "qmnist": taken from `data_dir`, or else from the
           folder that ``$FASTVAE_DATA`` names; where no folder is named, from the user's cache,
           else downloaded. "emnist_letters", "emnist_balanced", "emnist_byclass",
@@ -66,22 +68,27 @@ class Dataset:
         - an array of training rows. Further axes, as in (n, 28, 28), are flattened. DataFrames
           (pandas, polars), CPU tensors and masked arrays are taken too, unless a value is
           missing or masked.
-    train_size, test_size : number of rows to take, from the first on; None takes all
-    batch_size : rows of the batches that `batches` yields
-    seed : of the order of the batches and the draws of test rows, and of the synthetic digits
-    data_dir : folder that holds a known data set; see `fastvae.data.locate`
-    download : whether a known data set that is not on disk may be downloaded
+    train_size, test_size : int, optional
+        Number of rows to take, from the first on; all if missing.
+    batch_size : int
+        Rows of the batches that `batches` yields.
+    seed : int
+        Of the order of the batches and the draws of test rows, and of the synthetic digits.
+    data_dir : path, optional
+        Folder that holds a known data set; see `fastvae.data.locate`.
+    download : bool
+        Whether a known data set that is not on disk may be downloaded.
 
     Attributes
     ----------
     name : str
         The name of a known data set, the path of a file, or "array".
-    train : (n_train, n_features) array
+    train : ndarray, shape (n_train, n_features)
         uint8 where it holds pixels (0 to 255); the user's own arrays keep their type.
-    train_labels : (n_train,) int64 array or None
-    test : (n_test, n_features) array
+    train_labels : ndarray of int64, shape (n_train,), or None
+    test : ndarray, shape (n_test, n_features)
         Of shape (0, n_features) where there are no test rows.
-    test_labels : (n_test,) int64 array or None
+    test_labels : ndarray of int64, shape (n_test,), or None
     label_names : dict of int to str, or None
         What labels stand for, where that is not the label itself: classes of folders, texts in a
         column of labels, the characters of EMNIST.

@@ -44,14 +44,20 @@ def fetch(
 
     Parameters
     ----------
-    name : a key of `SOURCES`
-    data_dir : the folder to search, as for `locate`; where it, or `FASTVAE_DATA`, names one,
-        nothing is downloaded
-    timeout, time_limit : as for `download`
+    name : str
+        One of `NAMES`, but for "synthetic_digits".
+    data_dir : path, optional
+        The folder to search, as for `locate`; where it, or `FASTVAE_DATA`, names one, nothing is
+        downloaded.
+    timeout : float
+        Seconds within which a mirror must answer, and the longest pause of a transfer.
+    time_limit : float, optional
+        Seconds for everything.
 
     Returns
     -------
-    path of each file, by the keys of `FILES`
+    dict of str to path
+        The files, by "train_images", "train_labels", "test_images" and "test_labels".
 
     Raises
     ------

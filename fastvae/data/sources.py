@@ -47,13 +47,16 @@ def locate(name: str, data_dir: str | os.PathLike[str] | None = None) -> dict[st
 
     Parameters
     ----------
-    name : a key of `SOURCES`
-    data_dir : the folder to search
+    name : str
+        One of `NAMES`, but for "synthetic_digits".
+    data_dir : path, optional
+        The folder to search.
 
     Returns
     -------
-    path of each file, by the keys of `FILES`, or None where no folder is named and neither the
-    cache nor the system has the data set
+    dict of str to path
+        The files, by "train_images", "train_labels", "test_images" and "test_labels";
+        None where no folder is named and neither the cache nor the system has the data set.
 
     Raises
     ------

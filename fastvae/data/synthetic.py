@@ -58,22 +58,24 @@ class SyntheticDigits(NamedTuple):
 
     Attributes
     ----------
-    images : (n, 784) uint8
+    images : ndarray of uint8, shape (n, 784)
         Rows of pixels, 0 is paper and 255 ink.
-    labels : (n,) int64
+    labels : ndarray of int64, shape (n,)
         The digit, 0 to 9.
-    factors : (n,) structured array with the fields `FACTORS`, int32 and else float32
-        variant: number of the skeleton within its class.
-        slant: shear, x per y, positive to the right.
-        rotation: radians, positive clockwise.
-        width: stretch of x.
-        scale: longer side of the ink, pixels.
-        curvature: length of the spline's tangents, 1/2 in Catmull and Rom's.
-        bow, wave: bend of the whole digit in one and in two arcs, in its heights.
-        balance: height of the upper half against the lower; positive moves the waist down.
-        flare: width at the foot against the head.
-        pen: radius, pixels.
-        pressure: change of the radius from first to last point, relative.
+    factors : structured ndarray, shape (n,)
+        With the fields `FACTORS`, the first int32, the others float32:
+
+        - variant: number of the skeleton within its class;
+        - slant: shear, x per y, positive to the right;
+        - rotation: radians, positive clockwise;
+        - width: stretch of x;
+        - scale: longer side of the ink, pixels;
+        - curvature: length of the spline's tangents, 1/2 in Catmull and Rom's;
+        - bow, wave: bend of the whole digit in one and in two arcs, in its heights;
+        - balance: height of the upper half against the lower; positive moves the waist down;
+        - flare: width at the foot against the head;
+        - pen: radius, pixels;
+        - pressure: change of the radius from first to last point, relative.
     """
 
     images: npt.NDArray[np.uint8]
@@ -92,9 +94,12 @@ def synthetic_digits(n: int, seed: int = 0, *, first: int = 0) -> SyntheticDigit
 
     Parameters
     ----------
-    n : number of images
-    seed : 0 ... 2^64 - 1
-    first : index of the first image; ranges that do not overlap hold different images
+    n : int
+        Number of images.
+    seed : int
+        From 0 to 2^64 - 1.
+    first : int
+        Index of the first image; ranges that do not overlap hold different images.
 
     Returns
     -------

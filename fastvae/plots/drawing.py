@@ -148,8 +148,6 @@ def save_figure(drawn: Figure | Axes, path: str | Path) -> Path:
     Path
         The file written.
 
-    `name` is what errors call it.
-
     Raises
     ------
     ValueError

@@ -1,0 +1,52 @@
+"""What docstrings say in plain text, as the site shows it: links to pages and to formulas."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import is_dataclass
+from inspect import isclass
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util.inspect import signature, stringify_signature
+
+CHANGES = (
+    (re.compile(r"\|"), r"\|"),  # the bars of |x| and KL(q || p) mark no substitution
+    (re.compile(r"(?<=[\s(])(`\.[^`]*`)"), r"`\1`"),  # of `.gz` the point would go
+    (re.compile(r"\bdocs/theory\.md, \((\w+)\)"), r":doc:`/theory`, :eq:`\1`"),
+    (re.compile(r"`?\bdocs/([\w/-]+)\.md`?"), r":doc:`/\1`"),
+)
+
+
+def shown(_app: Sphinx, kind: str, _name: str, _value: Any, _options: Any, lines: list[str]) -> None:
+    """Change the lines of a docstring; that of a constant is its type's, and goes."""
+    if kind == "data":
+        lines.clear()
+    if kind == "property":  # before a colon napoleon would see a type
+        lines.insert(0, "")
+    for i, line in enumerate(lines):
+        for what, by in CHANGES:
+            line = what.sub(by, line)
+        lines[i] = line
+
+
+def called(
+    _app: Sphinx, kind: str, _name: str, value: Any, _options: Any, given: str | None, back: Any
+) -> tuple[str | None, Any]:
+    """Show how it is called: a default that is a class, such as NumPy's float32, by its name alone.
+
+    A dataclass by its fields; a protocol, which nobody calls, not at all.
+    """
+    if isclass(value) and getattr(value, "_is_protocol", False):
+        return "", back
+    if isclass(value) and is_dataclass(value):
+        fields = signature(value.__init__, bound_method=True)
+        given = stringify_signature(fields, show_annotation=False, show_return_annotation=False)
+    return given and re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", given), back
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Let autodoc ask for it, before napoleon reads the sections."""
+    app.connect("autodoc-process-docstring", shown, priority=400)
+    app.connect("autodoc-process-signature", called)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
