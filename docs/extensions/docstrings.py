@@ -18,7 +18,9 @@ CHANGES = (
 )
 
 
-def shown(_app: Sphinx, kind: str, _name: str, _value: Any, _options: Any, lines: list[str]) -> None:
+def shown(
+    _app: Sphinx, kind: str, _name: str, _value: Any, _options: Any, lines: list[str]
+) -> None:
     """Change the lines of a docstring; that of a constant is its type's, and goes."""
     if kind == "data":
         lines.clear()
