@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import is_dataclass
-from inspect import isclass
+from inspect import getdoc, isclass
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -18,14 +18,12 @@ CHANGES = (
 )
 
 
-def shown(
-    _app: Sphinx, kind: str, _name: str, _value: Any, _options: Any, lines: list[str]
-) -> None:
+def shown(_app: Sphinx, kind: str, _name: str, value: Any, _options: Any, lines: list[str]) -> None:
     """Change the lines of a docstring; that of a constant is its type's, and goes."""
     if kind == "data":
         lines.clear()
-    if kind == "property":  # before a colon napoleon would see a type
-        lines.insert(0, "")
+    if kind == "property":  # before a colon napoleon has seen a type
+        lines[:] = [*(getdoc(value) or "").splitlines(), ""]
     for i, line in enumerate(lines):
         for what, by in CHANGES:
             line = what.sub(by, line)
@@ -48,7 +46,7 @@ def called(
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Let autodoc ask for it, before napoleon reads the sections."""
-    app.connect("autodoc-process-docstring", shown, priority=400)
+    """Let autodoc ask for it, after napoleon has read the sections."""
+    app.connect("autodoc-process-docstring", shown, priority=600)
     app.connect("autodoc-process-signature", called)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
