@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ft2font import LoadFlags
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Ten colours that differ for readers who see all colours and for those who lack a kind of cone,
 # and whose lightness differs, too, for prints in grey: tests/plots/test_style.py says by how much.
@@ -53,8 +54,12 @@ def new_chart(width: float, height: float) -> Axes:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure whose layout makes room for labels, `width` x `height` inches."""
-    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+    """An empty figure whose layout makes room for labels, `width` x `height` inches.
+
+    There is a margin around all, for pages that are dark.
+    """
+    layout = ConstrainedLayoutEngine(w_pad=MARGIN, h_pad=MARGIN)
+    return Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout=layout)
 
 
 def style_chart(ax: Axes, grid: Literal["both", "x", "y"] = "y") -> None:
