@@ -9,7 +9,17 @@ from setuptools.command.sdist import sdist
 
 ROOT = Path(__file__).resolve().parent
 REPOSITORY = "https://github.com/fastvae/fastvae"
-ROOMS = ["checks", "data", "files", "training", "model", "estimators", "plots", "commands"]
+ROOMS = [
+    "checks",
+    "data",
+    "files",
+    "training",
+    "model",
+    "estimators",
+    "plots",
+    "explore",
+    "commands",
+]
 KERNELS = ["fastvae.kernels"]
 KERNELS += [f"fastvae.kernels.{room}" for room in ("machine", "maths", "engine", "arrays")]
 
@@ -65,7 +75,11 @@ if __name__ == "__main__":
         # `kernels` stands at the top of the repository and is imported as fastvae.kernels: the
         # top-level name belongs to another package.
         package_dir={name: name.removeprefix("fastvae.").replace(".", "/") for name in KERNELS},
-        package_data={"fastvae": ["py.typed"], "fastvae.files": ["pretrained/*.safetensors"]},
+        package_data={
+            "fastvae": ["py.typed"],
+            "fastvae.files": ["pretrained/*.safetensors"],
+            "fastvae.explore": ["assets/*"],
+        },
         cmdclass={"sdist": SourceDistribution},
         long_description=absolute_links(
             (ROOT / "README.md").read_text(encoding="utf-8"), f"v{version()}"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("*.md", "docs/*.md", "bench/README.md")
+DOCUMENTS = ("*.md", "docs/**/*.md", "bench/README.md")
 TOP = ("kernels", "fastvae", "tests", "bench", "docs", "examples", ".ci", ".github")
 MADE = ("bench/quick/", "bench/mine.json")
 """Paths that are written by the benchmarks and not kept."""

@@ -27,12 +27,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
 
+from fastvae.plots import save_figure
+from fastvae.plots.style import (
+    FONT_SIZE,
+    INK,
+    class_look,
+    label_axes,
+    new_figure,
+    style_chart,
+)
 from fastvae.sklearn import VAEOutlierDetector
 
 Rows = NDArray[Any]
@@ -49,15 +56,8 @@ _PYOD = {
     "PyOD VAE": ("pyod.models.vae", "VAE"),
     "PyOD AutoEncoder": ("pyod.models.auto_encoder", "AutoEncoder"),
 }
-# Okabe & Ito (2008), which colour-blind readers tell apart; the shapes differ, too.
-_LOOKS = {
-    OURS: ("#0072B2", "o"),
-    "IsolationForest": ("#999999", "s"),
-    "PCA": ("#009E73", "^"),
-    "kNN": ("#E69F00", "v"),
-    "PyOD VAE": ("#D55E00", "D"),
-    "PyOD AutoEncoder": ("#CC79A7", "X"),
-}
+_NAMES = (OURS, "IsolationForest", "PCA", "kNN", "PyOD VAE", "PyOD AutoEncoder")
+_LOOKS = {name: class_look(place) for place, name in enumerate(_NAMES)}
 
 
 def _ours(rows: Rows, seed: int) -> NDArray[Any]:
@@ -168,8 +168,7 @@ def table(runs: dict[str, Any]) -> str:
 def draw(runs: dict[str, Any], path: Path) -> None:
     """Draw AUC and seconds of each detector, one line a table."""
     aucs, seconds = list(_figures(runs, "auc")), list(_figures(runs, "seconds", 1))
-    figure = Figure(figsize=(9, 0.34 * len(aucs) + 1.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 0.34 * len(aucs) + 1.6)
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, figures in ((left, aucs), (right, seconds)):
         for name in aucs[0][1]:
@@ -183,16 +182,24 @@ def draw(runs: dict[str, Any], path: Path) -> None:
                 markersize=8 if name == OURS else 6,
                 zorder=3 if name == OURS else 2,
             )
-        axes.grid(axis="y", linewidth=0.4)
-        axes.spines[["top", "right"]].set_visible(False)
+        style_chart(axes)
     left.set_yticks(range(len(aucs)), [title for title, _ in aucs])
     left.invert_yaxis()
-    left.set_xlabel("ROC AUC (mean over seeds)")
-    right.set_xlabel("seconds to fit and score")
+    label_axes(left, "ROC AUC (mean over seeds)", "")
+    label_axes(right, "seconds to fit and score", "")
     right.set_xscale("log")
+    right.minorticks_off()
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside upper center",
+        ncols=len(labels),
+        frameon=False,
+        fontsize=FONT_SIZE,
+        labelcolor=INK,
+    )
+    save_figure(figure, path)
 
 
 def main() -> None:

@@ -20,14 +20,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 import fastvae
 from fastvae import VAE, Dataset, plots
+from fastvae.plots.style import CAPTION_SIZE, INK, new_figure
 
 Rows = NDArray[Any]
 
@@ -82,11 +81,11 @@ def line(name: str, source: str, found: Mapping[str, float]) -> str:
 
 def draw(ax: Axes, rows: Rows, title: str) -> None:
     """Draw some rows in a grid."""
-    tiled = plots.tile_images(rows[:N_SHOWN], N_COLUMNS)
+    tiled = plots.tile_images(rows[:N_SHOWN], N_COLUMNS, fill=1)
     ax.imshow(tiled, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    ax.set_title(title, fontsize=8, loc="left")
+    ax.set_title(title, fontsize=CAPTION_SIZE, color=INK, loc="left")
 
 
 def main() -> None:
@@ -115,11 +114,10 @@ def main() -> None:
             measured = figures(classifier, rows)
             print(line(name, f"the {source}", measured), flush=True)
             found.append((rows, f"{name}, {source}: {measured['sure']:.0%} above {SURE}"))
-    figure = Figure(figsize=(9.6, 4.4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.6, 4.4)
     for ax, (rows, title) in zip(figure.subplots(3, 2).ravel(), found, strict=True):
         draw(ax, rows, title)
-    figure.savefig(args.output)
+    plots.save_figure(figure, args.output)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 NAME = "fastvae-cpu"
 LARGEST_WHEEL = 8_000_000
 """Bytes: three trained models of 1.7 MB, the code, and room to grow."""
+SHIPPED = {".py", ".typed", ".safetensors", ".html", ".css", ".js"}
+"""Suffixes of what a wheel installs."""
 URLS = {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
 
 FENCE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -53,13 +55,13 @@ def different(what: str, found: Iterable[str], expected: Iterable[str]) -> Itera
 
 
 def package_files() -> dict[str, Path]:
-    """What the wheel is to install, by its name there: code, the marker of types, models."""
+    """What the wheel is to install, by its name there: code, types' marker, models, pages."""
     found = {}
     for base, place in ((ROOT / "fastvae", "fastvae"), (ROOT / "kernels", "fastvae/kernels")):
         for path in base.rglob("*"):
             parts = path.relative_to(base).parts
             linked = base.name == "fastvae" and parts[0] == "kernels"
-            if path.suffix in (".py", ".typed", ".safetensors") and not linked:
+            if path.suffix in SHIPPED and not linked:
                 found["/".join((place, *parts))] = path
     return found
 

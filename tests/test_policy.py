@@ -60,6 +60,16 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "model:names",
         "model:vae",
     ),
+    "explore": (
+        "kernels",
+        "checks",
+        "data",
+        "files:mixtures",
+        "files:writing",
+        "training:evaluation",
+        "model",
+        "plots:drawing",
+    ),
     "commands": ("",),
     "": ("",),
 }

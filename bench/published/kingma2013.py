@@ -6,14 +6,12 @@ import time
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.published.records import Call
 from bench.published.settings.kingma2013 import Settings
 from fastvae import VAE, plots
-from fastvae.plots.drawing import set_title
+from fastvae.plots.style import new_figure, set_title
 
 NAME = "kingma2013"
 MANIFOLD, SAMPLES = "kingma2013-manifold.png", "kingma2013-samples.png"
@@ -62,17 +60,11 @@ def _trained(settings: Settings, n_latent: int, train: NDArray[Any], call: Call)
 
 def _draw(models: dict[int, VAE], settings: Settings, call: Call) -> None:
     call.places.pictures.mkdir(parents=True, exist_ok=True)
-    figure = _new(4.8, 4.8)
+    figure = new_figure(5.4, 5.6)
     plots.manifold(models[2], settings.manifold_side, ax=figure.add_subplot())
-    figure.savefig(call.places.pictures / MANIFOLD, dpi=100)
-    figure = _new(9.6, 2.7)
+    plots.save_figure(figure, call.places.pictures / MANIFOLD)
+    figure = new_figure(9.6, 2.7)
     for place, (n_latent, vae) in enumerate(models.items(), 1):
         axes = figure.add_subplot(1, len(models), place)
         set_title(plots.samples(vae, settings.n_samples, ax=axes), f"{n_latent} latents")
-    figure.savefig(call.places.pictures / SAMPLES, dpi=100)
-
-
-def _new(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    plots.save_figure(figure, call.places.pictures / SAMPLES)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
 from bench.published.numpy_reference import NumpySystem, start, watched
@@ -20,12 +19,22 @@ from bench.published.records import Call
 from bench.published.settings.numpy_vae import Settings
 from fastvae import VAE, RMSprop
 from fastvae.callbacks import Callback
+from fastvae.plots import save_figure
+from fastvae.plots.style import (
+    FONT_SIZE,
+    INK,
+    PALETTE,
+    label_axes,
+    new_figure,
+    set_title,
+    style_chart,
+)
 
 NAME = "numpy_vae"
 PICTURE = "numpy-loss.png"
 NOTEBOOK, OWN_NOISE, OURS = "the notebook", "the notebook with the draw's own noise", "fastvae"
-_COLOURS = {NOTEBOOK: "#D55E00", OWN_NOISE: "#999999", OURS: "#0072B2"}
-"""Of Okabe & Ito (2008), told apart by colour-blind readers."""
+_LOOKS = {OURS: (PALETTE[0], "-"), NOTEBOOK: (PALETTE[3], "-"), OWN_NOISE: (PALETTE[1], "--")}
+"""Colour and style of each system's curves."""
 
 
 class Watch(Callback):
@@ -152,8 +161,7 @@ def _train_ours(
 def draw(figures: dict[str, Any], folder: Path) -> None:
     """Draw the curves of all three: squared error, KL and sigma against the images seen."""
     folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(9.6, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.6, 3.4)
     titles = {
         "squared_error": "squared error of a pixel",
         "kl_per_latent": "KL of a latent, nats",
@@ -164,15 +172,23 @@ def draw(figures: dict[str, Any], folder: Path) -> None:
         for name, runs in figures.items():
             for number, one in enumerate(runs):
                 label = name if number == 0 else None
-                axes.plot(
-                    one["images"][1:], one[key][1:], color=_COLOURS[name], linewidth=1, label=label
-                )
-        axes.set_title(title, fontsize=10)
-        axes.set_xlabel("images seen")
+                colour, style = _LOOKS[name]
+                axes.plot(one["images"][1:], one[key][1:], style, color=colour, lw=1, label=label)
         axes.set_yscale("log")
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        style_chart(axes)
+        label_axes(axes, "images seen", "")
+        set_title(axes, title)
     figure.legend(
-        *axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=9
+        *axes.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=FONT_SIZE,
+        labelcolor=INK,
     )
-    figure.savefig(folder / PICTURE, dpi=100)
+    save_figure(figure, folder / PICTURE)

@@ -1,18 +1,20 @@
 """The directive `made`: runs a command when the page is built, and shows what it wrote above it.
 
-The content is one command of fastvae that ends with the name of its file; a picture is shown, a
-page (.html) is linked. A command that fails ends the build.
+The content is one command of fastvae. The file is its last word, or what `:shows:` names; a picture
+is shown, a page (.html) is linked. A command that fails ends the build.
 """
 
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
@@ -27,6 +29,7 @@ class Made(SphinxDirective):
     has_content = True
     required_arguments = 1
     final_argument_whitespace = True
+    option_spec: ClassVar[dict[str, Any]] = {"shows": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Run the command; the argument says what is seen."""
@@ -34,10 +37,13 @@ class Made(SphinxDirective):
         program, *arguments = shlex.split(command)
         if program != "fastvae":
             raise self.error(f"a command of fastvae is expected, not {command!r}")
-        name = arguments[-1]
+        name = self.options.get("shows", arguments[-1])
         folder = PAGES if name.endswith(".html") else MADE
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).unlink(missing_ok=True)
+        if "shows" in self.options:
+            shutil.rmtree((folder / name).parent, ignore_errors=True)  # the folder of a run
+        else:
+            (folder / name).unlink(missing_ok=True)
         words = [sys.executable, "-m", "fastvae", *arguments]
         done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode or not (folder / name).exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from docutils import nodes
@@ -10,10 +11,21 @@ from sphinx.application import Sphinx
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html import HTML5Translator
 
+SPACE = '<mspace width="0.17em"/>'
+FUNCTION = r"<mi>(?:log|exp)</mi>"
+AFTER = re.compile(rf"({FUNCTION})(?!<mo[ >]|</)")
+BEFORE = re.compile(rf"(</(?:mi|mn|msub|msup|mfrac)>)({FUNCTION})")
+
+
+def mathml(text: str, display: str) -> str:
+    """Return a formula with the spaces around functions' names that TeX would leave."""
+    spaced = AFTER.sub(rf"\1{SPACE}", convert(text, display=display))
+    return BEFORE.sub(rf"\1{SPACE}\2", spaced)
+
 
 def visit_math(translator: HTML5Translator, node: nodes.math) -> None:
     """Write a formula within a line."""
-    translator.body.append(convert(node.astext()))
+    translator.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
@@ -21,7 +33,7 @@ def visit_displaymath(translator: HTML5Translator, node: nodes.math_block) -> No
     """Write a formula with a line of its own, and its number."""
     identifiers = {"ids": node["ids"]} if node["ids"] else {}
     translator.body.append(translator.starttag(node, "div", CLASS="formula", **identifiers))
-    translator.body.append(convert(node.astext(), display="block"))
+    translator.body.append(mathml(node.astext(), "block"))
     if node["number"]:
         number = get_node_equation_number(translator, node)
         translator.body.append(f'<span class="eqno">({number})')

@@ -112,6 +112,25 @@ def as_labels(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def known_labels(values: Any, name: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The labels that there are, as an array, and for each row whether it has one.
+
+    Raises
+    ------
+    ValueError
+        If one is masked.
+    """
+    if isinstance(values, (list, tuple)):
+        values = _listed(values, name)
+    labels = _without_mask(np.asanyarray(values), name)
+    if labels.dtype.kind not in "fO":
+        return labels, np.ones(labels.shape, dtype=np.bool_)
+    known = np.array([not _is_missing(label) for label in labels.flat], dtype=np.bool_)
+    known = known.reshape(labels.shape)
+    there = labels[known]
+    return (np.array(there.tolist()) if labels.dtype.kind == "O" else there), known
+
+
 def is_one_row(values: Any) -> bool:
     """Whether values that `as_array` takes are a vector, told without converting them."""
     if isinstance(values, (list, tuple)) and values:

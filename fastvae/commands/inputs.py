@@ -65,6 +65,26 @@ def load_data_of(vae: VAE, args: Namespace) -> Dataset:
     return _fitting(Dataset(name, data_dir=args.data_dir), vae, args)
 
 
+def load_data_if_there(vae: VAE, args: Namespace) -> Dataset | None:
+    """Load ``args.dataset``; where none is named, what the card names if that needs no download.
+
+    Raises
+    ------
+    ValueError, OSError
+        If the data set that was asked for is not to be had, or its rows do not fit the model.
+    """
+    if args.dataset or args.data_dir:
+        return load_data_of(vae, args)
+    name = vae.card.get("dataset")
+    if name not in DATASETS:
+        return None
+    try:
+        dataset = Dataset(name, download=False)
+    except FileNotFoundError:
+        return None
+    return dataset if dataset.train.shape[1] == vae.n_features else None
+
+
 def _fitting(dataset: Dataset, vae: VAE, args: Namespace) -> Dataset:
     """The data set, if its rows fit the model."""
     if dataset.train.shape[1] != vae.n_features:

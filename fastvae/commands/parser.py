@@ -22,6 +22,7 @@ from fastvae.commands.arguments import (
     seed,
     steps,
 )
+from fastvae.commands.explore_options import EXPLORE
 from fastvae.commands.train_options import BINARIZATIONS, TRAIN
 from fastvae.model.defaults import N_COMPONENTS
 from fastvae.model.names import SampleSource
@@ -334,6 +335,7 @@ _COMMANDS = (
     _INTERPOLATE,
     _MANIFOLD,
     _LATENT,
+    EXPLORE,
     _EXPORT,
     _INFO,
     _CARD,

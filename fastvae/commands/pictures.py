@@ -20,7 +20,8 @@ from fastvae.commands.inputs import (
 )
 from fastvae.files.writing import check_file
 from fastvae.plots import animation
-from fastvae.plots.drawing import check_picture, check_size, shape_of_image
+from fastvae.plots.cells import check_cells, shape_of_rows
+from fastvae.plots.drawing import check_picture
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
@@ -91,7 +92,13 @@ def reconstruct(args: Namespace) -> None:
         raise ValueError(f"-n must be at most {len(rows):,}, the rows there are; got {args.n:,}")
     chosen = _permutation(len(rows), args.seed, 0)[: args.n]
     labels = None if labels is None else labels[chosen]
-    ax = plots.reconstructions(vae, rows[chosen], labels=labels, image_shape=args.image_shape)
+    ax = plots.reconstructions(
+        vae,
+        rows[chosen],
+        labels=labels,
+        image_shape=args.image_shape,
+        feature_names=dataset.feature_names,
+    )
     _say_written(plots.save_figure(ax, path))
 
 
@@ -101,12 +108,12 @@ def interpolate(args: Namespace) -> None:
     vae, dataset = load_model_and_data(args)
     rows, known = rows_to_show(dataset)
     known = labels_for(vae, dataset, known)
-    shape = shape_of_image(vae.n_features, args.image_shape)
+    shape = shape_of_rows(vae, args.image_shape, dataset.feature_names)
     is_film = path.suffix.lower() in _ANIMATIONS
     if is_film:
-        check_size(args.n, None, shape, n_frames=2 * (args.steps - 1))
+        check_cells(args.n, None, shape, n_frames=2 * (args.steps - 1))
     else:
-        check_size(args.n * args.steps, args.steps, shape)
+        check_cells(args.n * args.steps, args.steps, shape)
     ends = [
         _choose(args, dataset, wanted, option, step)
         for step, (wanted, option) in enumerate(((args.start, "--from"), (args.end, "--to")))
@@ -120,7 +127,15 @@ def interpolate(args: Namespace) -> None:
         of_stops = None if labels is None else np.stack(labels)
         animation.latent_walk(vae, stops, path, labels=of_stops, n_steps=args.steps - 1, **look)
     else:
-        ax = plots.interpolation(vae, start, end, labels=labels, n_steps=args.steps, **look)
+        ax = plots.interpolation(
+            vae,
+            start,
+            end,
+            labels=labels,
+            n_steps=args.steps,
+            feature_names=dataset.feature_names,
+            **look,
+        )
         plots.save_figure(ax, path)
     _say_written(path)
 

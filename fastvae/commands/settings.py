@@ -2,7 +2,7 @@
 
 import platform
 from argparse import ArgumentTypeError, Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ _MAX_SIZE = 1 << 20
 _NOT_RECORDED = ("resume", "output", "quiet", "no_pictures", "threads")
 # What says nothing about the model.
 _NOT_IN_CARD = ("data_dir", "save_best", "csv", "json", "tensorboard", "sample_grid", "animation")
+_MOST_NAMES = 64  # of features, in a card
 # What the model says itself.
 _IN_MODEL = ("conditional", "prior")
 # Their defaults are settled when a run begins.
@@ -61,9 +62,11 @@ def recorded(args: Namespace, dataset_name: str, variant: str) -> dict[str, Any]
     return options | {"dataset": dataset_name, _VARIANT: variant} | _versions()
 
 
-def card(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a run's settings its model carries."""
-    return {name: value for name, value in settings.items() if name not in _NOT_IN_CARD + _IN_MODEL}
+def card(settings: Mapping[str, Any], feature_names: Sequence[str] | None = None) -> dict[str, Any]:
+    """What of a run's settings its model carries, and what a few features are called."""
+    kept = {name: value for name, value in settings.items() if name not in _NOT_IN_CARD + _IN_MODEL}
+    is_few = feature_names is not None and len(feature_names) <= _MOST_NAMES
+    return kept | ({"feature_names": list(feature_names or ())} if is_few else {})
 
 
 def read(folder: Path) -> dict[str, Any]:

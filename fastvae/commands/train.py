@@ -138,7 +138,7 @@ class _Training:
         self.callbacks = watchers(args, run)
         if args.resume is not None:
             self.callbacks.append(_GoingOn(run, recorded, args.quiet))
-        vae.card = settings.card(recorded)
+        vae.card = settings.card(recorded, dataset.feature_names)
 
     def do(self) -> int:
         """Train, evaluate and draw; return the exit code."""

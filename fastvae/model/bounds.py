@@ -142,7 +142,7 @@ class Bounds(Passes):
 
         References
         ----------
-        Kingma & Welling (2014), eq. 7 and appendix B.
+        Kingma & Welling (2014), eq. 7 and appendix B; docs/theory.md, (4) and (6).
         """
         n_samples = checks.integer(n_samples, "n_samples")
         seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
@@ -279,7 +279,8 @@ class Bounds(Passes):
 
         References
         ----------
-        Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8.
+        Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8;
+        docs/theory.md, (24) and (25).
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)

@@ -44,9 +44,9 @@ class Dense(Seeded, Value):
     variance of what goes through it (LeCun et al. 1998, "Efficient BackProp", eq. 16); for others
     v = 2 / (I + O), a compromise between the variances of activations and of gradients (Glorot &
     Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks",
-    eq. 12). They are drawn when they are first asked for. A layer that joins an `MLP` or a `VAE`
-    without having been assigned weights or biases draws them anew from its position there, so that
-    layers of equal size differ.
+    eq. 12; docs/theory.md, (34)). They are drawn when they are first asked for. A layer that joins
+    an `MLP` or a `VAE` without having been assigned weights or biases draws them anew from its
+    position there, so that layers of equal size differ.
 
     Several threads may call `feedforward`; `backward` belongs to the last call, whoever made it.
     A copy of a VAE's layer, or one from a pickle of the layer alone, is a layer of its own.

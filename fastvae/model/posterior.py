@@ -122,7 +122,8 @@ class Posterior(Passes):
 
         References
         ----------
-        Ghosh et al. (2020), "From Variational to Deterministic Autoencoders", section 4.
+        Ghosh et al. (2020), "From Variational to Deterministic Autoencoders", section 4;
+        docs/theory.md, (30).
         """
         _check_sklearn()
         n_components = checks.integer(n_components, "n_components")

@@ -36,7 +36,7 @@ class Sampler(Seeded, Value):
 
     References
     ----------
-    Kingma & Welling (2014), section 2.4 and appendix B.
+    Kingma & Welling (2014), section 2.4 and appendix B; docs/theory.md, (5), (7) and (8).
     """
 
     _OWN = frozenset({"_mean", "_log_var", "_draws", "_pass", "_seed"})

@@ -173,7 +173,8 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
 
     References
     ----------
-    Kingma & Welling (2014), eq. 10; for beta: Higgins et al. (2017), "beta-VAE", eq. 4.
+    Kingma & Welling (2014), eq. 10; for beta: Higgins et al. (2017), "beta-VAE", eq. 4. In our own
+    words: docs/theory.md, (1) to (18), (26), (27), (34) and (35).
     """
 
     _OWN = frozenset(
@@ -594,7 +595,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         iwae: Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8 and
         14. dreg: Tucker et al. (2018), "Doubly Reparameterized Gradient Estimators for Monte Carlo
         Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
-        Inverse Autoregressive Flow", eq. 15.
+        Inverse Autoregressive Flow", eq. 15. Also docs/theory.md, (19), (22), (23) and (31).
         """
         settings = Settings(
             epochs=epochs,

@@ -12,19 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastvae.plots.charts import activity, losses
     from fastvae.plots.classes import classes_by_styles
     from fastvae.plots.drawing import save_figure, tile_images
     from fastvae.plots.latents import interpolate
     from fastvae.plots.pictures import (
-        activity,
         interpolation,
-        latent_space,
-        losses,
         manifold,
         prior_and_posterior,
         reconstructions,
         samples,
     )
+    from fastvae.plots.scatter import latent_space
 
 __all__ = [
     "activity",
@@ -42,8 +41,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "activity": "charts",
     "classes_by_styles": "classes",
     "interpolate": "latents",
+    "latent_space": "scatter",
+    "losses": "charts",
     "save_figure": "drawing",
     "tile_images": "drawing",
 }

@@ -2,35 +2,64 @@
 
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+from matplotlib.font_manager import findfont
 from numpy.typing import ArrayLike
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from fastvae import kernels
 from fastvae.checks import as_array, as_floats, as_labels
 from fastvae.files.writing import write_file
 from fastvae.model.vae import VAE
-from fastvae.plots.drawing import (
-    check_picture,
-    check_size,
-    enlargement,
-    shape_of_image,
-    tile_images,
+from fastvae.plots.cells import (
+    PROFILE,
+    check_cells,
+    columns_for,
+    is_profile,
+    profile_points,
+    shape_of_rows,
 )
+from fastvae.plots.drawing import check_picture, enlargement, grid_of, tile_images
 from fastvae.plots.latents import interpolate
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
 
 __all__ = ["TrainingFilm", "latent_walk", "prior_walk", "save_gif"]
 
+_HELD_MS = 1000
+_MOST_BYTES = 2_000_000
+# Shades, screen pixels of the longer side and which frames: the first that is small enough is kept.
+_TRIES = (
+    (256, 600, 1),
+    (64, 600, 1),
+    (32, 600, 1),
+    (16, 600, 1),
+    (16, 300, 1),
+    (16, 300, 2),
+    (16, 300, 4),
+    (16, 300, 8),
+)
+_BETWEEN = 200  # the grey between profiles
+_STRIP, _MARGIN, _LETTERS = 26, 6, 14  # of captions, in screen pixels
+
 
 def save_gif(
-    frames: Iterable[np.ndarray], path: str | Path, *, frames_per_second: float = 15
+    frames: Iterable[np.ndarray],
+    path: str | Path,
+    *,
+    frames_per_second: float = 15,
+    captions: Sequence[str] | None = None,
+    held: Sequence[int] = (0, -1),
 ) -> Path:
     """Write grey frames as a GIF that repeats for ever.
+
+    A file above 2 MB is made again with fewer shades of grey (64, then 32, then 16), then half as
+    large, at last with half of the frames, a quarter and an eighth: the first of these that is
+    small enough is written.
 
     Parameters
     ----------
@@ -40,6 +69,10 @@ def save_gif(
     path : str or Path
         Ends in ``.gif``.
     frames_per_second : float
+    captions : sequence of str, optional
+        What to write below the frames, one text for each.
+    held : sequence of int
+        Which frames stay for a second: by default the first and the last one.
 
     Returns
     -------
@@ -49,25 +82,53 @@ def save_gif(
     Raises
     ------
     ValueError
-        If there is no frame, or the suffix is another one.
+        If there is no frame, there are not as many captions as frames, or the suffix is another
+        one.
     OSError
         If the file cannot be written; an old one stays.
     """
     path = check_picture(path, (".gif",))
-    images = [_to_image(frame) for frame in frames]
-    if not images:
+    greys = [_to_grey(frame) for frame in frames]
+    if not greys:
         raise ValueError("frames must hold at least one frame; got none")
+    texts = [""] * len(greys) if captions is None else list(captions)
+    if len(texts) != len(greys):
+        raise ValueError(f"captions must be {len(greys)}, one for each frame; got {len(texts)}")
+    durations = np.full(len(greys), round(1000 / frames_per_second))
+    durations[list(held)] = np.maximum(durations[list(held)], _HELD_MS)
+    for n_shades, side, stride in _TRIES:
+        content = _encoded(greys, texts, durations, n_shades, side, stride)
+        if len(content) <= _MOST_BYTES:
+            break
+    write_file(path, content)
+    return path
+
+
+def _encoded(
+    greys: Sequence[np.ndarray],
+    texts: Sequence[str],
+    durations: np.ndarray,
+    n_shades: int,
+    side: int,
+    stride: int,
+) -> bytes:
+    """The GIF of every `stride`-th frame, and of those that stay longer than most."""
+    longer = np.flatnonzero(durations > np.median(durations)).tolist()
+    kept = sorted({*range(0, len(greys), stride), *longer, len(greys) - 1})
+    # The time of those that are left out goes to the frames before them.
+    shown = np.add.reduceat(durations, kept)
+    shown = np.where(durations[kept] > np.median(durations), durations[kept], shown)
+    images = [_to_image(greys[i], texts[i], n_shades, side) for i in kept]
     content = io.BytesIO()
     images[0].save(
         content,
         format="GIF",
         save_all=True,
         append_images=images[1:],
-        duration=round(1000 / frames_per_second),
+        duration=shown.tolist() if len(kept) > 1 else int(shown[0]),
         loop=0,
     )
-    write_file(path, content.getvalue())
-    return path
+    return content.getvalue()
 
 
 def latent_walk(
@@ -82,6 +143,8 @@ def latent_walk(
     image_shape: tuple[int, int] | None = None,
 ) -> Path:
     """Animate the decoded way from each latent to the next, and back to the first.
+
+    The picture stays for a second at each stop; below it stands how much of the way is done.
 
     Parameters
     ----------
@@ -114,15 +177,32 @@ def latent_walk(
             "stops must have shape (n_stops, n_latent) or (n_stops, n_walks, n_latent) with at "
             f"least 2 stops; got {stops.shape}"
         )
-    shape = shape_of_image(vae.n_features, image_shape)
-    check_size(stops.shape[1], n_columns, shape, n_frames=len(stops) * n_steps)
+    shape = shape_of_rows(vae, image_shape)
+    check_cells(stops.shape[1], n_columns, shape, n_frames=len(stops) * n_steps)
     legs = [
         interpolate(start, end, n_steps + 1, spherical=spherical)[:-1]
         for start, end in zip(stops, np.roll(stops, -1, axis=0), strict=True)
     ]
-    of_frames = None if labels is None else _halves(labels, stops.shape[:2], n_steps)
-    frames = _decode(vae, np.concatenate(legs), of_frames, n_columns, image_shape)
-    return save_gif(frames, path)
+    latents = np.concatenate(legs)
+    n_frames, n_walks, n_latent = latents.shape
+    of_frames = None if labels is None else _halves(labels, stops.shape[:2], n_steps).ravel()
+    decoded = vae.decode(latents.reshape(-1, n_latent), labels=of_frames)
+    frames = _frames(decoded.reshape(n_frames, n_walks, -1), n_columns, shape)
+    return save_gif(
+        [*frames, frames[0]],
+        path,
+        captions=_ways(len(stops), n_steps),
+        held=range(0, n_frames + 1, n_steps),
+    )
+
+
+def _ways(n_stops: int, n_steps: int) -> list[str]:
+    """What to write below the frames of a walk: how much of the way is done."""
+    shares = [f"{100 * step / n_steps:.0f} %" for step in range(n_steps)]
+    if n_stops == 2:  # there and back
+        return [*shares, "100 %", *shares[:0:-1], shares[0]]
+    ways = [f"way {i + 1} of {n_stops}: {share}" for i in range(n_stops) for share in shares]
+    return [*ways, f"way {n_stops} of {n_stops}: 100 %"]
 
 
 def prior_walk(
@@ -139,7 +219,7 @@ def prior_walk(
     """Animate samples from the prior that change smoothly and come back to where they began.
 
     Frame t shows the latents a cos t + b sin t with a and b from N(0, I): each frame by itself is
-    a sample of the prior.
+    a sample of the prior. The last frame is the first one again; both stay for a second.
 
     Parameters
     ----------
@@ -162,10 +242,11 @@ def prior_walk(
         The file written.
     """
     path = check_picture(path, (".gif",))
-    check_size(n, n_columns, shape_of_image(vae.n_features, image_shape), n_frames=n_frames)
+    shape = shape_of_rows(vae, image_shape)
+    check_cells(n, n_columns, shape, n_frames=n_frames)
     ends = np.empty((2, n, vae.n_latent), dtype=np.float32)
     kernels.normal(ends, seed, kernels.STREAM_PRIOR, 0)
-    t = np.linspace(0.0, 2 * math.pi, n_frames, endpoint=False, dtype=np.float32)[:, None, None]
+    t = np.linspace(0.0, 2 * math.pi, n_frames, dtype=np.float32)[:, None, None]
     latents = ends[0] * np.cos(t) + ends[1] * np.sin(t)
     labels = None
     if label is not None:
@@ -175,7 +256,8 @@ def prior_walk(
     rows = vae.decode_draws(
         latents.reshape(-1, vae.n_latent), None if labels is None else labels.ravel()
     ).reshape(n_frames, n, -1)
-    return save_gif([tile_images(frame, n_columns, image_shape) for frame in rows], path)
+    captions = [f"step {i} of {n_frames}" for i in range(1, n_frames + 1)]
+    return save_gif(_frames(rows, n_columns, shape), path, captions=captions)
 
 
 class TrainingFilm(Callback):
@@ -211,41 +293,53 @@ class TrainingFilm(Callback):
         self.n_columns = n_columns
         self.image_shape = image_shape
         self.frames: list[np.ndarray] = []
+        self.captions: list[str] = []
 
     def on_train_begin(self, vae: VAE, n_epochs: int, n_rows: int) -> None:
         """Take the frame before the first update, where all frames of the training have room."""
-        shape = shape_of_image(vae.n_features, self.image_shape)
-        check_size(self.n, self.n_columns, shape, n_frames=n_epochs + 1)
-        self._take(vae)
+        shape = shape_of_rows(vae, self.image_shape)
+        check_cells(self.n, self.n_columns, shape, n_frames=n_epochs + 1)
+        self._take(vae, "start")
 
     def on_epoch_end(self, vae: VAE, epoch: int, figures: Figures) -> None:
         """Take the epoch's frame."""
-        self._take(vae)
+        self._take(vae, f"epoch {epoch}")
 
     def on_train_end(self, vae: VAE, history: History) -> None:
         """Write the GIF."""
         if len(self.frames) > 1:
-            save_gif(self.frames, self.path, frames_per_second=4)
+            rows, shape = np.stack(self.frames), shape_of_rows(vae, self.image_shape)
+            frames = _frames(rows, self.n_columns, shape)
+            save_gif(frames, self.path, frames_per_second=4, captions=self.captions)
 
-    def _take(self, vae: VAE) -> None:
-        rows = vae.sample(self.n, seed=self.seed)
-        self.frames.append(tile_images(rows, self.n_columns, self.image_shape))
+    def _take(self, vae: VAE, caption: str) -> None:
+        self.frames.append(vae.sample(self.n, seed=self.seed))
+        self.captions.append(caption)
 
 
-def _decode(
-    vae: VAE,
-    latents: np.ndarray,
-    labels: np.ndarray | None,
-    n_columns: int | None,
-    image_shape: tuple[int, int] | None,
-) -> list[np.ndarray]:
-    """Frames (each one tiled image) of latents of shape (n_frames, n_walks, n_latent)."""
-    n_frames, n_walks, n_latent = latents.shape
-    flat = None if labels is None else labels.ravel()
-    decoded = vae.decode(latents.reshape(-1, n_latent), labels=flat)
+def _frames(rows: np.ndarray, n_columns: int | None, shape: tuple[int, int]) -> list[np.ndarray]:
+    """Frames, each one tiled image, of rows of shape (n_frames, n, n_features)."""
+    if not is_profile(shape):
+        return [tile_images(frame, n_columns, shape, fill=1) for frame in rows]
+    everything = rows.reshape(-1, rows.shape[-1])
+    columns = columns_for(rows.shape[1], n_columns, shape)
     return [
-        tile_images(rows, n_columns, image_shape) for rows in decoded.reshape(n_frames, n_walks, -1)
+        tile_images(
+            _drawn(profile_points(frame, everything), columns), columns, PROFILE, fill=_BETWEEN
+        )
+        for frame in rows
     ]
+
+
+def _drawn(points: np.ndarray, n_columns: int | None) -> np.ndarray:
+    """Profiles as images, black on white, shape (n, pixels), and white ones that fill the grid."""
+    n_lines, n_columns = grid_of(len(points), n_columns, PROFILE[0])
+    cells = [np.full(PROFILE[0] * PROFILE[1], 255, np.uint8)] * (n_lines * n_columns)
+    for i, line in enumerate(points):
+        image = Image.new("L", PROFILE[::-1], 255)
+        ImageDraw.Draw(image).line([tuple(point) for point in line.tolist()], fill=0, width=1)
+        cells[i] = np.asarray(image).ravel()
+    return np.stack(cells)
 
 
 def _halves(labels: ArrayLike, shape: tuple[int, ...], n_steps: int) -> np.ndarray:
@@ -259,7 +353,28 @@ def _halves(labels: ArrayLike, shape: tuple[int, ...], n_steps: int) -> np.ndarr
     return halves.reshape(-1, shape[1])
 
 
-def _to_image(frame: np.ndarray) -> Image.Image:
-    grey = np.rint(np.clip(as_floats(as_array(frame, "frames")), 0, 1) * 255).astype(np.uint8)
-    scale = enlargement(*grey.shape)
-    return Image.fromarray(np.kron(grey, np.ones((scale, scale), dtype=np.uint8)))
+def _to_grey(frame: np.ndarray) -> np.ndarray:
+    grey = np.clip(as_floats(as_array(frame, "frames")), 0, 1) * 255
+    return np.rint(grey).astype(np.uint8)
+
+
+def _to_image(grey: np.ndarray, text: str, n_shades: int, side: int) -> Image.Image:
+    """A frame, enlarged, with a text below it, in so many shades."""
+    step = 255 / (n_shades - 1)
+    shades = np.rint(np.rint(np.arange(256) / step) * step).astype(np.uint8)
+    scale = enlargement(grey.shape[0], grey.shape[1], side)
+    shown = Image.fromarray(np.kron(shades[grey], np.ones((scale, scale), dtype=np.uint8)))
+    if not text:
+        return shown
+    font = _font()
+    width = max(shown.width, math.ceil(font.getlength(text)) + 2 * _MARGIN)
+    image = Image.new("L", (width, shown.height + _STRIP), 255)
+    image.paste(shown)
+    ImageDraw.Draw(image).text((_MARGIN, shown.height + _MARGIN // 2), text, fill=51, font=font)
+    return image.point(shades.tolist())
+
+
+@cache
+def _font() -> ImageFont.FreeTypeFont:
+    """The letters of all other pictures."""
+    return ImageFont.truetype(findfont("DejaVu Sans"), _LETTERS)

@@ -8,10 +8,20 @@ from matplotlib.axes import Axes
 from fastvae import checks
 from fastvae.checks.quoting import printable
 from fastvae.model.vae import VAE
-from fastvae.plots.drawing import FONT_SIZE, INK, check_size, draw_rows, set_title, shape_of_image
+from fastvae.plots.cells import (
+    cells_of,
+    check_cells,
+    describe,
+    draw_cells,
+    is_profile,
+    label_lines,
+    margins_for,
+    shape_of_rows,
+)
+from fastvae.plots.known import about, names_of_features
+from fastvae.plots.style import set_caption, set_title
 
 _MAX_NAME = 16  # characters of a class's name beside its line
-_PIXELS_OF_CHARACTER = 12
 
 
 def classes_by_styles(
@@ -58,14 +68,20 @@ def classes_by_styles(
     labels = [vae.class_number(label, "classes") for label in given]
     if not labels:
         raise ValueError("classes must be at least one class; got none")
-    height, width = shape_of_image(vae.n_features, image_shape)
-    check_size(len(labels) * n_styles, n_styles, (height, width))
+    shape = shape_of_rows(vae, image_shape)
+    check_cells(len(labels) * n_styles, n_styles, shape)
     rows = np.concatenate([vae.sample(n_styles, seed, label=label) for label in labels])
     known = vae.class_names
     names = [str(y) if known is None else printable(known[y], _MAX_NAME) for y in labels]
-    left = max(25, 20 + _PIXELS_OF_CHARACTER * max(map(len, names)))
-    ax = draw_rows(ax, rows, n_styles, (height, width), margins=(left, 25))
-    centres = (height - 1) / 2 + (height + 1) * np.arange(len(labels))
-    ax.set_yticks(centres, names, fontsize=FONT_SIZE, parse_math=False)
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
-    return set_title(ax, f"Samples of {len(labels)} classes, each column one style")
+    cells = cells_of(len(rows), n_styles, shape)
+    caption = (
+        f"{describe([rows], names_of_features(vae))} {about(vae)}"
+        if is_profile(shape)
+        else about(vae)
+    )
+    ax = draw_cells(ax, rows, shape, cells, margins_for(cells, caption, names))
+    label_lines(ax, cells, cells.lines().tolist(), names)
+    set_caption(ax, caption)
+    n = len(labels)
+    title = f"Samples of {n:,} classes, each column one style" if n > 1 else "Samples of one class"
+    return set_title(ax, title)

@@ -1,6 +1,10 @@
-"""The pictures of a model and of its training."""
+"""The pictures that hold many rows: reconstructions, samples, ways, and the manifold.
 
-from collections.abc import Iterable, Mapping, Sequence
+Rows that are images are drawn as such, other ones as profiles: see `fastvae.plots.cells`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import get_args
 
@@ -8,37 +12,46 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from fastvae.checks import as_array, as_floats, as_labels, is_one_row
+from fastvae.checks import as_array, as_floats, as_labels
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
 from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
-from fastvae.plots.drawing import (
-    DPI,
+from fastvae.plots.cells import (
+    LOOKS,
+    Cells,
+    cells_of,
+    check_cells,
+    describe,
+    draw_cells,
+    draw_image,
+    draw_profiles,
+    is_profile,
+    label_columns,
+    label_lines,
+    margins_for,
+    new_pair,
+    shape_of_rows,
+)
+from fastvae.plots.drawing import shade_limits, tile_images
+from fastvae.plots.known import about, names_of_features, posterior_means
+from fastvae.plots.latents import interpolate
+from fastvae.plots.style import (
+    CAPTION_SIZE,
     FONT_SIZE,
     INK,
-    PALETTE,
-    check_size,
-    draw_image,
-    draw_rows,
+    MUTED,
     label_axes,
-    new_chart,
-    new_image_pair,
+    number,
+    set_caption,
     set_title,
-    shade_limits,
-    shape_of_image,
-    style_chart,
-    tile_images,
 )
-from fastvae.plots.latents import interpolate, principal_components
-from fastvae.training.evaluation import ACTIVE_VARIANCE
 
-_MAX_NAME = 30  # characters of a label's name, of which a legend of more columns has its share
-_MAX_COLUMNS, _MAX_ROWS = 3, 24  # of a legend; more would leave no room for the picture
+_MAX_NAME = 30  # characters of a class's name in a title
+_PAIR = ["original", "reconstruction"]
+_TICKS = (-2, -1, 0, 1, 2)  # of a manifold: latents
 
 
 def reconstructions(
@@ -48,6 +61,7 @@ def reconstructions(
     labels: ArrayLike | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
+    feature_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw each image of `X` above its reconstruction.
@@ -63,6 +77,9 @@ def reconstructions(
         Pairs in a line; by default 10, or 1 where the images are strips.
     image_shape : (height, width), optional
         See `tile_images`.
+    feature_names : sequence of str, optional
+        What the features are called, where rows are no images; by default as the columns of a
+        table or data set, or as the model's card says it.
     ax : Axes, optional
 
     Returns
@@ -70,18 +87,60 @@ def reconstructions(
     Axes
     """
     rows, name = taken(X, "X")
+    names = names_of_features(vae, X, feature_names)
     original = np.atleast_2d(as_floats(as_array(rows, name)))
-    height, width = shape_of_image(original.shape[1], image_shape)
-    if n_columns is None:
-        n_columns = 1 if height == 1 else 10
-    check_size(len(original), n_columns, (2 * height + 1, width), gap=(3, 1))
+    shape = shape_of_rows(vae, image_shape, names)
+    if n_columns is None and not is_profile(shape):
+        n_columns = 10
+    pair = shape if is_profile(shape) else (2 * shape[0] + 1, shape[1])
+    check_cells(len(original), n_columns, pair, gap=(3, 1))
+    cells = cells_of(len(original), n_columns, pair, gap=(3, 1))
     given = X if labels is None else rows  # a data set brings its labels
     reconstruction = np.atleast_2d(vae.reconstruct(given, labels=labels))
-    gap = np.full((len(original), width), np.nan, dtype=np.float32)
+    if is_profile(shape):
+        return _pairs_of_profiles(vae, ax, original, reconstruction, cells, names)
+    gap = np.full((len(original), shape[1]), np.nan, dtype=np.float32)
     pairs = np.hstack([original, gap, reconstruction])
-    tiled = tile_images(pairs, n_columns, (2 * height + 1, width), gap=(3, 1), fill=np.nan)
-    ax = draw_image(ax, tiled, shade_limits(original, reconstruction))
+    tiled = tile_images(pairs, cells.n_columns, pair, gap=cells.gap, fill=np.nan)
+    limits = shade_limits(original, reconstruction)
+    ax = draw_image(ax, tiled, cells, limits, margins_for(cells, about(vae), _PAIR))
+    middle, apart = cells.lines(), (shape[0] + 1) / 2
+    places = np.column_stack([middle - apart, middle + apart]).ravel().tolist()
+    label_lines(ax, cells, places, _PAIR * cells.n_lines)
+    set_caption(ax, about(vae))
     return set_title(ax, "Originals, and below each its reconstruction")
+
+
+def _pairs_of_profiles(
+    vae: VAE,
+    ax: Axes | None,
+    original: np.ndarray,
+    reconstruction: np.ndarray,
+    cells: Cells,
+    names: Sequence[str] | None,
+) -> Axes:
+    """Draw originals and reconstructions on one another, and say which line is which."""
+    both = [original, reconstruction]
+    caption = _sentences(describe(both, names), about(vae))
+    margins = replace(margins_for(cells, caption), top=110)
+    ax = draw_profiles(ax, both, cells, margins)
+    handles = [
+        Line2D([], [], color=colour, linestyle=style, label=label)
+        for label, (colour, style) in zip(_PAIR, LOOKS, strict=True)
+    ]
+    ax.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        borderpad=0,
+        borderaxespad=0.4,
+        ncols=2,
+        frameon=False,
+        fontsize=FONT_SIZE,
+        labelcolor=INK,
+    )
+    set_caption(ax, caption)
+    return set_title(ax, "Originals and reconstructions", pad=24)
 
 
 def samples(
@@ -94,6 +153,7 @@ def samples(
     data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
+    feature_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw `n` samples: latents from the prior or the posterior mixture, decoded.
@@ -111,17 +171,21 @@ def samples(
         Of the latents, handed to ``vae.sample``.
     n_columns, image_shape
         See `tile_images`.
+    feature_names : sequence of str, optional
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     ax : Axes, optional
 
     Returns
     -------
     Axes
     """
-    check_size(n, n_columns, shape_of_image(vae.n_features, image_shape))
-    drawn = vae.sample(n, seed=seed, label=label, source=source, data=data)
-    ax = draw_rows(ax, drawn, n_columns, image_shape)
+    shape = shape_of_rows(vae, image_shape, feature_names)
+    check_cells(n, n_columns, shape)
+    rows = vae.sample(n, seed=seed, label=label, source=source, data=data)
     of = f" of class {_name_of(vae, label)}" if isinstance(label, (int, str)) else ""
-    return set_title(ax, f"{n} samples{of} from the {source}")
+    cells, title = cells_of(n, n_columns, shape), f"{_count(n)}{of} from the {source}"
+    return _grid_of_rows(vae, ax, rows, shape, cells, title, feature_names)
 
 
 def prior_and_posterior(
@@ -133,6 +197,7 @@ def prior_and_posterior(
     data: Rows | None = None,
     n_columns: int | None = None,
     image_shape: tuple[int, int] | None = None,
+    feature_names: Sequence[str] | None = None,
     figure: Figure | None = None,
 ) -> Figure:
     """Draw `n` samples from the prior, and to their right `n` from the posterior mixture.
@@ -150,23 +215,27 @@ def prior_and_posterior(
         What the mixture is fitted to first, handed to ``vae.sample``.
     n_columns, image_shape
         See `tile_images`.
+    feature_names : sequence of str, optional
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     figure : Figure, optional
 
     Returns
     -------
     Figure
     """
-    height, width = shape_of_image(vae.n_features, image_shape)
-    check_size(n, n_columns, (height, 2 * width))
+    shape = shape_of_rows(vae, image_shape, feature_names)
+    check_cells(n, n_columns, (shape[0], 2 * shape[1]))
     posterior = vae.sample(n, seed=seed, label=label, source="posterior", data=data)
-    tiled = [
-        tile_images(rows, n_columns, image_shape, fill=np.nan)
-        for rows in (vae.sample(n, seed=seed, label=label), posterior)
-    ]
-    limits = shade_limits(*(rows[~np.isnan(rows)] for rows in tiled))
-    axes = new_image_pair(*tiled[0].shape) if figure is None else figure.subplots(1, 2)
-    for ax, image, source in zip(axes, tiled, get_args(SampleSource), strict=True):
-        set_title(draw_image(ax, image, limits), f"{n} samples from the {source}")
+    both = [vae.sample(n, seed=seed, label=label), posterior]
+    cells = cells_of(n, n_columns, shape)
+    caption = _caption(vae, both, shape, feature_names)
+    margins = margins_for(cells, caption)
+    axes = new_pair(cells, margins.bottom) if figure is None else figure.subplots(1, 2)
+    for ax, rows, source in zip(axes, both, get_args(SampleSource), strict=True):
+        draw_cells(ax, rows, shape, cells, margins, both)
+        set_title(ax, f"{_count(n)} from the {source}")
+    set_caption(axes[0], caption)
     return axes[0].figure.figure if figure is None else figure
 
 
@@ -179,6 +248,7 @@ def interpolation(
     n_steps: int = 11,
     spherical: bool = False,
     image_shape: tuple[int, int] | None = None,
+    feature_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw what the decoder makes of the latents between two images.
@@ -197,6 +267,9 @@ def interpolation(
         See `interpolate`.
     image_shape : (height, width), optional
         See `tile_images`.
+    feature_names : sequence of str, optional
+        What the features are called, where rows are no images; by default as the columns of a
+        table or data set, or as the model's card says it.
     ax : Axes, optional
 
     Returns
@@ -204,9 +277,11 @@ def interpolation(
     Axes
     """
     start_labels, end_labels = (None, None) if labels is None else labels
-    means = _posterior_means(vae, start, start_labels), _posterior_means(vae, end, end_labels)
-    height, width = shape_of_image(vae.n_features, image_shape)
-    check_size(len(means[0]) * n_steps, n_steps, (height, width))
+    names = names_of_features(vae, start, feature_names)
+    means = posterior_means(vae, start, start_labels), posterior_means(vae, end, end_labels)
+    shape = shape_of_rows(vae, image_shape, names)
+    n = len(means[0]) * n_steps
+    check_cells(n, n_steps, shape)
     path = interpolate(*means, n_steps, spherical=spherical)
     latents = path.swapaxes(0, 1).reshape(-1, path.shape[-1])
     halves = None
@@ -214,12 +289,11 @@ def interpolation(
         ends = [np.atleast_1d(as_labels(y, "labels")) for y in labels]
         halves = np.where(np.arange(n_steps) < (n_steps + 1) // 2, *(y[:, None] for y in ends))
     decoded = vae.decode(latents, labels=None if halves is None else halves.ravel())
-    ax = draw_rows(ax, decoded, n_steps, image_shape, margins=(25, 50))
-    centres = (width - 1) / 2 + (width + 1) * np.arange(n_steps)
-    ax.set_xticks(
-        centres, [f"{100 * i / (n_steps - 1):.0f} %" for i in range(n_steps)], fontsize=FONT_SIZE
-    )
-    ax.tick_params(axis="x", length=0, labelcolor=INK)
+    cells = cells_of(n, n_steps, shape)
+    caption = _caption(vae, [decoded], shape, names)
+    ax = draw_cells(ax, decoded, shape, cells, margins_for(cells, caption, ticks=25))
+    label_columns(ax, cells, [f"{100 * i / (n_steps - 1):.0f} %" for i in range(n_steps)])
+    set_caption(ax, caption)
     way = "along the great circle" if spherical else "along the straight line"
     return set_title(ax, f"Interpolation in the latent space, {way}")
 
@@ -230,6 +304,7 @@ def manifold(
     *,
     label: int | str | None = None,
     image_shape: tuple[int, int] | None = None,
+    feature_names: Sequence[str] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the decoded n x n grid of a two-dimensional latent space.
@@ -247,6 +322,9 @@ def manifold(
         Of a conditional model the class, which it needs: a number or a name.
     image_shape : (height, width), optional
         See `tile_images`.
+    feature_names : sequence of str, optional
+        What the features are called, where rows are no images; by default as the model's card
+        says it.
     ax : Axes, optional
 
     Returns
@@ -268,189 +346,73 @@ def manifold(
         raise ValueError(f"n must be at least 1; got {n}")
     if vae.n_classes and label is None:
         raise ValueError("the manifold of a conditional model is of one class: give its label")
-    height, width = shape_of_image(vae.n_features, image_shape)
-    check_size(n * n, n, (height, width), gap=(0, 0))
+    shape = shape_of_rows(vae, image_shape, feature_names)
+    check_cells(n * n, n, shape, gap=(0, 0))
     quantiles = np.array([NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
     second, first = np.meshgrid(quantiles[::-1], quantiles, indexing="ij")
     latents = np.column_stack([first.ravel(), second.ravel()]).astype(np.float32)
     classes = None if label is None else np.full(n * n, vae.class_number(label))
     decoded = vae.decode_draws(latents, classes)
-    tiled = tile_images(decoded, n, (height, width), gap=0)
-    ax = draw_image(ax, tiled, shade_limits(decoded), margins=(75, 75))
-    shown = sorted({0, n // 4, n - 1 - n // 4, n - 1})
-    labels = [f"{quantiles[i]:.1f}" for i in shown]
-    ax.set_xticks([(i + 0.5) * width - 0.5 for i in shown], labels, fontsize=FONT_SIZE)
-    ax.set_yticks([(n - i - 0.5) * height - 0.5 for i in shown], labels, fontsize=FONT_SIZE)
-    ax.tick_params(length=0, labelcolor=INK)
-    label_axes(ax, "first latent", "second latent")
+    cells = cells_of(n * n, n, shape, gap=(0, 0))
+    caption = _caption(vae, [decoded], shape, feature_names)
+    margins = replace(margins_for(cells, caption, ticks=85), left=135)
+    ax = draw_cells(ax, decoded, shape, cells, margins)
+    _label_quantiles(ax, cells)
+    set_caption(ax, caption)
     of = "" if label is None else f" of class {_name_of(vae, label)}"
-    return set_title(ax, f"Latent manifold{of}, even in probability")
+    return set_title(ax, f"Latent manifold{of}, spaced by the prior's quantiles")
 
 
-def latent_space(
+def _label_quantiles(ax: Axes, cells: Cells) -> None:
+    """Say where on the axes of a manifold latents lie, and below which share of the prior."""
+    shares = [NormalDist().cdf(latent) for latent in _TICKS]
+    names, below = [number(latent) for latent in _TICKS], [f"{100 * p:.0f} %" for p in shares]
+    height, width = cells.size
+    across = [p * width - 0.5 for p in shares]
+    upwards = [(1 - p) * height - 0.5 for p in shares]
+    for axis, places in ((ax.xaxis, across), (ax.yaxis, upwards)):
+        axis.remove_overlapping_locs = False  # each place has a latent and a share
+        axis.set_ticks(places, names, fontsize=FONT_SIZE)
+        axis.set_ticks(places, below, minor=True, fontsize=CAPTION_SIZE)
+    ax.tick_params(length=3, labelcolor=INK, color=MUTED)
+    ax.tick_params(which="minor", length=0, labelcolor=MUTED)
+    ax.tick_params(axis="x", which="minor", pad=17)
+    ax.tick_params(axis="y", which="minor", pad=22)
+    label_axes(ax, "first latent, and the share of the prior below", "second latent")
+
+
+def _grid_of_rows(
     vae: VAE,
-    X: Rows,
-    labels: ArrayLike | None = None,
-    *,
-    label_names: Mapping[int, str] | None = None,
-    ax: Axes | None = None,
+    ax: Axes | None,
+    rows: np.ndarray,
+    shape: tuple[int, int],
+    cells: Cells,
+    title: str,
+    names: Sequence[str] | None,
 ) -> Axes:
-    """Scatter the posterior means of `X`, coloured by label.
-
-    Two latent units are drawn as they are; more are projected on the two directions of largest
-    variance (principal component analysis by singular value decomposition).
-
-    Parameters
-    ----------
-    vae : VAE
-        With at least two latent units.
-    X : array of shape (n_samples, n_features), or Dataset
-    labels : integer array of shape (n_samples,), optional
-        A conditional model needs them: it encodes rows by their labels.
-    label_names : mapping of int to str, optional
-        What to write for a label, as `Dataset.label_names` has it; other labels are written as they
-        are.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two latent units, or not one label for each row.
-    """
-    mean = _posterior_means(vae, X, labels if vae.n_classes else None)
-    if mean.shape[1] < 2:
-        raise ValueError(
-            f"the latent picture needs at least 2 latent units; this model has {mean.shape[1]} "
-            "(its activity can be drawn)"
-        )
-    if mean.shape[1] == 2:
-        points, names = mean, ["first latent", "second latent"]
-    else:
-        points, share = principal_components(mean)
-        names = [
-            f"principal component {i + 1} ({100 * s:.0f} % of variance)"
-            for i, s in enumerate(share)
-        ]
-    ax = new_chart(6.0, 5.6) if ax is None else ax
-    if labels is None:
-        _scatter(ax, points, PALETTE[0])
-    else:
-        _scatter_classes(ax, points, as_labels(labels, "labels"), label_names or {})
-    ax.set_aspect("equal", adjustable="datalim")
-    style_chart(ax, grid="both")
-    label_axes(ax, names[0], names[1])
-    return set_title(ax, f"Posterior means of {len(points):,} rows")
+    """Draw rows with a title and a caption."""
+    caption = _caption(vae, [rows], shape, names)
+    ax = draw_cells(ax, rows, shape, cells, margins_for(cells, caption))
+    set_caption(ax, caption)
+    return set_title(ax, title)
 
 
-def activity(
-    vae: VAE,
-    X: Rows,
-    *,
-    labels: ArrayLike | None = None,
-    threshold: float = ACTIVE_VARIANCE,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the activity of each latent unit, most active first.
-
-    Activity is the variance of the posterior mean over the data; a unit above 0.01 counts as
-    active (Burda, Grosse & Salakhutdinov 2016, arXiv:1509.00519, section 5.2).
-
-    Parameters
-    ----------
-    vae : VAE
-    X : array of shape (n_samples, n_features), or Dataset
-    labels : integer array of shape (n_samples,), optional
-        Of a conditional model; of a data set its own if missing.
-    threshold : float
-        Where the line between active and inactive is drawn.
-    ax : Axes, optional
-
-    Returns
-    -------
-    Axes
-    """
-    mean = _posterior_means(vae, X, labels)
-    variance = np.sort(mean.var(axis=0, dtype=np.float64))[::-1]
-    active = variance > threshold
-    ax = new_chart(7.0, 3.4) if ax is None else ax
-    colours = [PALETTE[0] if a else PALETTE[3] for a in active]
-    ax.bar(np.arange(1, len(variance) + 1), variance, color=colours, width=0.8)
-    ax.axhline(threshold, color=INK, linewidth=0.8, linestyle="--")
-    ax.set_yscale("log")
-    ax.minorticks_off()
-    ax.set_xlim(0.4, len(variance) + 0.6)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    style_chart(ax)
-    label_axes(ax, "latent unit, most active first", "variance of the posterior mean")
-    return set_title(ax, f"{int(active.sum())} of {len(variance)} latent units active")
-
-
-def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = None) -> Figure:
-    """Draw negative ELBO, reconstruction loss and KL divergence over the epochs.
-
-    Where another bound was trained (`VAE.fit`'s ``objective``), it comes first, beside the ELBO.
-
-    Parameters
-    ----------
-    history : mapping of lists
-        What ``VAE.fit`` returns: one number an epoch under ``elbo``, ``reconstruction`` and
-        ``kl``; where ``val_elbo`` and so on are there, they are drawn beside. Its ``variant``
-        of the data, if it has one, is named.
-    figure : Figure, optional
-        A new one by default; Axes are added to it, one for each of these.
-
-    Returns
-    -------
-    Figure
-    """
-    panels = [("elbo", "Negative ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL")]
-    if "bound" in history:
-        panels.insert(0, ("bound", "Negative bound"))
-    if figure is None:
-        figure = Figure(figsize=(3.0 * len(panels), 3.0), dpi=DPI, layout="constrained")
-    for ax, (key, name) in zip(figure.subplots(1, len(panels)), panels, strict=True):
-        for prefix, label, colour in (
-            ("", "training", PALETTE[0]),
-            ("val_", "validation", PALETTE[6]),
-        ):
-            if prefix + key not in history:
-                continue
-            values = np.asarray(history[prefix + key], dtype=np.float64)
-            values = -values if key in ("bound", "elbo") else values
-            ax.plot(
-                np.arange(1, len(values) + 1),
-                values,
-                color=colour,
-                label=label,
-                linewidth=1.5,
-                marker="o" if len(values) <= 20 else "",
-                markersize=3,
-            )
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        style_chart(ax)
-        label_axes(ax, "epoch", "")
-        set_title(ax, name)
-    first = figure.axes[0]
-    variant = getattr(history, "variant", None)
-    label_axes(
-        first, "epoch", f"nats per sample, data: {variant}" if variant else "nats per sample"
+def _caption(
+    vae: VAE, groups: Sequence[np.ndarray], shape: tuple[int, int], names: Sequence[str] | None
+) -> str:
+    """What stands below a picture: what its lines are, where it has some, and its model."""
+    return _sentences(
+        describe(groups, names_of_features(vae, given=names)) if is_profile(shape) else "",
+        about(vae),
     )
-    if "val_elbo" in history:
-        first.legend(fontsize=FONT_SIZE, frameon=False, labelcolor=INK)
-    return figure
 
 
-def _posterior_means(vae: VAE, X: Rows, labels: ArrayLike | None = None) -> np.ndarray:
-    """Posterior means of rows, shape (n, n_latent); a single row is one of them."""
-    one_row = is_one_row(X)
-    if one_row and labels is not None:
-        labels = np.atleast_1d(as_labels(labels, "labels"))
-    mean, _ = vae.encode(as_array(X, "X")[np.newaxis] if one_row else X, labels=labels)
-    return mean
+def _sentences(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+def _count(n: int) -> str:
+    return "1 sample" if n == 1 else f"{n:,} samples"
 
 
 def _name_of(vae: VAE, label: int | str) -> str:
@@ -458,70 +420,3 @@ def _name_of(vae: VAE, label: int | str) -> str:
     names = vae.class_names
     number = vae.class_number(label)
     return str(number) if names is None else printable(names[number], _MAX_NAME)
-
-
-def _scatter(ax: Axes, points: np.ndarray, colours: str | list[str]) -> None:
-    ax.scatter(
-        points[:, 0],
-        points[:, 1],
-        s=5,
-        c=colours,
-        alpha=0.6,
-        linewidths=0,
-        rasterized=True,  # ten thousand vector dots make a PDF that no viewer likes
-    )
-
-
-def _scatter_classes(
-    ax: Axes, points: np.ndarray, labels: np.ndarray, label_names: Mapping[int, str]
-) -> None:
-    if labels.shape != (len(points),):
-        raise ValueError(
-            f"labels must have shape ({len(points)},), one for each row; got {labels.shape}"
-        )
-    classes, index = np.unique(labels, return_inverse=True)
-    # One call in the order of the data: class after class, the last would cover the others.
-    _scatter(ax, points, [PALETTE[i % len(PALETTE)] for i in index])
-    halo = [withStroke(linewidth=3, foreground="white")]
-    centres = np.array([np.median(points[index == i], axis=0) for i in range(len(classes))])
-    room = 0.04 * float(np.ptp(points, axis=0).max())
-    n_listed = min(len(classes), _MAX_COLUMNS * _MAX_ROWS)
-    n_columns = -(-n_listed // _MAX_ROWS)
-    names = [
-        printable(str(label_names.get(label, label)), _MAX_NAME // n_columns)
-        for label in classes.tolist()
-    ]
-    for i, name in enumerate(names):
-        # The name stands on the class as well, where there is room for it: colour alone must not
-        # carry it.
-        if (np.linalg.norm(centres[:i] - centres[i], axis=1) >= room).all():
-            ax.annotate(
-                name,
-                tuple(centres[i]),
-                ha="center",
-                va="center",
-                fontsize=FONT_SIZE + 4,
-                fontweight="bold",
-                color=INK,
-                path_effects=halo,
-                parse_math=False,
-            )
-    legend = ax.legend(
-        handles=[
-            Line2D([], [], marker="o", linestyle="", color=PALETTE[i % len(PALETTE)])
-            for i in range(n_listed)
-        ],
-        labels=[str(i) for i in range(n_listed)],  # matplotlib drops names that begin with _
-        title=f"{n_listed} of {len(names):,} classes" if n_listed < len(names) else None,
-        ncols=n_columns,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        fontsize=FONT_SIZE,
-        labelcolor=INK,
-        handletextpad=0.1,
-        columnspacing=0.8,
-    )
-    for text, name in zip(legend.get_texts(), names, strict=False):
-        text.set_parse_math(False)
-        text.set_text(name)

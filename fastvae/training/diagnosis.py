@@ -132,7 +132,8 @@ def diagnose(
     References
     ----------
     Hoffman & Johnson (2016), "ELBO surgery: yet another way to carve up the variational evidence
-    lower bound", section 2; active units: Burda, Grosse & Salakhutdinov (2016), section 5.
+    lower bound", section 2; active units: Burda, Grosse & Salakhutdinov (2016), section 5. Also
+    docs/theory.md, (28) and (29).
     """
     rows = vae.check_rows(X, labels=labels)
     n_samples, seed = checks.integer(n_samples, "n_samples"), checks.seed(seed)

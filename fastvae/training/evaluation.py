@@ -110,7 +110,8 @@ def active_units(variance: NDArray[np.float64]) -> int:
 
     References
     ----------
-    Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", section 5.
+    Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", section 5;
+    docs/theory.md, (28).
     """
     return int(np.count_nonzero(variance > ACTIVE_VARIANCE))
 

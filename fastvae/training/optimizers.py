@@ -60,7 +60,8 @@ class SGD(_Settings):
 
     References
     ----------
-    Polyak (1964), "Some methods of speeding up the convergence of iteration methods", eq. 9.
+    Polyak (1964), "Some methods of speeding up the convergence of iteration methods", eq. 9;
+    docs/theory.md, (33).
     """
 
     momentum: float = 0.0
@@ -88,7 +89,8 @@ class RMSprop(_Settings):
 
     References
     ----------
-    Tieleman & Hinton (2012), "Neural Networks for Machine Learning", lecture 6.5.
+    Tieleman & Hinton (2012), "Neural Networks for Machine Learning", lecture 6.5; docs/theory.md,
+    (33).
     """
 
     decay: float = 0.9
@@ -117,7 +119,8 @@ class Adam(_Settings):
 
     References
     ----------
-    Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", algorithm 1.
+    Kingma & Ba (2015), "Adam: A Method for Stochastic Optimization", algorithm 1;
+    docs/theory.md, (32).
     """
 
     beta1: float = 0.9

@@ -139,7 +139,7 @@ class LinearWarmup:
     References
     ----------
     Bowman et al. (2016), "Generating Sentences from a Continuous Space", section 3.1, with a line
-    in place of the sigmoid.
+    in place of the sigmoid. What beta weighs: docs/theory.md, (9).
     """
 
     end: float = 1.0
@@ -174,7 +174,7 @@ class Cyclical:
     References
     ----------
     Fu et al. (2019), "Cyclical Annealing Schedule: A Simple Approach to Mitigating KL Vanishing",
-    eq. 6 and 7, with a linear f.
+    eq. 6 and 7, with a linear f. What beta weighs: docs/theory.md, (9).
     """
 
     end: float = 1.0
