@@ -13,6 +13,7 @@ from sphinx.util.inspect import signature, stringify_signature
 CHANGES = (
     (re.compile(r"\|"), r"\|"),  # the bars of |x| and KL(q || p) mark no substitution
     (re.compile(r"(?<=[\s(])(`\.[^`]*`)"), r"`\1`"),  # of `.gz` the point would go
+    (re.compile(r"(?<!`)`((?:VAE|Dataset|History|Dense|MLP)\b[\w.]*)`"), r"`\1 <fastvae.\1>`"),
     (re.compile(r"\bdocs/theory\.md, \((\w+)\)"), r":doc:`/theory`, :eq:`\1`"),
     (re.compile(r"`?\bdocs/([\w/-]+)\.md`?"), r":doc:`/\1`"),
 )
