@@ -28,7 +28,7 @@ def shown(_app: Sphinx, kind: str, _name: str, value: Any, _options: Any, lines:
     """Change the lines of a docstring; that of a constant is its type's, and goes."""
     if kind == "data":
         lines.clear()
-    if kind == "property":  # before a colon napoleon has seen a type
+    if isinstance(value, property):  # before a colon napoleon has seen a type
         lines[:] = [*(getdoc(value) or "").splitlines(), ""]
     text = FORMULAS.sub(numbered, "\n".join(lines))
     for what, by in CHANGES:
