@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
 
 from fastvae import VAE
 
@@ -118,3 +119,18 @@ def test_samples_of_prior_and_posterior_are_compared(tmp_path):
     lines = [line for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[1] for line in lines[2:]] == ["the prior", "the posterior"] * 3
     assert (tmp_path / "posterior_samples.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_the_overview_is_wide_and_small(tmp_path):
+    options = ["--dataset", "synthetic_digits", "--output", "overview.png"]
+    program = [sys.executable, str(EXAMPLES / "overview_picture.py"), *options]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    committed = EXAMPLES.parent / "docs" / "overview.png"
+    for path in (tmp_path / "overview.png", committed):
+        assert path.stat().st_size < 250_000
+        with Image.open(path) as image:
+            assert image.width > 2 * image.height
+            edge = np.asarray(image.convert("L"))[:8]
+        assert (edge == 255).all()  # a margin, for pages that are dark

@@ -201,6 +201,32 @@ def test_an_axis_is_told_where_it_varies_more_than_the_noise(weight: float, n_ax
     assert vae.elbo(rows).kl == pytest.approx(by_formula, abs=0.05 * (1 + by_formula))
 
 
+def test_free_bits(rng: np.random.Generator) -> None:
+    """(19), of units below and above what is free."""
+    rows, noise = (rng.random((16, 6)) < 0.5).astype(float), rng.normal(size=(16, 3))
+    vae = VAE.from_sizes(6, (5,), 3, beta=0.5, dtype=np.float64)
+    mean, log_var = vae.encode(rows)
+    kl = 0.5 * (np.exp(log_var) + mean**2 - 1 - log_var).mean(axis=0)
+    free = float(np.median(kl))
+    losses, _ = vae.gradients(rows, noise, free_bits=free)
+    charged = np.maximum(kl, free).sum()
+    assert losses.loss == pytest.approx(losses.reconstruction + 0.5 * charged, rel=TOLERANCE)
+
+
+def test_the_prior_of_a_class(rng: np.random.Generator) -> None:
+    """(27): the divergence on the prior's scale is the one between the two distributions."""
+    rows, labels = (rng.random((8, 6)) < 0.5).astype(float), rng.integers(3, size=8)
+    vae = VAE.from_sizes(6, (5,), 2, n_classes=3, prior="label", dtype=np.float64)
+    assert vae.prior_layer is not None
+    vae.prior_layer.weight = rng.normal(size=(4, 3))
+    prior = vae.prior_layer.weight[:, labels].T + vae.prior_layer.bias
+    m, s = prior[:, :2], prior[:, 2:]
+    mean, log_var = vae.encode(rows, labels=labels)
+    terms = np.exp(log_var - s) + (mean - m) ** 2 / np.exp(s) - 1 - (log_var - s)
+    found = vae.elbo(rows, labels=labels, per_sample=True).kl
+    np.testing.assert_allclose(found, 0.5 * terms.sum(axis=1), rtol=1e-9)
+
+
 def test_importance_weights(rng: np.random.Generator) -> None:
     """(20), (21) and (22): log w, the bound, and the shares."""
     mean, log_var = rng.normal(size=(2, 4, 3))
@@ -275,3 +301,15 @@ def test_starts() -> None:
     vae.fit(rows, epochs=1, batch_size=2000, learning_rate=0.0, verbose=False)
     mean = max(1 / 4 / 784, 0.001)
     np.testing.assert_allclose(output.bias, math.log(mean / (1 - mean)), rtol=1e-6)
+
+
+def test_random_numbers_are_functions_of_their_place() -> None:
+    """(37): element e is word e % 4 of block e // 4; in float64 it is (word + 1/2) 2^-32."""
+    seed, stream, step = 2**40 + 3, 5, 7
+    drawn = np.empty(10)
+    kernels.uniform(drawn, seed, stream, step)
+    key = np.array([seed % 2**32, seed // 2**32], np.uint32)
+    for element, value in enumerate(drawn):
+        counter = np.array([element // 4, stream, step, 0], np.uint32)
+        word = int(kernels.philox4x32(counter, key)[element % 4])
+        assert value == (word + 0.5) / 2**32

@@ -261,6 +261,6 @@ IMAGE_SHAPE = option(
     "--image-shape",
     metavar="HxW",
     type=shape,
-    help="height and width of an image in pixels (default: a square where the number of "
-    "features is one, else a strip)",
+    help="height and width of an image in pixels; 1xW draws rows as lines (default: a square where "
+    "the number of features is one, else lines)",
 )

@@ -212,8 +212,8 @@ _MANIFOLD = Command(
     "manifold",
     "pictures:manifold",
     "draw the decoded grid of a two-dimensional latent space",
-    "Draw what the decoder makes of a grid of latents, even in probability. The model must "
-    "have two latent units (train --latent 2).",
+    "Draw what the decoder makes of a grid of latents, spaced by the prior's quantiles. The model "
+    "must have two latent units (train --latent 2).",
     options=[
         model("the last in runs/, else mnist_two_dimensional"),
         option(
@@ -235,8 +235,8 @@ _LATENT = Command(
     "latent",
     "pictures:latent",
     "draw where test images lie in the latent space",
-    "Draw the posterior means of the test images, coloured by label: two latent units as "
-    "they are, more by their first two principal components.",
+    "Draw the posterior means of the test images, with colours and markers by label: two latent "
+    "units as they are, more by their first two principal components.",
     groups={"data": data_options()},
     options=[
         model(),

@@ -49,7 +49,7 @@ def classes_by_styles(
     seed : int
         Of the draws, handed to ``vae.sample``.
     image_shape : (height, width), optional
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     ax : Axes, optional
 
     Returns

@@ -74,9 +74,9 @@ def reconstructions(
     labels : integer array of shape (n_images,), optional
         Of a conditional model; of a data set its own if missing.
     n_columns : int, optional
-        Pairs in a line; by default 10, or 1 where the images are strips.
+        Pairs in a line; by default 10, fewer where rows are no images.
     image_shape : (height, width), optional
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     feature_names : sequence of str, optional
         What the features are called, where rows are no images; by default as the columns of a
         table or data set, or as the model's card says it.
@@ -170,7 +170,7 @@ def samples(
     source, data
         Of the latents, handed to ``vae.sample``.
     n_columns, image_shape
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     feature_names : sequence of str, optional
         What the features are called, where rows are no images; by default as the model's card
         says it.
@@ -214,7 +214,7 @@ def prior_and_posterior(
     data : array of shape (n_rows, n_features), or Dataset, optional
         What the mixture is fitted to first, handed to ``vae.sample``.
     n_columns, image_shape
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     feature_names : sequence of str, optional
         What the features are called, where rows are no images; by default as the model's card
         says it.
@@ -266,7 +266,7 @@ def interpolation(
     spherical : bool
         See `interpolate`.
     image_shape : (height, width), optional
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     feature_names : sequence of str, optional
         What the features are called, where rows are no images; by default as the columns of a
         table or data set, or as the model's card says it.
@@ -321,7 +321,7 @@ def manifold(
     label : int or str, optional
         Of a conditional model the class, which it needs: a number or a name.
     image_shape : (height, width), optional
-        See `tile_images`.
+        See `tile_images`. Rows of height 1 are drawn as lines through their values.
     feature_names : sequence of str, optional
         What the features are called, where rows are no images; by default as the model's card
         says it.

@@ -60,9 +60,9 @@ class SampleGrid(WritingCallback):
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Make the folder, where the pictures are not too large."""
-        from fastvae.plots.drawing import check_size, shape_of_image
+        from fastvae.plots.cells import check_cells, shape_of_rows
 
-        check_size(self.n, self.n_columns, shape_of_image(vae.n_features, self.image_shape))
+        check_cells(self.n, self.n_columns, shape_of_rows(vae, self.image_shape))
         super().on_train_begin(vae, n_epochs, n_rows)
         self.folder.mkdir(exist_ok=True)
         self._last = self._drawn = 0

@@ -157,6 +157,8 @@ def _rows(n: int) -> str:
 
 def _text(label: object) -> str:
     """How a label is written; one that is a whole number without a fraction."""
+    if isinstance(label, bytes):
+        return label.decode(errors="replace")
     return number(label, 6) if isinstance(label, float) else str(label)
 
 

@@ -62,7 +62,9 @@ def test_an_image_by_itself_is_not_huge(vae):
 
 
 @pytest.mark.parametrize("n", [7, 8, 11])
-def test_empty_cells_are_the_ground(vae, tmp_path, n):
+@pytest.mark.parametrize("shade", [0.0, 1.0])
+def test_empty_cells_are_the_ground(vae, tmp_path, monkeypatch, n, shade):
+    monkeypatch.setattr(VAE, "sample", lambda *_, **__: np.full((n, 64), shade))
     ax: Any = plots.samples(vae, n)
     image = pixels(ax, tmp_path)
     box = ax.get_window_extent()

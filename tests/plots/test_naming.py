@@ -54,3 +54,15 @@ def test_where_there_is_no_room_names_stay_within_the_picture() -> None:
     assert np.isfinite(found).all()
     assert (found >= LOW).all()
     assert (found <= HIGH).all()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("n", [3, 4])
+def test_a_few_crowded_names_have_clear_leader_lines(n: int, seed: int) -> None:
+    anchors = 330 + 8 * np.random.default_rng(seed).normal(size=(n, 2))
+    sizes = np.tile([50.0, 18.0], (n, 1))
+    found = places(anchors, sizes, LOW, HIGH)
+    for i in range(n):
+        line = anchors[i] + np.linspace(0, 1, 400)[:, None] * (found[i] - anchors[i])
+        for j in {*range(n)} - {i}:
+            assert not (np.abs(line - found[j]) < sizes[j] / 2).all(axis=1).any()

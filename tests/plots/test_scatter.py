@@ -168,6 +168,7 @@ def test_values_that_are_missing_are_grey() -> None:
         (["b", None, "a", None], ["a", "b", "no label (2)"]),
         ([None, 7, 7, 3], ["3", "7", "no label (1)"]),
         ([True, False, True, True], ["False", "True"]),
+        (np.array([b"oak", b"elm"] * 2), ["elm", "oak"]),
         (np.array([3, 3, 3, 3], dtype=np.uint8), ["3"]),
         ([np.nan] * 4, ["no label (4)"]),
     ],
