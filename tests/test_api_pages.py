@@ -28,8 +28,8 @@ MEMBERS = re.compile(r"^\.\. autoclass:: ([\w.]+)\n   :members: (.+)", re.MULTIL
 # What other rooms of the package use of a model, though its name is no private one.
 INSIDE = {
     "fastvae.VAE": {
-        *("check_rows", "decode_draws", "draw_counts", "in_fit", "last_run", "mean_bound"),
-        *("nats", "network", "start_output_bias", "take_names", "update_count"),
+        *("check_rows", "class_number", "decode_draws", "draw_counts", "in_fit", "last_run"),
+        *("mean_bound", "nats", "network", "start_output_bias", "take_names", "update_count"),
     },
     "fastvae.History": {"append", "objective", "variant"},  # the last two stand in its text
     "fastvae.nn.Dense": {

@@ -10,25 +10,30 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util.inspect import signature, stringify_signature
 
+FORMULAS = re.compile(r"\bdocs/theory\.md,(?:(?:\s|,|and|to)+\(\d+\))+")
 CHANGES = (
     (re.compile(r"\|"), r"\|"),  # the bars of |x| and KL(q || p) mark no substitution
     (re.compile(r"(?<=[\s(])(`\.[^`]*`)"), r"`\1`"),  # of `.gz` the point would go
     (re.compile(r"(?<!`)`((?:VAE|Dataset|History|Dense|MLP)\b[\w.]*)`"), r"`\1 <fastvae.\1>`"),
-    (re.compile(r"\bdocs/theory\.md, \((\w+)\)"), r":doc:`/theory`, :eq:`\1`"),
     (re.compile(r"`?\bdocs/([\w/-]+)\.md`?"), r":doc:`/\1`"),
 )
+
+
+def numbered(found: re.Match[str]) -> str:
+    """The formulas of the theory page by their numbers, as links."""
+    return re.sub(r"\((\d+)\)", r":eq:`\1`", found[0])
 
 
 def shown(_app: Sphinx, kind: str, _name: str, value: Any, _options: Any, lines: list[str]) -> None:
     """Change the lines of a docstring; that of a constant is its type's, and goes."""
     if kind == "data":
         lines.clear()
-    if kind == "property":  # before a colon napoleon has seen a type
+    if isinstance(value, property):  # before a colon napoleon has seen a type
         lines[:] = [*(getdoc(value) or "").splitlines(), ""]
-    for i, line in enumerate(lines):
-        for what, by in CHANGES:
-            line = what.sub(by, line)
-        lines[i] = line
+    text = FORMULAS.sub(numbered, "\n".join(lines))
+    for what, by in CHANGES:
+        text = what.sub(by, text)
+    lines[:] = text.split("\n")
 
 
 def called(
