@@ -141,7 +141,8 @@ def _read(file: BinaryIO, start: bytes) -> Split:
         found, label_names = as_classes({"train": _labels(parts)}, what)
         labels = found["train"]
     rows = _without_empty_end(_joined(parts), layout)
-    return Split(rows, labels, rows[:0], None, label_names)
+    names = layout.names and [layout.names[i] for i in layout.columns[: rows.shape[1]]]
+    return Split(rows, labels, rows[:0], None, label_names, names)
 
 
 # --- lines ------------------------------------------------------------------------------------

@@ -85,6 +85,8 @@ class Dataset:
     label_names : dict of int to str, or None
         What labels stand for, where that is not the label itself: classes of folders, texts in a
         column of labels, the characters of EMNIST.
+    feature_names : list of str, or None
+        What the header of a table calls its columns, without that of labels.
     batch_size, seed : int
 
     Raises
@@ -125,7 +127,7 @@ class Dataset:
             self.name, split = _load(name, data_dir, download)
         self.train, self.train_labels = _first("train_size", train_size, self.name, *split[:2])
         self.test, self.test_labels = _first("test_size", test_size, self.name, *split[2:4])
-        self.label_names = split.label_names
+        self.label_names, self.feature_names = split.label_names, split.feature_names
         self._passes = 0
 
     def __repr__(self) -> str:

@@ -25,6 +25,7 @@ class Split(NamedTuple):
     test : (m, n_features) array, with m = 0 where there are no test rows
     test_labels : (m,) int64 array or None
     label_names : what labels stand for, where that is not the label itself
+    feature_names : what a table calls its columns
     """
 
     train: Array
@@ -32,6 +33,7 @@ class Split(NamedTuple):
     test: Array
     test_labels: Labels
     label_names: dict[int, str] | None = None
+    feature_names: list[str] | None = None
 
 
 def rows_of_labels(labels: Array, what: str) -> Array | None:

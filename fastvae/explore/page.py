@@ -110,7 +110,7 @@ def write_page(
     target = check_page(path)
     n_rows, seed = checks.integer(n_rows, "n_rows"), checks.seed(seed)
     chosen = stored_rows.choose(vae, data, labels, seed, n_rows)
-    shape = stored_rows.image_shape(vae, image_shape, chosen.feature_names is not None)
+    shape = stored_rows.image_shape(vae, chosen, image_shape)
     kept = precision(vae, chosen, seed)
     heading = printable(str(title or vae.card.get("name") or "A variational autoencoder"), 200)
     known = _contents(vae, chosen, shape, kept, heading)
@@ -192,7 +192,6 @@ def _contents(
         "latents": {
             "variance": chosen.variance.tolist(),
             "threshold": ACTIVE_VARIANCE,
-            "nRows": chosen.n_measured,
         },
         "rows": {
             "n": len(chosen.values),

@@ -47,8 +47,6 @@ class Chosen:
     means : ndarray, shape (N, Z)
     variance : ndarray of float64, shape (Z,)
         Of posterior means.
-    n_measured : int
-        Rows that the variance was found by.
     source : str
         Where they are from.
     feature_names : list of str, or None
@@ -59,7 +57,6 @@ class Chosen:
     label_names: Mapping[int, str]
     means: NDArray[Any]
     variance: NDArray[np.float64]
-    n_measured: int
     source: str
     feature_names: list[str] | None = None
 
@@ -109,7 +106,6 @@ def choose(
         names,
         means[: len(stored)],
         means.var(axis=0, dtype=np.float64),
-        len(measured),
         _described(len(stored), len(values), source),
         features,
     )
@@ -142,7 +138,7 @@ def _given(
     if isinstance(data, Dataset):
         is_test = len(data.test) > 0
         rows, own = (data.test, data.test_labels) if is_test else (data.train, data.train_labels)
-        names = data.label_names or {}
+        names, features = data.label_names or {}, data.feature_names
         labels = own if labels is None else labels
     else:
         rows = checks.as_array(with_nan(data), "data")
@@ -201,9 +197,12 @@ def kinds_of(vae: VAE) -> list[tuple[str, int]]:
 
 
 def image_shape(
-    vae: VAE, wanted: tuple[int, int] | None, has_names: bool
+    vae: VAE, chosen: Chosen, wanted: tuple[int, int] | None
 ) -> tuple[int, int] | None:
-    """Height and width of rows that are images; None of those that are not."""
+    """Height and width of rows that are images; None of those that are not.
+
+    Columns that have names are a table's, unless they hold pixels.
+    """
     if wanted is not None:
         from fastvae.plots.drawing import shape_of_image
 
@@ -211,4 +210,5 @@ def image_shape(
         return (height, width) if min(height, width) > 1 else None
     side = math.isqrt(vae.n_features)
     is_square = side * side == vae.n_features and side > 1
-    return (side, side) if is_square and _takes_grey(vae) and not has_names else None
+    is_table = chosen.feature_names is not None and chosen.values.dtype != np.uint8
+    return (side, side) if is_square and _takes_grey(vae) and not is_table else None

@@ -2,6 +2,7 @@
 
 function startDraw(page) {
   const { model, look, image, latents } = page, [least, most] = look.limits;
+  const [paper, ink] = look.isInverted ? ['#fff', '#000'] : ['#000', '#fff'];
   const SIDE = 280, canvas = byId('ink'), context = canvas.getContext('2d', { willReadFrequently: true });
   canvas.width = canvas.height = SIDE;
   const pen = byId('pen'), centre = byId('centre');
@@ -12,7 +13,7 @@ function startDraw(page) {
   const strip = makeStrip(page, byId('draw-strip'), { name: 'Stored rows, to begin a drawing with', onChoose: stamp });
 
   function clear() {
-    context.fillStyle = '#000';
+    context.fillStyle = paper;
     context.fillRect(0, 0, SIDE, SIDE);
     stamped = null;
     strip.mark({});
@@ -28,12 +29,13 @@ function startDraw(page) {
       scale * image[1], scale * image[0]);
     stamped = page.rows.get(r);
     strip.mark({ [r]: '✓' });
+    if (model.nClasses) page.setLabel(page.rows.labels[r]);
   }
 
   function line(from, to) {
     if (stamped !== null) strip.mark({});
     stamped = null;
-    context.strokeStyle = '#fff';
+    context.strokeStyle = ink;
     context.lineWidth = pen.valueAsNumber * SIDE / 28;
     context.lineCap = context.lineJoin = 'round';
     context.beginPath();
@@ -44,16 +46,17 @@ function startDraw(page) {
   }
 
   function inkOf() {
-    const { data } = context.getImageData(0, 0, SIDE, SIDE), ink = new Float32Array(SIDE * SIDE);
-    for (let i = 0; i < ink.length; i++) ink[i] = data[4 * i] / 255;
-    return ink;
+    const { data } = context.getImageData(0, 0, SIDE, SIDE), drawn = new Float32Array(SIDE * SIDE);
+    for (let i = 0; i < drawn.length; i++) drawn[i] = look.isInverted ? 1 - data[4 * i] / 255 : data[4 * i] / 255;
+    return drawn;
   }
 
   function update() {
     row = stamped;
     if (row === null) {
       const drawn = imageOf(inkOf(), SIDE, image, centre.checked);
-      row = (drawn || new Float32Array(model.nFeatures)).map((v) => least + v * (most - least));
+      const [from, to] = look.isInverted ? [most, least] : [least, most];
+      row = (drawn || new Float32Array(model.nFeatures)).map((v) => from + v * (to - from));
     }
     code = model.encode(row, page.label);
     look.draw(byId('seen'), row);
@@ -121,6 +124,8 @@ function startDraw(page) {
       + `${Math.round(100 * cursor.x / SIDE)}, ${Math.round(100 * cursor.y / SIDE)} of 100`);
   }
 
+  byId('draw-class').hidden = !model.nClasses;
+  centre.checked = image[0] === 28 && image[1] === 28;
   byId('clear').addEventListener('click', clear);
   centre.addEventListener('change', () => redraw(update));
   byId('draw-take').addEventListener('click', () => page.toLatents(code.mean));

@@ -3,7 +3,7 @@
 const AT_FIRST = 24;
 
 function startEdit(page) {
-  const { model, look, rows, latents } = page, n = model.nFeatures, [row] = [new Float32Array(n)];
+  const { model, look, rows, latents } = page, n = model.nFeatures, row = new Float32Array(n);
   const near = makeNear(page, byId('edit-near'), byId('edit-summary'));
   let chosen = 0, code = null, shown = AT_FIRST;
 
@@ -58,6 +58,7 @@ function startEdit(page) {
     chosen = r;
     row.set(rows.get(r));
     strip.mark({ [r]: '✓' });
+    if (model.nClasses) page.setLabel(rows.labels[r]);
     refresh();
   }
 
@@ -67,9 +68,8 @@ function startEdit(page) {
   }
 
   function update() {
-    const label = rows.labels && model.nClasses ? page.label : 0;
-    code = model.encode(row, label);
-    page.readings.set('rebuilt', [model.decode(code.mean, label), row]);
+    code = model.encode(row, page.label);
+    page.readings.set('rebuilt', [model.decode(code.mean, page.label), row]);
     look.draw(byId('rebuilt'), ...page.readings.get('rebuilt'));
     drawCode(byId('edit-code'), code, latents);
     near(code.mean);
@@ -86,6 +86,7 @@ function startEdit(page) {
   });
   byId('edit-reset').addEventListener('click', () => choose(chosen));
   byId('edit-take').addEventListener('click', () => page.toLatents(code.mean));
+  byId('roots').hidden = !look.hasCounts;
   arrange();
   choose(0);
   return { draw: update, drawStrip: strip.drawAll };
@@ -102,12 +103,17 @@ function featureOrder({ model, look, rows }) {
     first += width;
   }
   if (found.length <= AT_FIRST) return found;
-  const variance = (i) => {
-    const values = Array.from({ length: rows.n }, (_, r) => rows.get(r)[i]).filter((v) => !Number.isNaN(v));
-    const mean = values.reduce((a, b) => a + b, 0) / values.length;
-    const scale = look.high[i] - look.low[i] || 1;
-    return values.reduce((a, b) => a + ((b - mean) / scale) ** 2, 0) / values.length || 0;
-  };
+  const n = model.nFeatures, count = new Uint32Array(n), sum = new Float64Array(n), squares = new Float64Array(n);
+  for (let r = 0; r < rows.n; r++) {
+    rows.get(r).forEach((v, i) => {
+      if (Number.isNaN(v)) return;
+      const at = (v - look.low[i]) / (look.high[i] - look.low[i] || 1);
+      count[i] += 1;
+      sum[i] += at;
+      squares[i] += at * at;
+    });
+  }
+  const variance = (i) => (count[i] ? squares[i] / count[i] - (sum[i] / count[i]) ** 2 : 0);
   const weights = new Map(found.map((one) => [one, Math.max(...one.columns.map(variance))]));
   return found.sort((a, b) => weights.get(b) - weights.get(a));
 }

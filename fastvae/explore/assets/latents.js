@@ -1,5 +1,7 @@
 // The latent space: a pad over two latents, sliders for the others, and what is decoded there.
 
+const MOST_CLASSES = 20;
+
 // Latents by the variance they carry, and how far sliders and pad reach.
 function makeLatents(told, rows, model) {
   const { variance, threshold } = told, total = variance.reduce((a, b) => a + b, 0) || 1;
@@ -57,6 +59,8 @@ function startLatents(page) {
     const quiet = rest.filter((k) => !latents.isActive(k));
     idleSliders.replaceChildren(...quiet.map((k) => sliders.get(k).element));
     idle.hidden = quiet.length === 0;
+    byId('others').hidden = rest.length === 0;
+    document.querySelector('.space').classList.toggle('two', rest.length === 0);
     idle.querySelector('summary').textContent = `${quiet.length} inactive latent${quiet.length > 1 ? 's' : ''}`;
     across.value = axes[0];
     up.value = axes[1];
@@ -95,16 +99,27 @@ function startLatents(page) {
     for (let r = 0; r < rows.n; r++) {
       const x = place(clip(rows.means[r * model.nLatent + axes[0]]), width);
       const y = width - place(clip(rows.means[r * model.nLatent + axes[1]]), width);
-      const kind = rows.labels ? rows.classOf(r) : 0, text = rows.labels ? rows.labelOf(r) : '';
-      context.fillStyle = colours.classes[kind % colours.classes.length];
-      if (text && text.length <= 2) {
-        context.fillText(text, x, y);
+      const kind = rows.labels ? rows.classOf(r) : 0;
+      if (rows.areFigures) {
+        context.fillStyle = colours.classes[kind % colours.classes.length];
+        context.fillText(rows.labelOf(r), x, y);
       } else {
-        context.beginPath();
-        context.arc(x, y, 2.5, 0, 2 * Math.PI);
-        context.fill();
+        drawMark(context, kind, x, y, 3);
       }
     }
+  }
+
+  // What marks stand for, where they are not the labels themselves.
+  function drawLegend() {
+    const legend = byId('legend');
+    legend.hidden = !rows.labels || rows.areFigures;
+    if (legend.hidden) return;
+    const names = rows.classNames.slice(0, 12);
+    legend.replaceChildren(...names.map((name, kind) => {
+      const mark = make('canvas', { 'aria-hidden': 'true', className: 'mark' });
+      drawMark(sharp(mark, 12, 12).context, kind, 6, 6, 4);
+      return make('span', {}, mark, name);
+    }), rows.classNames.length > names.length ? `and ${rows.classNames.length - names.length} more` : '');
   }
 
   function drawPad() {
@@ -123,9 +138,26 @@ function startLatents(page) {
   }
 
   function draw() {
-    look.draw(decoded, model.decode(z, page.label));
+    const means = model.decode(z, page.label);
+    page.readings.set('decoded', [means]);
+    look.draw(decoded, means);
     if (model.nLatent > 1) drawPad();
+    everyClass.forEach(({ canvas, button }, k) => {
+      look.thumbnail(canvas, model.decode(z, k));
+      button.setAttribute('aria-pressed', String(k === page.label));
+    });
   }
+
+  // Of a conditional model the same latents in other classes; a click chooses one.
+  const everyClass = Array.from({ length: Math.min(model.nClasses, MOST_CLASSES) }, (_, k) => {
+    const canvas = make('canvas', { 'aria-hidden': 'true' });
+    const button = make('button', { type: 'button', 'aria-label': `class ${page.className(k)}` },
+      canvas, make('span', { textContent: page.className(k) }));
+    button.addEventListener('click', () => page.setLabel(k));
+    return { canvas, button };
+  });
+  byId('every-class').hidden = everyClass.length === 0;
+  byId('every-class').querySelector('.every').append(...everyClass.map(({ button }) => button));
 
   function describe() {
     const text = `z${axes[0]} ${signed(z[axes[0]])}, z${axes[1]} ${signed(z[axes[1]])}`;
@@ -184,11 +216,8 @@ function startLatents(page) {
   byId('random-mixture').addEventListener('click', () => setAll(page.random.ofMixture(model)));
   byId('plane').hidden = model.nLatent === 1;
   byId('pad-help').textContent = 'Drag, or use the arrow keys (Shift: further, Home: the middle). '
-    + `${rows.labels ? 'Figures and dots are' : 'Dots are'} the encodings of the stored rows; `
-    + 'the circles, one and two standard deviations of N(0, 1).';
-  byId('latents-note').textContent = 'Sliders are in the order of the variance that each latent carries '
-    + '(of the posterior means; its share of the total stands behind its name). '
-    + `Found by ${page.measured.toLocaleString('en')} rows.`;
+    + `${rows.areFigures ? 'Labels' : 'Marks'} are where the stored rows are encoded, circles one and `
+    + 'two standard deviations of N(0, 1).';
   setAll(model.priorOf(page.label).mean);
   arrange();
 
@@ -198,6 +227,7 @@ function startLatents(page) {
     draw,
     themed() {
       backdrop = null;
+      drawLegend();
       redraw(draw);
     },
   };

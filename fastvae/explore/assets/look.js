@@ -12,8 +12,8 @@ function readColours() {
 }
 
 // A canvas of so many CSS pixels, sharp on the screen that it is on; its context, cleared.
-function sharp(canvas, height) {
-  const ratio = window.devicePixelRatio || 1, width = canvas.clientWidth || 300;
+function sharp(canvas, height, width = canvas.clientWidth || 300) {
+  const ratio = window.devicePixelRatio || 1;
   const across = Math.round(width * ratio), down = Math.round(height * ratio);
   if (canvas.width !== across || canvas.height !== down) {
     canvas.width = across;
@@ -54,12 +54,37 @@ function makeLook(page) {
     first += width;
   }
 
+  const isCount = new Array(n).fill(false);
+  first = 0;
+  for (const [kind, width] of model.kinds) {
+    if (kind === 'poisson') isCount.fill(true, first, first + width);
+    first += width;
+  }
+
+  // Where a value lies between the ends of its scale; counts by their square roots.
   function part(v, i) {
-    return Math.min(Math.max((v - low[i]) / (high[i] - low[i] || 1), 0), 1);
+    const at = Math.min(Math.max((v - low[i]) / (high[i] - low[i] || 1), 0), 1);
+    return isCount[i] ? Math.sqrt(at) : at;
   }
 
   function nameOf(i) {
     return page.featureNames ? page.featureNames[i] : `x${i}`;
+  }
+
+  function marginOf() {
+    const [height, width] = image;
+    let sum = 0, count = 0;
+    for (let r = 0; r < rows.n; r++) {
+      const row = rows.get(r);
+      for (let i = 0; i < n; i++) {
+        const x = i % width, y = (i - x) / width;
+        if ((x % (width - 1) === 0 || y % (height - 1) === 0) && !Number.isNaN(row[i])) {
+          sum += row[i];
+          count += 1;
+        }
+      }
+    }
+    return sum / count;
   }
 
   let pixels = null;
@@ -94,11 +119,13 @@ function makeLook(page) {
       const middle = 2 + step * (i + 0.5);
       context.textAlign = 'right';
       context.fillStyle = colours.quiet;
-      context.fillText(nameOf(i), left - 8, middle, left - 10);
+      context.fillText(shortened(context, nameOf(i), left - 10), left - 8, middle);
       context.fillStyle = colours.line;
       context.fillRect(left, middle - 1, span, 2);
       context.fillStyle = colours.accent;
-      context.fillRect(left, middle - step * 0.28, Math.max(1.5, span * part(row[i], i)), step * 0.56);
+      const zero = span * part(0, i), end = span * part(row[i], i); // NaN draws nothing
+      context.fillRect(left + Math.min(zero, end), middle - step * 0.28,
+        Math.max(1.5, Math.abs(end - zero)), step * 0.56);
       if (reference && !Number.isNaN(reference[i])) {
         context.fillStyle = colours.mark;
         context.fillRect(left + span * part(reference[i], i) - 1.5, middle - step * 0.42, 3, step * 0.84);
@@ -110,7 +137,8 @@ function makeLook(page) {
   }
 
   function drawLine(canvas, row, reference, height, thin) {
-    const { context, width } = sharp(canvas, height), margin = thin ? 2 : 6;
+    const { context, width } = thin ? sharp(canvas, height, 96) : sharp(canvas, height);
+    const margin = thin ? 2 : 6;
     const x = (i) => margin + (width - 2 * margin) * (n > 1 ? i / (n - 1) : 0.5);
     const y = (i, v) => height - margin - (height - 2 * margin) * part(v, i);
     const trace = (values, colour, size) => {
@@ -141,6 +169,9 @@ function makeLook(page) {
     low,
     high,
     limits: [least, most],
+    // Dark on light, as the margins of the stored rows are.
+    isInverted: image !== null && marginOf() > (least + most) / 2,
+    hasCounts: isCount.includes(true),
     // What a pointer over a profile is at.
     featureAt: (canvas, event) => {
       const box = canvas.getBoundingClientRect();
@@ -149,6 +180,36 @@ function makeLook(page) {
       return Math.min(Math.max(n <= 40 ? Math.floor(at * n) : Math.round(at * (n - 1)), 0), n - 1);
     },
   };
+}
+
+// A text that is cut where it is wider than its place.
+const cut = new Map();
+
+function shortened(context, text, width) {
+  const key = `${context.font} ${width} ${text}`;
+  if (!cut.has(key)) {
+    let short = text;
+    while (short.length > 1 && context.measureText(short).width > width) short = `${short.slice(0, -2)}…`;
+    cut.set(key, short);
+  }
+  return cut.get(key);
+}
+
+// Marks of classes: by colour and by shape, so that either is enough.
+function drawMark(context, kind, x, y, size) {
+  context.fillStyle = colours.classes[kind % colours.classes.length];
+  context.beginPath();
+  const shape = kind % 5;
+  if (shape === 0) context.arc(x, y, size, 0, 2 * Math.PI);
+  else if (shape === 1) context.rect(x - size * 0.9, y - size * 0.9, size * 1.8, size * 1.8);
+  else {
+    const corners = [0, 0, 3, 4, 3][shape], turn = [0, 0, -Math.PI / 2, 0, Math.PI / 2][shape];
+    for (let i = 0; i < corners; i++) {
+      const angle = turn + 2 * Math.PI * i / corners, far = size * 1.3;
+      context[i ? 'lineTo' : 'moveTo'](x + far * Math.cos(angle), y + far * Math.sin(angle));
+    }
+  }
+  context.fill();
 }
 
 function shortNumber(v) {

@@ -5,8 +5,13 @@ const contents = JSON.parse(byId('contents').textContent);
 function makeRows(told, labelNames, model) {
   const values = unpacked(told.values), means = unpacked(told.means), width = model.nFeatures;
   const classes = told.labels && [...new Set(told.labels)].sort((a, b) => a - b);
-  const labelOf = (r) => labelNames[told.labels[r]] ?? String(told.labels[r]);
-  const get = (r) => Float32Array.from(values.subarray(r * width, (r + 1) * width), (v) => v * told.scale);
+  const nameOfLabel = (label) => labelNames[label] ?? String(label);
+  const labelOf = (r) => nameOfLabel(told.labels[r]), classNames = classes && classes.map(nameOfLabel);
+  function get(r) {
+    const row = new Float32Array(width);
+    for (let i = 0; i < width; i++) row[i] = values[r * width + i] * told.scale;
+    return row;
+  }
   const meanOf = (r) => means.slice(r * model.nLatent, (r + 1) * model.nLatent);
   return {
     n: told.n,
@@ -16,7 +21,10 @@ function makeRows(told, labelNames, model) {
     meanOf,
     labelOf,
     classOf: (r) => classes.indexOf(told.labels[r]),
-    nameOf: (r) => `row ${r + 1}${told.labels ? `, ${labelOf(r)}` : ''}`,
+    classNames,
+    // Whether labels are so short that they can stand for their rows.
+    areFigures: classes !== null && classNames.every((name) => [...name].length <= 2),
+    nameOf: (r) => (told.labels ? `${labelOf(r)} (row ${r + 1})` : `row ${r + 1}`),
     // A row of another label where there is one.
     farFrom(r) {
       const other = told.labels ? told.labels.findIndex((label) => label !== told.labels[r]) : -1;
@@ -87,7 +95,6 @@ function startPage() {
     image: contents.image,
     featureNames: contents.featureNames,
     latents: makeLatents(contents.latents, rows, model),
-    measured: contents.latents.nRows,
     random: makeRandom(1),
     label: 0,
     readings: new Map(),

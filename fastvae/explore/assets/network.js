@@ -127,7 +127,7 @@ function makeModel(told) {
   };
 
   function softmax(values) {
-    const most = Math.max(...values);
+    const most = values.reduce((a, b) => Math.max(a, b));
     let sum = 0;
     for (let i = 0; i < values.length; i++) sum += (values[i] = Math.exp(values[i] - most));
     for (let i = 0; i < values.length; i++) values[i] /= sum;

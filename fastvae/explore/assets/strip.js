@@ -64,18 +64,18 @@ function nearest(page, mean, n = 6) {
 // Shows the nearest rows, in places that are made once.
 function makeNear(page, place, summary) {
   const cells = Array.from({ length: Math.min(6, page.rows.n) }, () => {
-    const canvas = make('canvas', { role: 'img' }), caption = make('figcaption');
-    place.append(make('figure', {}, canvas, caption));
-    return { canvas, caption };
+    const canvas = make('canvas', { role: 'img' }), name = make('b'), distance = make('span');
+    place.append(make('figure', {}, canvas, make('figcaption', {}, name, ' ', distance)));
+    return { canvas, name, distance };
   });
   return (mean) => {
     const found = nearest(page, mean, cells.length);
-    cells.forEach(({ canvas, caption }, i) => {
-      const { row, distance } = found[i];
+    cells.forEach(({ canvas, name, distance }, i) => {
+      const { row } = found[i];
       page.look.thumbnail(canvas, page.rows.get(row));
       canvas.setAttribute('aria-label', page.rows.nameOf(row));
-      const label = page.rows.labels ? `${page.rows.labelOf(row)} · ` : '';
-      caption.textContent = `${label}${distance.toFixed(2)}`;
+      name.textContent = page.rows.labels ? page.rows.labelOf(row) : '';
+      distance.textContent = found[i].distance.toFixed(2);
     });
     say(summary, `Nearest: ${page.rows.nameOf(found[0].row)}, at a distance of `
       + `${found[0].distance.toFixed(2)} between the means.`);
