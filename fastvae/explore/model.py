@@ -21,7 +21,8 @@ def facts(vae: VAE) -> list[str]:
     back = [layer.n_out for layer in vae.decoder][:-1]
     sizes = [vae.n_features, *hidden, vae.n_latent, *back, vae.n_features]
     kinds = dict.fromkeys(kind for kind, _ in kinds_of(vae))
-    title = " and ".join(KINDS[kind].title for kind in kinds)
+    *titles, last = (KINDS[kind].title for kind in kinds)
+    title = f"{', '.join(titles)} and {last}" if titles else last
     found = ["–".join(map(str, sizes)), f"{title} likelihood"]
     if vae.n_classes:
         found.append(f"conditional on {vae.n_classes} classes")

@@ -124,7 +124,6 @@ function startDraw(page) {
       + `${Math.round(100 * cursor.x / SIDE)}, ${Math.round(100 * cursor.y / SIDE)} of 100`);
   }
 
-  byId('draw-class').hidden = !model.nClasses;
   centre.checked = image[0] === 28 && image[1] === 28;
   byId('clear').addEventListener('click', clear);
   centre.addEventListener('change', () => redraw(update));

@@ -103,17 +103,11 @@ function featureOrder({ model, look, rows }) {
     first += width;
   }
   if (found.length <= AT_FIRST) return found;
-  const n = model.nFeatures, count = new Uint32Array(n), sum = new Float64Array(n), squares = new Float64Array(n);
-  for (let r = 0; r < rows.n; r++) {
-    rows.get(r).forEach((v, i) => {
-      if (Number.isNaN(v)) return;
-      const at = (v - look.low[i]) / (look.high[i] - look.low[i] || 1);
-      count[i] += 1;
-      sum[i] += at;
-      squares[i] += at * at;
-    });
-  }
-  const variance = (i) => (count[i] ? squares[i] / count[i] - (sum[i] / count[i]) ** 2 : 0);
+  const variance = (i) => {
+    const values = rows.column(i), mean = values.reduce((a, b) => a + b, 0) / values.length;
+    const sum = values.reduce((a, b) => a + (b - mean) ** 2, 0);
+    return sum / values.length / (look.high[i] - look.low[i]) ** 2 || 0;
+  };
   const weights = new Map(found.map((one) => [one, Math.max(...one.columns.map(variance))]));
   return found.sort((a, b) => weights.get(b) - weights.get(a));
 }

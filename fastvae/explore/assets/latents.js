@@ -124,6 +124,7 @@ function startLatents(page) {
 
   function drawPad() {
     const width = pad.clientWidth, ratio = window.devicePixelRatio || 1;
+    if (width < 40) return; // nothing is laid out yet
     const { context } = sharp(pad, width);
     if (backdrop === null || backdrop.width !== Math.round(width * ratio)) drawBackdrop(width, ratio);
     context.drawImage(backdrop, 0, 0, width, width);

@@ -41,29 +41,21 @@ function makeLook(page) {
   let least = low.reduce((a, b) => Math.min(a, b)), most = high.reduce((a, b) => Math.max(a, b));
   if (least >= 0 && most <= 1) [least, most] = [0, 1];
 
-  // Features of like scales share one; others have their own, from their least to their greatest.
-  const ranges = Array.from(high, (v, i) => v - low[i]).filter((v) => v > 0);
-  const shares = Math.max(...ranges.slice(0, 5000), 0) <= 20 * Math.min(...ranges.slice(0, 5000), 1e30);
+  const isCount = new Array(n).fill(false);
   let first = 0;
   for (const [kind, width] of model.kinds) {
     for (let i = first; i < first + width; i++) {
+      isCount[i] = kind === 'poisson';
       if (kind !== 'gaussian' && kind !== 'poisson') [low[i], high[i]] = [0, 1];
-      else if (shares && model.kinds.length === 1) [low[i], high[i]] = [least, most];
       else if (low[i] === high[i]) [low[i], high[i]] = [low[i] - 0.5, high[i] + 0.5];
     }
     first += width;
   }
-
-  const isCount = new Array(n).fill(false);
-  first = 0;
-  for (const [kind, width] of model.kinds) {
-    if (kind === 'poisson') isCount.fill(true, first, first + width);
-    first += width;
-  }
+  const { from, to } = image ? { from: low, to: high } : makeScales(page, low, high);
 
   // Where a value lies between the ends of its scale; counts by their square roots.
   function part(v, i) {
-    const at = Math.min(Math.max((v - low[i]) / (high[i] - low[i] || 1), 0), 1);
+    const at = Math.min(Math.max((v - from[i]) / (to[i] - from[i] || 1), 0), 1);
     return isCount[i] ? Math.sqrt(at) : at;
   }
 
@@ -164,6 +156,7 @@ function makeLook(page) {
 
   return {
     draw: draws,
+    sample: image || n <= 16 ? draws : (canvas, row) => drawLine(canvas, row, null, 120, false),
     thumbnail: image ? drawImage : (canvas, row) => drawLine(canvas, row, null, 40, true),
     nameOf,
     low,
@@ -180,6 +173,30 @@ function makeLook(page) {
       return Math.min(Math.max(n <= 40 ? Math.floor(at * n) : Math.round(at * (n - 1)), 0), n - 1);
     },
   };
+}
+
+// The scales that profiles are drawn on: those of features that are alike are one; others have their
+// own. They leave out the outermost values, which would flatten all others.
+function makeScales({ model, rows }, low, high) {
+  const n = model.nFeatures, from = low.slice(), to = high.slice();
+  let first = 0, most = 0, least = Infinity, lowest = Infinity, highest = -Infinity;
+  for (const [kind, width] of model.kinds) {
+    for (let i = first; i < first + width && (kind === 'gaussian' || kind === 'poisson'); i++) {
+      const values = rows.column(i).sort();
+      const [a, b] = [0.02, 0.98].map((q) => values[Math.round(q * (values.length - 1))]);
+      if (b > a) {
+        [from[i], to[i]] = [kind === 'poisson' ? 0 : a, b];
+        [most, least] = [Math.max(most, b - a), Math.min(least, b - a)];
+        [lowest, highest] = [Math.min(lowest, from[i]), Math.max(highest, b)];
+      }
+    }
+    first += width;
+  }
+  if (model.kinds.length === 1 && most > 0 && most <= 10 * least) {
+    from.fill(lowest);
+    to.fill(highest);
+  }
+  return { from, to };
 }
 
 // A text that is cut where it is wider than its place.

@@ -25,6 +25,12 @@ function makeRows(told, labelNames, model) {
     // Whether labels are so short that they can stand for their rows.
     areFigures: classes !== null && classNames.every((name) => [...name].length <= 2),
     nameOf: (r) => (told.labels ? `${labelOf(r)} (row ${r + 1})` : `row ${r + 1}`),
+    // The values of a feature, without those that are missing.
+    column(i) {
+      const found = new Float32Array(told.n);
+      for (let r = 0; r < told.n; r++) found[r] = values[r * width + i] * told.scale;
+      return found.filter((v) => !Number.isNaN(v));
+    },
     // A row of another label where there is one.
     farFrom(r) {
       const other = told.labels ? told.labels.findIndex((label) => label !== told.labels[r]) : -1;
@@ -34,8 +40,7 @@ function makeRows(told, labelNames, model) {
     filled(i, r) {
       const own = get(r)[i];
       if (!Number.isNaN(own)) return own;
-      for (let k = 0; k < told.n; k++) if (!Number.isNaN(get(k)[i])) return get(k)[i];
-      return 0;
+      return this.column(i)[0] ?? 0;
     },
   };
 }
@@ -59,15 +64,17 @@ function startTheme(onChange) {
 }
 
 function startClasses(page, onChange) {
-  const select = byId('class');
-  byId('classes').hidden = !page.model.nClasses;
-  for (let k = 0; k < page.model.nClasses; k++) {
-    select.append(make('option', { value: k, textContent: page.className(k) }));
+  const selects = [...document.querySelectorAll('label.class select')];
+  for (const select of selects) {
+    select.parentElement.hidden = !page.model.nClasses;
+    for (let k = 0; k < page.model.nClasses; k++) {
+      select.append(make('option', { value: k, textContent: page.className(k) }));
+    }
+    select.addEventListener('change', () => page.setLabel(Number(select.value)));
   }
-  select.addEventListener('change', () => page.setLabel(Number(select.value)));
   page.setLabel = (label) => {
     page.label = label;
-    select.value = label;
+    selects.forEach((select) => { select.value = label; });
     onChange();
   };
 }

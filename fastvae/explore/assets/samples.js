@@ -18,7 +18,7 @@ function startSamples(page) {
   });
 
   function draw() {
-    for (const { canvas, z, label } of cells) look.draw(canvas, model.decode(z, label));
+    for (const { canvas, z, label } of cells) look.sample(canvas, model.decode(z, label));
   }
 
   function again() {
