@@ -13,8 +13,8 @@ import fastvae
 from fastvae import VAE, checks
 
 MODULES = (
-    *("animation", "callbacks", "data", "evaluation", "kernels", "nn", "optimizers", "plots"),
-    *("schedules", "sklearn", "typing", "vae"),
+    *("animation", "callbacks", "data", "evaluation", "explore", "kernels", "nn", "optimizers"),
+    *("plots", "schedules", "sklearn", "typing", "vae"),
 )
 
 

@@ -23,6 +23,7 @@ PATHS = {
     },
     "data": {"Dataset", "fetch", "locate", "synthetic_digits"},
     "evaluation": {"Evaluation", "evaluate"},
+    "explore": {"Written", "write_page"},
     "kernels": {"dense_forward", "get_num_threads", "set_num_threads", "warmup"},
     "nn": {"MLP", "Dense"},
     "optimizers": {"SGD", "Adam", "RMSprop"},

@@ -48,7 +48,7 @@ def card(args: Namespace) -> None:
     is_shipped = path.parent == PRETRAINED
     text = model_card(
         vae,
-        _name(path),
+        name_of_model(path),
         path.stem if is_shipped else _absolute(path).name,
         known,
         known.get("test") if figures is None else figures,
@@ -60,7 +60,7 @@ def card(args: Namespace) -> None:
     print(f"written to {printable(args.output)}")
 
 
-def _name(path: Path) -> str:
+def name_of_model(path: Path) -> str:
     """What to call a model whose card does not say it."""
     place = _absolute(path)
     if path.name == RUN_MODEL:

@@ -4,14 +4,18 @@ import os
 from argparse import Namespace
 from pathlib import Path
 
+from fastvae import checks
 from fastvae.checks.quoting import printable
+from fastvae.commands.card import name_of_model
 from fastvae.commands.inputs import labels_for, load_data_if_there, load_model, rows_to_show
 from fastvae.explore.page import check_page, write_page
+from fastvae.explore.rows import MOST_ROWS
 
 
 def explore(args: Namespace) -> None:
     """Write the page of a model, and print what is in it."""
     path = check_page(args.out, "--out")
+    checks.integer(args.rows, "--rows", maximum=MOST_ROWS)
     vae = load_model(args)
     if path.exists() and os.path.samefile(path, args.model):
         raise ValueError(f"--out {args.out} is the model itself; name another file")
@@ -22,7 +26,7 @@ def explore(args: Namespace) -> None:
         vae,
         path,
         data=dataset,
-        title=args.title or vae.card.get("name") or _name(Path(args.model)),
+        title=args.title or vae.card.get("name") or name_of_model(Path(args.model)),
         n_rows=args.rows,
         image_shape=args.image_shape,
         seed=args.seed,
@@ -31,12 +35,5 @@ def explore(args: Namespace) -> None:
     print(f"rows in it  {written.rows}")
     wide = " and ".join(written.float32_layers)
     print(f"weights     float16{f', but float32 in {wide}' if wide else ''}")
-    print(
-        f"precision   decoded means differ from Python's by {max(written.error, 1e-6):.0e} at most"
-    )
-
-
-def _name(path: Path) -> str:
-    """What to call a model whose card does not say it."""
-    place = Path(os.path.abspath(path))
-    return place.parent.name if place.name == "model.safetensors" else place.stem
+    error = max(written.error, 1e-6)  # of float32 itself
+    print(f"precision   decoded means differ from Python's by {error:.1e} at most, as measured")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastvae import kernels
 from fastvae.explore.rows import kinds_of
 from fastvae.explore.weights import Precision, Type, packed
@@ -13,6 +15,13 @@ from fastvae.kernels.maths.row_likelihoods import LOG_RATE_MAX
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
 from fastvae.model.vae import VAE
+
+
+def check_finite(vae: VAE) -> None:
+    """Raise a ValueError that names the first layer that holds NaN or infinity."""
+    for name, layer in vae.named_layers().items():
+        if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
+            raise ValueError(f"{name} holds a number that is not finite: there is nothing to show")
 
 
 def facts(vae: VAE) -> list[str]:

@@ -18,7 +18,7 @@ from fastvae import checks
 from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows
 from fastvae.explore import rows as stored_rows
-from fastvae.explore.model import facts, model_data
+from fastvae.explore.model import check_finite, facts, model_data
 from fastvae.explore.rows import Chosen
 from fastvae.explore.weights import Precision, packed, precision
 from fastvae.files.writing import check_file, write_file
@@ -87,7 +87,7 @@ def write_page(
     title : str, optional
         The heading; by default the name in the model's card.
     n_rows : int
-        Rows to store at most.
+        Rows to store at most, up to 2,000; wide ones are fewer.
     image_shape : (height, width), optional
         Of rows that are images. By default a square where n_features is one and the likelihood is
         of grey values; other rows are shown feature by feature, as are those of height or width 1.
@@ -108,7 +108,9 @@ def write_page(
         If the file cannot be written; an old one stays.
     """
     target = check_page(path)
-    n_rows, seed = checks.integer(n_rows, "n_rows"), checks.seed(seed)
+    n_rows = checks.integer(n_rows, "n_rows", maximum=stored_rows.MOST_ROWS)
+    seed = checks.seed(seed)
+    check_finite(vae)
     chosen = stored_rows.choose(vae, data, labels, seed, n_rows)
     shape = stored_rows.image_shape(vae, chosen, image_shape)
     kept = precision(vae, chosen, seed)

@@ -23,7 +23,7 @@ from fastvae.data.rows import Rows
 from fastvae.data.synthetic import SIDE, synthetic_digits
 from fastvae.model.vae import VAE
 
-N_ROWS = 300
+N_ROWS, MOST_ROWS = 300, 2000
 _MOST_VALUES = 2_000_000
 """Of stored rows: wide ones are fewer."""
 _LEAST_ROWS = 12
@@ -196,9 +196,7 @@ def kinds_of(vae: VAE) -> list[tuple[str, int]]:
     return [(kind, n) for kind, n in vae.blocks]
 
 
-def image_shape(
-    vae: VAE, chosen: Chosen, wanted: tuple[int, int] | None
-) -> tuple[int, int] | None:
+def image_shape(vae: VAE, chosen: Chosen, wanted: tuple[int, int] | None) -> tuple[int, int] | None:
     """Height and width of rows that are images; None of those that are not.
 
     Columns that have names are a table's, unless they hold pixels.

@@ -165,7 +165,8 @@ def rows_of(vae: VAE, n_rows: int = 20) -> tuple[Array, Array | None]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_encoder_and_decoder_are_those_of_python(tmp_path: Path, opened: Any, name: str) -> None:
-    vae = drawn(VAE.from_sizes(13, **{"hidden": (24,), "n_latent": 4} | MODELS[name]), 1.5)
+    settings: dict[str, Any] = {"hidden": (24,), "n_latent": 4} | MODELS[name]
+    vae = drawn(VAE.from_sizes(13, **settings), 1.5)
     X, labels = rows_of(vae)
     write_page(vae, tmp_path / "page.html", data=X, labels=labels)
     page = opened(tmp_path / "page.html")
