@@ -3,8 +3,10 @@
 function startDraw(page) {
   const { model, look, image, latents } = page, [least, most] = look.limits;
   const [paper, ink] = look.isInverted ? ['#fff', '#000'] : ['#000', '#fff'];
-  const SIDE = 280, canvas = byId('ink'), context = canvas.getContext('2d', { willReadFrequently: true });
-  canvas.width = canvas.height = SIDE;
+  const perPixel = 280 / Math.max(...image), canvas = byId('ink'), context = canvas.getContext('2d', { willReadFrequently: true });
+  canvas.width = Math.round(perPixel * image[1]);
+  canvas.height = Math.round(perPixel * image[0]);
+  const { width, height } = canvas;
   const pen = byId('pen'), centre = byId('centre');
   const near = makeNear(page, byId('draw-near'), byId('draw-summary'));
   let stamped = null; // a stored row is taken as it is, until it is drawn on
@@ -14,7 +16,7 @@ function startDraw(page) {
 
   function clear() {
     context.fillStyle = paper;
-    context.fillRect(0, 0, SIDE, SIDE);
+    context.fillRect(0, 0, width, height);
     stamped = null;
     strip.mark({});
     redraw(update);
@@ -22,11 +24,10 @@ function startDraw(page) {
 
   function stamp(r) {
     clear();
-    const small = document.createElement('canvas'), size = Math.max(...image), scale = SIDE / size;
+    const small = document.createElement('canvas');
     look.draw(small, page.rows.get(r));
     context.imageSmoothingEnabled = false;
-    context.drawImage(small, scale * (size - image[1]) / 2, scale * (size - image[0]) / 2,
-      scale * image[1], scale * image[0]);
+    context.drawImage(small, 0, 0, width, height);
     stamped = page.rows.get(r);
     strip.mark({ [r]: '✓' });
     if (model.nClasses) page.setLabel(page.rows.labels[r]);
@@ -36,7 +37,7 @@ function startDraw(page) {
     if (stamped !== null) strip.mark({});
     stamped = null;
     context.strokeStyle = ink;
-    context.lineWidth = pen.valueAsNumber * SIDE / 28;
+    context.lineWidth = pen.valueAsNumber * 10;
     context.lineCap = context.lineJoin = 'round';
     context.beginPath();
     context.moveTo(from.x, from.y);
@@ -46,15 +47,15 @@ function startDraw(page) {
   }
 
   function inkOf() {
-    const { data } = context.getImageData(0, 0, SIDE, SIDE), drawn = new Float32Array(SIDE * SIDE);
-    for (let i = 0; i < drawn.length; i++) drawn[i] = look.isInverted ? 1 - data[4 * i] / 255 : data[4 * i] / 255;
-    return drawn;
+    const { data } = context.getImageData(0, 0, width, height), values = new Float32Array(width * height);
+    for (let i = 0; i < values.length; i++) values[i] = (look.isInverted ? 255 - data[4 * i] : data[4 * i]) / 255;
+    return { values, width, height };
   }
 
   function update() {
     row = stamped;
     if (row === null) {
-      const drawn = imageOf(inkOf(), SIDE, image, centre.checked);
+      const drawn = imageOf(inkOf(), image, centre.checked);
       const [from, to] = look.isInverted ? [most, least] : [least, most];
       row = (drawn || new Float32Array(model.nFeatures)).map((v) => from + v * (to - from));
     }
@@ -66,7 +67,7 @@ function startDraw(page) {
   }
 
   function at(event) {
-    const box = canvas.getBoundingClientRect(), scale = SIDE / box.width;
+    const box = canvas.getBoundingClientRect(), scale = width / box.width;
     return { x: (event.clientX - box.left) * scale, y: (event.clientY - box.top) * scale };
   }
 
@@ -94,8 +95,8 @@ function startDraw(page) {
       lowered = !lowered;
       if (lowered) line(cursor, cursor);
     } else if (move) {
-      const clip = (v) => Math.min(Math.max(v, 0), SIDE);
-      const next = { x: clip(cursor.x + 14 * move[0]), y: clip(cursor.y + 14 * move[1]) };
+      const clip = (v, size) => Math.min(Math.max(v, 0), size);
+      const next = { x: clip(cursor.x + 14 * move[0], width), y: clip(cursor.y + 14 * move[1], height) };
       if (lowered) line(cursor, next);
       cursor = next;
     } else {
@@ -105,7 +106,7 @@ function startDraw(page) {
     showCursor();
   });
   canvas.addEventListener('focus', () => {
-    cursor = cursor || { x: SIDE / 2, y: SIDE / 4 };
+    cursor = cursor || { x: width / 2, y: height / 4 };
     if (canvas.matches(':focus-visible')) showCursor();
   });
   canvas.addEventListener('blur', () => {
@@ -117,13 +118,14 @@ function startDraw(page) {
   canvas.parentElement.append(spot);
   function showCursor() {
     spot.hidden = false;
-    spot.style.left = `${100 * cursor.x / SIDE}%`;
-    spot.style.top = `${100 * cursor.y / SIDE}%`;
+    spot.style.left = `${100 * cursor.x / width}%`;
+    spot.style.top = `${100 * cursor.y / height}%`;
     spot.className = lowered ? 'down' : '';
     canvas.setAttribute('aria-label', `Drawing, pen ${lowered ? 'down' : 'up'} at `
-      + `${Math.round(100 * cursor.x / SIDE)}, ${Math.round(100 * cursor.y / SIDE)} of 100`);
+      + `${Math.round(100 * cursor.x / width)}, ${Math.round(100 * cursor.y / height)} of 100`);
   }
 
+  pen.value = Math.max(1.6, 0.09 * perPixel); // at least a pixel, nearly
   centre.checked = image[0] === 28 && image[1] === 28;
   byId('clear').addEventListener('click', clear);
   centre.addEventListener('change', () => redraw(update));

@@ -4,11 +4,12 @@
 
 const BOX = 20 / 28;
 
-function boundsOf(ink, side) {
-  let left = side, right = -1, top = side, bottom = -1;
-  for (let y = 0; y < side; y++) {
-    for (let x = 0; x < side; x++) {
-      if (ink[y * side + x] > 0.05) {
+// Ink is { values, width, height }, from 0 to 1, row by row.
+function boundsOf({ values, width, height }) {
+  let left = width, right = -1, top = height, bottom = -1;
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (values[y * width + x] > 0.05) {
         left = Math.min(left, x); right = Math.max(right, x);
         top = Math.min(top, y); bottom = Math.max(bottom, y);
       }
@@ -17,11 +18,11 @@ function boundsOf(ink, side) {
   return right < 0 ? null : { width: right - left + 1, height: bottom - top + 1 };
 }
 
-function centreOf(ink, side) {
+function centreOf({ values, width, height }) {
   let sum = 0, x = 0, y = 0;
-  for (let row = 0; row < side; row++) {
-    for (let column = 0; column < side; column++) {
-      const v = ink[row * side + column];
+  for (let row = 0; row < height; row++) {
+    for (let column = 0; column < width; column++) {
+      const v = values[row * width + column];
       sum += v;
       x += v * (column + 0.5);
       y += v * (row + 0.5);
@@ -30,14 +31,14 @@ function centreOf(ink, side) {
   return { x: x / sum, y: y / sum };
 }
 
-// Put a square of ink into an image: pixel (x, y) covers from scale x + dx on. Each target pixel
-// gets the ink of the area that covers it.
-function splat(ink, side, image, { scale, dx, dy }) {
-  const [height, width] = image, out = new Float32Array(height * width);
-  for (let y = 0; y < side; y++) {
+// Put ink into an image: its pixel (x, y) begins at (scale x + dx, scale y + dy). Each pixel of the
+// image gets the ink of the area that covers it.
+function splat(ink, [height, width], { scale, dx, dy }) {
+  const out = new Float32Array(height * width);
+  for (let y = 0; y < ink.height; y++) {
     const y0 = scale * y + dy, y1 = y0 + scale;
-    for (let x = 0; x < side; x++) {
-      const v = ink[y * side + x];
+    for (let x = 0; x < ink.width; x++) {
+      const v = ink.values[y * ink.width + x];
       if (v === 0) continue;
       const x0 = scale * x + dx, x1 = x0 + scale;
       for (let j = Math.max(0, Math.floor(y0)); j < Math.min(height, y1); j++) {
@@ -51,17 +52,15 @@ function splat(ink, side, image, { scale, dx, dy }) {
   return out.map((v) => Math.min(v, 1));
 }
 
-// The image of a square of ink with values from 0 to 1; null where nothing is drawn.
-function imageOf(ink, side, image, centres) {
-  const bounds = boundsOf(ink, side), [height, width] = image, size = Math.max(height, width);
+// The image of some ink; null where nothing is drawn.
+function imageOf(ink, image, centres) {
+  const bounds = boundsOf(ink), [height, width] = image;
   if (bounds === null) return null;
-  const plain = size / side;
-  if (!centres) {
-    return splat(ink, side, image, { scale: plain, dx: (width - size) / 2, dy: (height - size) / 2 });
-  }
+  const plain = width / ink.width;
+  if (!centres) return splat(ink, image, { scale: plain, dx: 0, dy: 0 });
   const box = BOX * Math.min(height, width);
   const scale = Math.min(box / Math.max(bounds.width, bounds.height), 4 * plain);
-  const centre = centreOf(ink, side);
-  return splat(ink, side, image,
+  const centre = centreOf(ink);
+  return splat(ink, image,
     { scale, dx: width / 2 - scale * centre.x, dy: height / 2 - scale * centre.y });
 }

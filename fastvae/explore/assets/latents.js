@@ -60,7 +60,7 @@ function startLatents(page) {
     idleSliders.replaceChildren(...quiet.map((k) => sliders.get(k).element));
     idle.hidden = quiet.length === 0;
     byId('others').hidden = rest.length === 0;
-    document.querySelector('.space').classList.toggle('two', rest.length === 0);
+    document.querySelector('.space').classList.toggle('two', rest.length === 0 || model.nLatent === 1);
     idle.querySelector('summary').textContent = `${quiet.length} inactive latent${quiet.length > 1 ? 's' : ''}`;
     across.value = axes[0];
     up.value = axes[1];
@@ -143,10 +143,19 @@ function startLatents(page) {
     page.readings.set('decoded', [means]);
     look.draw(decoded, means);
     if (model.nLatent > 1) drawPad();
-    everyClass.forEach(({ canvas, button }, k) => {
-      look.thumbnail(canvas, model.decode(z, k));
-      button.setAttribute('aria-pressed', String(k === page.label));
-    });
+    stale = everyClass.length;
+    if (stale) redraw(drawClass);
+  }
+
+  // One class a frame, so that the picture does not wait for them.
+  let stale = 0, turn = 0;
+  function drawClass() {
+    const { canvas, button } = everyClass[turn];
+    look.thumbnail(canvas, model.decode(z, turn));
+    button.setAttribute('aria-pressed', String(turn === page.label));
+    turn = (turn + 1) % everyClass.length;
+    stale -= 1;
+    if (stale > 0) redraw(drawClass);
   }
 
   // Of a conditional model the same latents in other classes; a click chooses one.

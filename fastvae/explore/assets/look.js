@@ -240,7 +240,7 @@ function shortNumber(v) {
 // The posterior of a row: its means as bars, with a standard deviation to both sides.
 function drawCode(canvas, { mean, logVar }, latents) {
   const height = 150, { context, width } = sharp(canvas, height);
-  const order = latents.active.length ? latents.active : latents.order;
+  const order = (latents.active.length ? latents.active : latents.order).slice(0, 100);
   const step = width / order.length, middle = (height - 16) / 2;
   const scale = (middle - 4) / latents.limit;
   const y = (v) => middle - scale * Math.min(Math.max(v, -latents.limit), latents.limit);

@@ -77,8 +77,9 @@ function makeNear(page, place, summary) {
       name.textContent = page.rows.labels ? page.rows.labelOf(row) : '';
       distance.textContent = found[i].distance.toFixed(2);
     });
-    say(summary, `Nearest: ${page.rows.nameOf(found[0].row)}, at a distance of `
-      + `${found[0].distance.toFixed(2)} between the means.`);
-    return found;
+    const { rows } = page, { row, distance } = found[0];
+    const alike = rows.labels ? found.filter((one) => rows.labels[one.row] === rows.labels[row]).length : 0;
+    say(summary, `The nearest is ${rows.nameOf(row)}, ${distance.toFixed(2)} away in the means`
+      + `${rows.labels ? `; ${alike} of the ${found.length} are ${rows.labelOf(row)}` : ''}.`);
   };
 }
