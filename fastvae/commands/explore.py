@@ -32,7 +32,7 @@ def explore(args: Namespace) -> None:
         seed=args.seed,
     )
     print(f"wrote {printable(str(path))}, {written.n_bytes / 1e6:.2f} MB; open it in a browser")
-    print(f"rows in it  {written.rows}")
+    print(f"rows in it  {written.rows}{'' if dataset else ' (--data names others)'}")
     wide = " and ".join(written.float32_layers)
     print(f"weights     float16{f', but float32 in {wide}' if wide else ''}")
     error = max(written.error, 1e-6)  # of float32 itself

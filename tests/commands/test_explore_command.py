@@ -60,9 +60,13 @@ def test_without_data_nothing_is_downloaded(capsys: Any, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("fastvae.data.dataset.fetch", fail)
     lines = run(capsys, "mnist_two_dimensional", "--out", "page.html")
-    assert lines[1].endswith("drawn digits (synthetic_digits), as no data were named")
+    assert lines[1].endswith(
+        "drawn digits (synthetic_digits), as no data were named (--data names others)"
+    )
     lines = run(capsys, "model.safetensors")
-    assert lines[1].endswith("rows that the model drew itself, as no data were named")
+    assert lines[1].endswith(
+        "rows that the model drew itself, as no data were named (--data names others)"
+    )
 
 
 def test_data_that_the_card_names_are_taken_where_they_are(capsys: Any) -> None:
@@ -75,7 +79,7 @@ def test_files_that_a_card_names_are_not_opened(capsys: Any) -> None:
     vae.card = {"dataset": "rows.npy"}
     vae.save("model.safetensors")
     lines = run(capsys, "model.safetensors")
-    assert lines[1].endswith("as no data were named")
+    assert lines[1].endswith("as no data were named (--data names others)")
 
 
 @pytest.mark.parametrize(

@@ -216,6 +216,7 @@ def test_sliders_and_the_pad_change_the_picture(digits: Path, opened: Any) -> No
     page.drag("#pad", [(0.5, 0.5), (0.8, 0.3)])
     by_pad = page.picture("decoded")
     assert by_pad not in (first, by_slider)
+    assert np.abs(page("() => window.fastvae.latents()")).max() > 1
     page.focus("#pad")
     before = page.page.get_attribute("#pad", "aria-valuetext")
     page.page.keyboard.press("ArrowLeft")

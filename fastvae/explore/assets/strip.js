@@ -2,7 +2,7 @@
 
 function makeStrip(page, place, { name, onChoose }) {
   const strip = make('div', { className: page.image ? 'strip' : 'strip wide', role: 'listbox',
-    'aria-label': name, 'aria-orientation': 'horizontal' });
+    'aria-label': name, 'aria-orientation': 'horizontal', 'aria-multiselectable': 'true' });
   const items = Array.from({ length: page.rows.n }, (_, r) => {
     const canvas = make('canvas', { 'aria-hidden': 'true' });
     const item = make('button', { type: 'button', role: 'option', tabIndex: r ? -1 : 0,
