@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 import fastvae
-from fastvae import VAE
+from fastvae import VAE, PosteriorMixture
 from fastvae.explore import write_page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -338,6 +338,37 @@ def test_a_model_of_classes(tmp_path: Path, opened: Any) -> None:
     page.page.select_option("#class", "1")
     assert page.picture("decoded") != first
     assert page.picture("walk-between") == samples  # of the rows' own classes
+
+
+def test_latents_of_a_prior_and_of_a_mixture(tmp_path: Path, opened: Any) -> None:
+    vae = drawn(VAE.from_sizes(64, (16,), 2, n_classes=2, prior="label"))
+    assert vae.prior_layer is not None
+    vae.prior_layer.weight = np.array([[1, -2], [2, 0.5], [-12, -12], [-12, -12]])  # narrow
+    vae.prior_layer.bias = np.zeros(4)
+    means = np.array([[5.0, 5.0], [-4.0, 3.0]])
+    factors = 0.01 * np.array([[[1.0, 0.0], [0.5, 1.0]]] * 2)
+    vae._take_mixture(PosteriorMixture([0.3, 0.7], means, factors))  # type: ignore[arg-type]
+    write_page(vae, tmp_path / "page.html")
+    page = opened(tmp_path / "page.html")
+    latents = "() => window.fastvae.latents()"
+    for label, mean in (("1", [-2, 0.5]), ("0", [1, 2])):
+        page.page.select_option("#class", label)
+        page.page.click("#random")
+        np.testing.assert_allclose(page(latents), mean, atol=0.02)
+        assert page(latents) != mean
+        page.page.click("#reset")
+        np.testing.assert_allclose(page(latents), mean, atol=1e-6)
+    found = []
+    for _ in range(40):
+        page.page.click("#random-mixture")
+        found.append(page(latents))
+    distance = np.abs(np.array(found)[:, None] - means).max(axis=2)
+    assert distance.min(axis=1).max() < 0.06
+    chosen = np.bincount(distance.argmin(axis=1), minlength=2)
+    assert 3 <= chosen[0] <= 22  # 12 of 40 are expected, with a deviation of 2.9
+    page.page.select_option("#source", "mixture")
+    page.page.click("#dozen button >> nth=1")
+    assert np.abs(np.array(page(latents)) - means).max(axis=1).min() < 0.06
 
 
 def test_rows_that_are_no_images(tmp_path: Path, opened: Any) -> None:

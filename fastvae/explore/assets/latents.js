@@ -87,7 +87,7 @@ function startLatents(page) {
     context.fillRect(middle - 0.5, 0, 1, width);
     context.fillRect(0, middle - 0.5, width, 1);
     context.strokeStyle = colours.line;
-    for (const radius of [1, 2]) { // standard deviations of the prior
+    for (const radius of model.prior ? [] : [1, 2]) { // standard deviations of the prior N(0, 1)
       context.beginPath();
       context.arc(middle, middle, place(radius, width) - middle, 0, 2 * Math.PI);
       context.stroke();
@@ -226,8 +226,11 @@ function startLatents(page) {
   byId('random-mixture').addEventListener('click', () => setAll(page.random.ofMixture(model)));
   byId('plane').hidden = model.nLatent === 1;
   byId('pad-help').textContent = 'Drag, or use the arrow keys (Shift: further, Home: the middle). '
-    + `${rows.areFigures ? 'Labels' : 'Marks'} are where the stored rows are encoded, circles one and `
-    + 'two standard deviations of N(0, 1).';
+    + `${rows.areFigures ? 'Labels' : 'Marks'} are where the stored rows are encoded`
+    + `${model.prior ? '.' : ', circles one and two standard deviations of the prior.'}`;
+  byId('latents-lead').textContent = `The model describes each ${page.image ? 'image' : 'row'} by `
+    + `${model.nLatent > 1 ? `${model.nLatent} numbers, its latents` : 'one number, its latent'}. `
+    + `Move the ${model.nLatent > 1 ? 'point, or the sliders' : 'slider'}, and see what the decoder makes of it.`;
   setAll(model.priorOf(page.label).mean);
   arrange();
 
