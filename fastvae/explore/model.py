@@ -18,10 +18,11 @@ from fastvae.model.vae import VAE
 
 
 def check_finite(vae: VAE) -> None:
-    """Raise a ValueError that names the first layer that holds NaN or infinity."""
+    """Raise a ValueError that names the first layer that a page cannot hold."""
     for name, layer in vae.named_layers().items():
-        if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
-            raise ValueError(f"{name} holds a number that is not finite: there is nothing to show")
+        for part in (layer.weight, layer.bias):
+            if not (np.abs(part) <= np.finfo(np.float32).max).all():
+                raise ValueError(f"{name} holds a number that is not finite as float32")
 
 
 def facts(vae: VAE) -> list[str]:

@@ -9,13 +9,14 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastvae import checks, kernels
 from fastvae.checks.foreign import with_nan
+from fastvae.checks.labels import class_labels
 from fastvae.checks.quoting import printable
 from fastvae.data import labelled
 from fastvae.data.dataset import Dataset
@@ -27,8 +28,6 @@ N_ROWS, MOST_ROWS = 300, 2000
 _MOST_VALUES = 2_000_000
 """Of stored rows: wide ones are fewer."""
 _LEAST_ROWS = 12
-_N_MEASURED = 5000
-"""Rows by which the variances of latents are found."""
 _DRAWN = "drawn digits (synthetic_digits), as no data were named"
 _OWN = "rows that the model drew itself, as no data were named"
 
@@ -66,53 +65,75 @@ class Chosen:
         return model.encode(self.values, labels=labels)[0]
 
 
+class _Data(NamedTuple):
+    """Rows to choose from, with the names of labels and of features that they come with."""
+
+    rows: Any
+    labels: Any
+    source: str
+    label_names: Mapping[int, str] = {}
+    feature_names: list[str] | None = None
+
+
 def choose(
-    vae: VAE,
-    data: Rows | None,
-    labels: ArrayLike | None,
-    seed: int,
-    n_rows: int = N_ROWS,
+    vae: VAE, data: Rows | None, labels: ArrayLike | None, seed: int, n_rows: int = N_ROWS
 ) -> Chosen:
-    """Choose rows to store, by a seed, and encode them.
+    """Choose rows to store, by a seed, and encode all.
 
     Without data they are drawn digits where the model takes such images, else rows that the model
     itself draws.
     """
-    names: Mapping[int, str] = {}
-    features = None
+    found = _data_of(vae, data, labels, seed, n_rows)
+    known = found.labels
+    # All are checked here, as they were given, so that errors name them as the user knows them.
+    means = np.atleast_2d(vae.encode(found.rows, labels=known if vae.n_classes else None)[0])
+    if vae.n_classes:
+        known = class_labels(known, "labels", len(means), vae.n_classes)
+    order = np.empty(len(means), np.int64)
+    kernels.permutation(order, seed, kernels.STREAM_DATASET, 0)
+    stored = order[: min(n_rows, max(_LEAST_ROWS, _MOST_VALUES // vae.n_features))]
+    values = np.atleast_2d(checks.as_array(with_nan(found.rows), "data"))[stored]
+    labels_of_stored = None if known is None else known[stored]
+    taken = vae.check_rows(values, labels=labels_of_stored if vae.n_classes else None)
+    return Chosen(
+        np.asarray(labelled.values(taken)),
+        labels_of_stored,
+        dict(enumerate(vae.class_names)) if vae.class_names is not None else found.label_names,
+        means[stored],
+        means.var(axis=0, dtype=np.float64),
+        _described(len(stored), len(means), found.source),
+        found.feature_names,
+    )
+
+
+def _data_of(
+    vae: VAE, data: Rows | None, labels: ArrayLike | None, seed: int, n_rows: int
+) -> _Data:
+    """The rows that were given, or that stand for them."""
     if data is None:
         if labels is not None:
             raise ValueError("labels belong to data; got labels without data")
-        values, known, source = _without_data(vae, seed, n_rows)
+        return _without_data(vae, seed, n_rows)
+    rows: Any = data
+    names: Mapping[int, str] = {}
+    if isinstance(data, Dataset):
+        is_test = len(data.test) > 0
+        rows, own = (data.test, data.test_labels) if is_test else (data.train, data.train_labels)
+        names, features = data.label_names or {}, data.feature_names
+        labels = own if labels is None else labels
     else:
-        values, known, names, features = _given(data, labels)
-        source = _name_of(data)
-    if vae.class_names is not None:
-        names = dict(enumerate(vae.class_names))
-    values = np.atleast_2d(values)
-    order = np.empty(len(values), np.int64)
-    kernels.permutation(order, seed, kernels.STREAM_DATASET, 0)
-    measured = order[:_N_MEASURED]
-    most = max(_LEAST_ROWS, min(n_rows, _MOST_VALUES // vae.n_features))
-    # Those to store come first, so that one pass serves both.
-    checked = vae.check_rows(
-        values[measured], "data", labels=None if not vae.n_classes else _some(known, measured)
-    )
-    means = vae.network.encode(checked)[0]
-    stored = order[:most]
-    return Chosen(
-        np.asarray(labelled.values(checked))[: len(stored)],
-        _some(known, stored),
-        names,
-        means[: len(stored)],
-        means.var(axis=0, dtype=np.float64),
-        _described(len(stored), len(values), source),
-        features,
-    )
-
-
-def _some(labels: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    return None if labels is None else labels[rows]
+        columns = getattr(data, "columns", None)
+        features = None if columns is None else [str(column) for column in columns]
+    if labels is None or vae.n_classes:
+        return _Data(rows, labels, _name_of(data), names, features)
+    n = len(np.atleast_2d(checks.as_array(with_nan(rows), "data")))
+    known = checks.as_labels(labels, "labels")
+    if known.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), one for each row; got {known.shape}")
+    if known.dtype.kind not in "iu":  # names, or numbers that stand for nothing but themselves
+        classes, known = np.unique(known, return_inverse=True)
+        names = {i: str(name) for i, name in enumerate(classes.tolist())}
+    return _Data(rows, known.astype(np.int64), _name_of(data), names, features)
 
 
 def _described(n_stored: int, n_rows: int, source: str) -> str:
@@ -129,45 +150,14 @@ def _name_of(data: Rows) -> str:
     return f"{part} rows of {printable(os.path.basename(data.name.rstrip(os.sep)), 80)}"
 
 
-def _given(
-    data: Rows, labels: ArrayLike | None
-) -> tuple[NDArray[Any], NDArray[np.int64] | None, Mapping[int, str], list[str] | None]:
-    """Rows, labels, and the names of labels and of features that data come with."""
-    names: Mapping[int, str] = {}
-    features = None
-    if isinstance(data, Dataset):
-        is_test = len(data.test) > 0
-        rows, own = (data.test, data.test_labels) if is_test else (data.train, data.train_labels)
-        names, features = data.label_names or {}, data.feature_names
-        labels = own if labels is None else labels
-    else:
-        rows = checks.as_array(with_nan(data), "data")
-        columns = getattr(data, "columns", None)
-        if columns is not None:
-            features = [str(column) for column in columns]
-    if labels is None:
-        return rows, None, names, features
-    known = checks.as_labels(labels, "labels")
-    if known.shape != (len(rows),):
-        raise ValueError(
-            f"labels must have shape ({len(rows)},), one for each row; got {known.shape}"
-        )
-    if known.dtype.kind not in "iu":  # names, or numbers that stand for nothing but themselves
-        classes, known = np.unique(known, return_inverse=True)
-        names = {i: str(name) for i, name in enumerate(classes.tolist())}
-    return rows, known.astype(np.int64), names, features
-
-
-def _without_data(
-    vae: VAE, seed: int, n_rows: int
-) -> tuple[NDArray[Any], NDArray[np.int64] | None, str]:
-    """Rows to show where none are given, their labels, and what they are."""
+def _without_data(vae: VAE, seed: int, n_rows: int) -> _Data:
+    """Rows to show where none are given."""
     n_classes = 10
     if vae.n_features == SIDE * SIDE and vae.n_classes in (0, n_classes) and _takes_grey(vae):
         digits = synthetic_digits(max(n_rows, 2000), seed=seed)
-        return digits.images, digits.labels, _DRAWN
+        return _Data(digits.images, digits.labels, _DRAWN)
     labels = np.arange(n_rows) % vae.n_classes if vae.n_classes else None
-    return observed(vae, vae.sample(n_rows, seed)), labels, _OWN
+    return _Data(observed(vae, vae.sample(n_rows, seed)), labels, _OWN)
 
 
 def _takes_grey(vae: VAE) -> bool:

@@ -89,6 +89,9 @@ def test_weights_that_float16_is_too_coarse_for_are_float32(tmp_path: Path) -> N
 
 def test_rows_are_stored_as_they_are(tmp_path: Path) -> None:
     X = pixel_rows(40, 36)
+    assert write_page(small(36), tmp_path / "page.html", data=X, n_rows=5).rows.startswith(
+        "5 of 40"
+    )
     for data in (X, X / np.float32(255)):
         write_page(small(36), tmp_path / "page.html", data=data, n_rows=50)
         rows = contents_of(tmp_path / "page.html")["rows"]
@@ -124,6 +127,30 @@ def test_labels_may_be_names(tmp_path: Path) -> None:
     contents = contents_of(tmp_path / "page.html")
     assert contents["labelNames"] == {"0": "a", "1": "b"}
     assert sorted(contents["rows"]["labels"]) == [0, 0, 1, 1]
+
+
+def test_labels_of_classes_are_their_numbers(tmp_path: Path) -> None:
+    vae = VAE.from_sizes(36, (4,), 2, n_classes=2, class_names=["b", "a"])
+    X = pixel_rows(4, 36)
+    with pytest.raises(TypeError, match="labels must be an array of real numbers"):
+        write_page(vae, tmp_path / "page.html", data=X, labels=["b", "a", "b", "a"])
+    write_page(vae, tmp_path / "page.html", data=X, labels=[1, 1, 1, 0])
+    contents = contents_of(tmp_path / "page.html")
+    assert contents["labelNames"] == {"0": "b", "1": "a"}
+    assert sorted(contents["rows"]["labels"]) == [0, 1, 1, 1]
+
+
+def test_an_error_names_the_row_that_was_given(tmp_path: Path) -> None:
+    table = np.zeros((30, 4))
+    table[17, 2] = np.nan
+    vae = VAE.from_sizes(4, (4,), 2, likelihood="gaussian")
+    with pytest.raises(ValueError, match="row 17"):
+        write_page(vae, tmp_path / "page.html", data=table)
+
+
+def test_one_row_is_enough(tmp_path: Path) -> None:
+    write_page(small(36), tmp_path / "page.html", data=pixel_rows(1, 36)[0], n_rows=1)
+    assert contents_of(tmp_path / "page.html")["rows"]["n"] == 1
 
 
 def test_a_table_brings_the_names_of_its_columns(tmp_path: Path) -> None:
@@ -218,8 +245,8 @@ def infinite() -> VAE:
     ("vae", "settings", "message"),
     [
         (VAE(), {}, "this VAE is empty"),
-        (small(36), {"data": np.zeros((3, 4))}, r"data must have 36 columns"),
-        (small(36), {"data": np.zeros((0, 36))}, "data must have at least one row"),
+        (small(36), {"data": np.zeros((3, 4))}, r"X must have 36 columns"),
+        (small(36), {"data": np.zeros((0, 36))}, "X must have at least one row"),
         (small(36), {"data": np.full((3, 36), np.nan)}, "NaN"),
         (
             small(36),
@@ -231,6 +258,11 @@ def infinite() -> VAE:
         (small(36), {"n_rows": 2001}, "n_rows must be"),
         (small(36), {"seed": -1}, "seed must be"),
         (small(36), {"image_shape": (5, 5)}, "image_shape must have 36 pixels"),
+        (
+            VAE.from_sizes(36, (4,), 2, n_classes=3),
+            {"data": pixel_rows(1, 36), "labels": [3]},
+            "got 3",
+        ),
         (VAE.from_sizes(36, (4,), 2, n_classes=3), {"data": np.zeros((3, 36))}, "it needs"),
     ],
 )
@@ -248,7 +280,9 @@ def test_a_page_has_the_name_of_a_page(tmp_path: Path, name: str) -> None:
 
 
 def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"encoder\.0 holds a number that is not finite"):
+    with pytest.raises(
+        ValueError, match=r"encoder\.0 holds a number that is not finite as float32"
+    ):
         write_page(infinite(), tmp_path / "page.html")
 
 

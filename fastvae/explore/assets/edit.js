@@ -11,8 +11,7 @@ function startEdit(page) {
 
   // Those that vary most among the stored rows come first, on the scale that they are drawn in.
   const order = featureOrder(page);
-  const controls = order.map(({ kind, columns }) => (kind === 'categorical'
-    ? categoryControl(columns) : numberControl(columns[0], kind)));
+  const controls = []; // made as they are shown: there may be many thousands
 
   function numberControl(i, kind) {
     const isCount = kind === 'poisson', [low, high] = [look.low[i], look.high[i]];
@@ -76,8 +75,13 @@ function startEdit(page) {
   }
 
   function arrange() {
-    byId('features').replaceChildren(...controls.slice(0, shown).map((control) => control.element));
-    byId('more').hidden = shown >= controls.length;
+    for (const { kind, columns } of order.slice(controls.length, shown)) {
+      const control = kind === 'categorical' ? categoryControl(columns) : numberControl(columns[0], kind);
+      byId('features').append(control.element);
+      control.set();
+      controls.push(control);
+    }
+    byId('more').hidden = shown >= order.length;
   }
 
   byId('more').addEventListener('click', () => {
@@ -87,6 +91,7 @@ function startEdit(page) {
   byId('edit-reset').addEventListener('click', () => choose(chosen));
   byId('edit-take').addEventListener('click', () => page.toLatents(code.mean));
   byId('roots').hidden = !look.hasCounts;
+  row.set(rows.get(0));
   arrange();
   choose(0);
   return { draw: update, drawStrip: strip.drawAll };

@@ -1,5 +1,21 @@
 // How rows and encodings are drawn: images pixel by pixel, other rows feature by feature.
 
+const MOST_POINTS = 2000; // of a line
+
+// Of so many values that they would fall on each other, the lowest and the highest of neighbours.
+function extremes(values, part) {
+  const found = [], step = Math.ceil(2 * values.length / MOST_POINTS);
+  for (let first = 0; first < values.length; first += step) {
+    let low = first, high = first;
+    for (let i = first; i < Math.min(first + step, values.length); i++) {
+      if (part(values[i], i) < part(values[low], low)) low = i;
+      if (part(values[i], i) > part(values[high], high)) high = i;
+    }
+    found.push(Math.min(low, high), Math.max(low, high));
+  }
+  return found;
+}
+
 // Colours of the style sheet, looked up once and again when the theme changes.
 const colours = {};
 
@@ -136,7 +152,7 @@ function makeLook(page) {
     const trace = (values, colour, size) => {
       context.beginPath();
       let down = false;
-      for (let i = 0; i < n; i++) {
+      for (const i of n > MOST_POINTS ? extremes(values, part) : values.keys()) {
         if (Number.isNaN(values[i])) { down = false; continue; }
         context[down ? 'lineTo' : 'moveTo'](x(i), y(i, values[i]));
         down = true;
