@@ -279,6 +279,7 @@ def test_the_keyboard_draws(digits: Path, opened: Any) -> None:
     page = opened(digits)
     empty = encoding(page)
     page.focus("#ink")
+    assert page.page.locator("#cursor").is_visible()
     for key in ("Space", *["ArrowDown"] * 9, "Space", "ArrowLeft"):
         page.page.keyboard.press(key)
     line = encoding(page)
@@ -430,6 +431,19 @@ def test_light_and_dark(digits: Path, opened: Any) -> None:
     assert light.picture("pad") != pad
     light.page.click("#theme")
     assert light.picture("pad") == pad
+
+
+def test_tall_images_are_no_higher_than_their_place_is_wide(tmp_path: Path, opened: Any) -> None:
+    vae = drawn(VAE.from_sizes(120, (4,), 2), 3.0)
+    write_page(vae, tmp_path / "page.html", image_shape=(60, 2))
+    page = opened(tmp_path / "page.html")
+    for canvas in ("#decoded", "#ink", "#walk-a"):
+        box = page.page.locator(canvas).bounding_box()
+        assert box["height"] < 500
+        assert box["width"] == pytest.approx(box["height"] / 30, abs=1)
+    before = page.picture("draw-code")
+    page.drag("#ink", [(0.5, 0.2), (0.5, 0.7)])
+    assert page.picture("draw-code") != before
 
 
 @pytest.mark.parametrize("width", [320, 390, 640, 1280])

@@ -118,8 +118,8 @@ function startDraw(page) {
   canvas.parentElement.append(spot);
   function showCursor() {
     spot.hidden = false;
-    spot.style.left = `${100 * cursor.x / width}%`;
-    spot.style.top = `${100 * cursor.y / height}%`;
+    spot.style.left = `${canvas.offsetLeft + canvas.clientWidth * cursor.x / width}px`;
+    spot.style.top = `${canvas.offsetTop + canvas.clientHeight * cursor.y / height}px`;
     spot.className = lowered ? 'down' : '';
     canvas.setAttribute('aria-label', `Drawing, pen ${lowered ? 'down' : 'up'} at `
       + `${Math.round(100 * cursor.x / width)}, ${Math.round(100 * cursor.y / height)} of 100`);

@@ -111,6 +111,7 @@ function startPage() {
   page.look = makeLook(page);
   byId('facts').textContent = contents.facts.join(' · ');
   document.body.classList.toggle('profiles', !page.image);
+  if (page.image) document.body.style.setProperty('--slim', Math.min(1, page.image[1] / page.image[0]));
   byId(page.image ? 'draw' : 'edit').hidden = false;
 
   const parts = {};
