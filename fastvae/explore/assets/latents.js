@@ -27,7 +27,6 @@ function makeLatents(told, rows, model) {
       return reach(most);
     },
     nameOf: (k) => `z${k} · ${share(k)} %`,
-    nLatent: model.nLatent,
   };
 }
 

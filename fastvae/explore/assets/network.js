@@ -51,7 +51,7 @@ function makeModel(told) {
       cholesky: unpacked(told.mixture.cholesky),
     },
   };
-  const { nFeatures, nLatent, nClasses, kinds } = model;
+  const { nLatent, nClasses, kinds } = model;
   const last = model.decoder[model.decoder.length - 1];
 
   const activations = {
@@ -153,5 +153,5 @@ function makeModel(told) {
     return x;
   }
 
-  return { ...model, encode, decode, priorOf, nFeatures };
+  return { ...model, encode, decode, priorOf };
 }
