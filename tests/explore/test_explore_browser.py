@@ -403,9 +403,12 @@ def test_missing_values_and_categories_are_edited(tmp_path: Path, opened: Any) -
     page.page.check("#features input[type=checkbox] >> nth=0")
     missing = page.picture("edit-code")
     assert missing != code
+    said = page.page.locator("#features output >> nth=0")
+    assert said.inner_text() == "missing"
     page.page.select_option("#features select >> nth=0", index=2)
     assert page.picture("edit-code") not in (code, missing)
     page.page.uncheck("#features input[type=checkbox] >> nth=0")
+    assert said.inner_text() != "missing"
     page.page.select_option("#features select >> nth=0", index=0)
     assert page.picture("edit-code") == code
 

@@ -30,8 +30,7 @@ function startEdit(page) {
       set() {
         box.checked = Number.isNaN(row[i]);
         control.element.querySelector('input').disabled = box.checked;
-        control.set(box.checked ? low : row[i]);
-        if (box.checked) control.element.querySelector('output').textContent = 'missing';
+        control.set(row[i]);
       },
     };
   }

@@ -121,9 +121,13 @@ function startLatents(page) {
     }), rows.classNames.length > names.length ? `and ${rows.classNames.length - names.length} more` : '');
   }
 
+  let drawn = ''; // what the pad shows
   function drawPad() {
     const width = pad.clientWidth, ratio = window.devicePixelRatio || 1;
     if (width < 40) return; // nothing is laid out yet
+    const state = `${z[axes[0]]} ${z[axes[1]]} ${width} ${ratio}`;
+    if (backdrop !== null && state === drawn) return;
+    drawn = state;
     const { context } = sharp(pad, width);
     if (backdrop === null || backdrop.width !== Math.round(width * ratio)) drawBackdrop(width, ratio);
     context.drawImage(backdrop, 0, 0, width, width);

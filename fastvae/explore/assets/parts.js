@@ -52,9 +52,11 @@ function slider({ name, min, max, step, value, text = signed, onInput }) {
   const output = make('output', { textContent: text(value) });
   const input = make('input', { type: 'range', min, max, step, 'aria-label': name });
   input.value = value;
+  let current = value;
   input.addEventListener('input', () => {
-    onInput(input.valueAsNumber);
-    shown(input.valueAsNumber);
+    current = input.valueAsNumber;
+    onInput(current);
+    shown(current);
   });
   function shown(v) {
     output.textContent = text(v);
@@ -64,6 +66,8 @@ function slider({ name, min, max, step, value, text = signed, onInput }) {
   return {
     element,
     set(v) {
+      if (v === current) return; // nothing has to be painted anew
+      current = v;
       input.value = v;
       shown(v);
     },
