@@ -330,14 +330,15 @@ def points_of_pixel(ax: Axes, cells: Cells) -> float:
 
 
 def margins_for(
-    cells: Cells, caption: str, line_names: Sequence[str] = (), ticks: int = 0
+    cells: Cells, caption: str, line_names: Sequence[str] = (), ticks: int = 0, left: int = 25
 ) -> Margins:
     """The margins of new axes: for names at the left of lines, and for a caption below.
 
-    `ticks` are the screen pixels of what stands between the axes and the caption.
+    `ticks` are the screen pixels of what stands between the axes and the caption, `left` those that
+    are needed at the left at least.
     """
     longest = max((width_of(name, FONT_SIZE) for name in line_names), default=0.0)
-    left = max(25, 20 + math.ceil(longest * DPI))
+    left = max(left, 20 + math.ceil(longest * DPI))
     width = (_figure_size(cells, Margins(left))[0] - left) / DPI - MARGIN
     n_lines = len(wrapped(caption, width, CAPTION_SIZE).splitlines())
     return Margins(left, 25 + ticks + _PIXELS_OF_LINE * n_lines)

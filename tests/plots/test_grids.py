@@ -195,6 +195,8 @@ def test_ways_and_the_manifold_of_tables_are_lines(table):
     assert lines.shape == (10, 5, 2)
     assert [text.get_text() for text in ax.get_xticklabels()][1] == "25 %"
     assert_legible(ax.figure)
+    for n in (1, 2):
+        assert_legible(plots.manifold(VAE.from_sizes(600, (8,), 2), n).figure)
     ax = plots.manifold(table, 6)
     assert profiles(ax)[0].shape == (36, 5, 2)
     assert_legible(ax.figure)
