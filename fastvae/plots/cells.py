@@ -36,6 +36,7 @@ _LIGHT = 0.6  # a mean shade from which on images are light
 _SMALLEST = 5.0  # letters, in points
 _LEAST_WIDTH = 660  # of a figure, in screen pixels
 _PIXELS_OF_LINE = 20  # of captions
+_BYTES_OF_PIXEL = 24  # of lines, which are drawn without an image of their values
 _FRAME = "#dddddd"
 PROFILE = (60, 120)  # height and width of a profile's cell, in pixels as an image has them
 _LARGEST_SIDE = 280  # of an image, in pixels of the screen
@@ -133,7 +134,8 @@ def check_cells(
         check_size(n, n_columns, shape, gap, n_frames)
         return
     check_size(n, 1, shape, n_frames=n_frames)
-    check_size(n, columns_for(n, n_columns, shape), PROFILE, gap, n_frames)
+    columns = columns_for(n, n_columns, shape)
+    check_size(n, columns, PROFILE, gap, n_frames, bytes_of_pixel=_BYTES_OF_PIXEL)
 
 
 def cells_of(
@@ -299,7 +301,7 @@ def describe(groups: Sequence[np.ndarray], names: Sequence[str] | None) -> str:
 def label_lines(ax: Axes, cells: Cells, places: Sequence[float], texts: Sequence[str]) -> None:
     """Write texts at the left of lines, in letters that fit; where none fit, leave them out."""
     distance = min(np.diff(sorted(places)), default=np.inf)
-    points = _points_of_pixel(ax, cells) * distance
+    points = points_of_pixel(ax, cells) * distance
     size = min(FONT_SIZE, points / 1.15)
     if size < _SMALLEST:
         return
@@ -309,7 +311,7 @@ def label_lines(ax: Axes, cells: Cells, places: Sequence[float], texts: Sequence
 
 def label_columns(ax: Axes, cells: Cells, texts: Sequence[str]) -> None:
     """Write texts below columns, as many of them as there is room for, the last among them."""
-    room = _points_of_pixel(ax, cells) * (cells.width + cells.gap[1])
+    room = points_of_pixel(ax, cells) * (cells.width + cells.gap[1])
     longest = 72 * max(width_of(text, FONT_SIZE) for text in texts) + FONT_SIZE / 2
     step = 1
     while step * room < longest and step < len(texts) - 1:
@@ -320,7 +322,7 @@ def label_columns(ax: Axes, cells: Cells, texts: Sequence[str]) -> None:
     ax.tick_params(axis="x", length=0, labelcolor=INK)
 
 
-def _points_of_pixel(ax: Axes, cells: Cells) -> float:
+def points_of_pixel(ax: Axes, cells: Cells) -> float:
     """How many points a pixel of the cells is high."""
     height = ax.get_position().height * ax.figure.figure.get_figheight() * 72
     width = ax.get_position().width * ax.figure.figure.get_figwidth() * 72
@@ -328,14 +330,15 @@ def _points_of_pixel(ax: Axes, cells: Cells) -> float:
 
 
 def margins_for(
-    cells: Cells, caption: str, line_names: Sequence[str] = (), ticks: int = 0
+    cells: Cells, caption: str, line_names: Sequence[str] = (), ticks: int = 0, left: int = 25
 ) -> Margins:
     """The margins of new axes: for names at the left of lines, and for a caption below.
 
-    `ticks` are the screen pixels of what stands between the axes and the caption.
+    `ticks` are the screen pixels of what stands between the axes and the caption, `left` those that
+    are needed at the left at least.
     """
     longest = max((width_of(name, FONT_SIZE) for name in line_names), default=0.0)
-    left = max(25, 20 + math.ceil(longest * DPI))
+    left = max(left, 20 + math.ceil(longest * DPI))
     width = (_figure_size(cells, Margins(left))[0] - left) / DPI - MARGIN
     n_lines = len(wrapped(caption, width, CAPTION_SIZE).splitlines())
     return Margins(left, 25 + ticks + _PIXELS_OF_LINE * n_lines)

@@ -96,6 +96,8 @@ def check_size(
     image_shape: tuple[int, int],
     gap: tuple[int, int] = (1, 1),
     n_frames: int | None = None,
+    *,
+    bytes_of_pixel: int = _BYTES_OF_PIXEL,
 ) -> None:
     """Raise a ValueError if a picture of so many images takes too much memory to be drawn.
 
@@ -105,12 +107,14 @@ def check_size(
         As `tile_images` will have them.
     n_frames : int, optional
         Of an animation.
+    bytes_of_pixel : int
+        What a picture, that is no animation, takes for one.
     """
     if not isinstance(n_images, numbers.Integral) or n_images < 1:
         return  # what makes the images refuses it
     n_lines, n_columns = grid_of(int(n_images), n_columns, image_shape[0])
     height, width = n_lines * (image_shape[0] + gap[0]), n_columns * (image_shape[1] + gap[1])
-    what, n_bytes = "picture", height * width * _BYTES_OF_PIXEL
+    what, n_bytes = "picture", height * width * bytes_of_pixel
     if n_frames is not None:
         what = f"animation of {n_frames:,} frames"
         shown = height * width * enlargement(height, width) ** 2

@@ -33,6 +33,7 @@ from fastvae.plots.cells import (
     label_lines,
     margins_for,
     new_pair,
+    points_of_pixel,
     shape_of_rows,
 )
 from fastvae.plots.drawing import shade_limits, tile_images
@@ -52,6 +53,8 @@ from fastvae.plots.style import (
 _MAX_NAME = 30  # characters of a class's name in a title
 _PAIR = ["original", "reconstruction"]
 _TICKS = (-2, -1, 0, 1, 2)  # of a manifold: latents
+_ROOM_FOR_LATENTS, _ROOM_FOR_SHARES = 100.0, 190.0  # points of a side where all have room
+_SHARES = "Percentages say how much of the prior lies below."
 
 
 def reconstructions(
@@ -354,8 +357,8 @@ def manifold(
     classes = None if label is None else np.full(n * n, vae.class_number(label))
     decoded = vae.decode_draws(latents, classes)
     cells = cells_of(n * n, n, shape, gap=(0, 0))
-    caption = _caption(vae, [decoded], shape, feature_names)
-    margins = replace(margins_for(cells, caption, ticks=85), left=135)
+    caption = _sentences(_SHARES, _caption(vae, [decoded], shape, feature_names))
+    margins = margins_for(cells, caption, ticks=85, left=135)
     ax = draw_cells(ax, decoded, shape, cells, margins)
     _label_quantiles(ax, cells)
     set_caption(ax, caption)
@@ -365,20 +368,25 @@ def manifold(
 
 def _label_quantiles(ax: Axes, cells: Cells) -> None:
     """Say where on the axes of a manifold latents lie, and below which share of the prior."""
-    shares = [NormalDist().cdf(latent) for latent in _TICKS]
-    names, below = [number(latent) for latent in _TICKS], [f"{100 * p:.0f} %" for p in shares]
-    height, width = cells.size
-    across = [p * width - 0.5 for p in shares]
-    upwards = [(1 - p) * height - 0.5 for p in shares]
-    for axis, places in ((ax.xaxis, across), (ax.yaxis, upwards)):
+    point = points_of_pixel(ax, cells)
+    for axis, side, is_upwards in (
+        (ax.xaxis, cells.size[1], False),
+        (ax.yaxis, cells.size[0], True),
+    ):
+        latents = _TICKS if side * point >= _ROOM_FOR_LATENTS else _TICKS[1:-1]
+        shares = [NormalDist().cdf(latent) for latent in latents]
+        below = [f"{100 * p:.0f} %" for p in shares]
+        if side * point < _ROOM_FOR_SHARES and len(latents) == len(_TICKS):
+            below[0] = below[-1] = ""
+        places = [(1 - p if is_upwards else p) * side - 0.5 for p in shares]
         axis.remove_overlapping_locs = False  # each place has a latent and a share
-        axis.set_ticks(places, names, fontsize=FONT_SIZE)
+        axis.set_ticks(places, [number(latent) for latent in latents], fontsize=FONT_SIZE)
         axis.set_ticks(places, below, minor=True, fontsize=CAPTION_SIZE)
     ax.tick_params(length=3, labelcolor=INK, color=MUTED)
     ax.tick_params(which="minor", length=0, labelcolor=MUTED)
     ax.tick_params(axis="x", which="minor", pad=17)
     ax.tick_params(axis="y", which="minor", pad=22)
-    label_axes(ax, "first latent, and the share of the prior below", "second latent")
+    label_axes(ax, "first latent", "second latent")
 
 
 def _grid_of_rows(
