@@ -18,13 +18,15 @@ from bench.report import table
 
 PAGE = ROOT / "docs" / "published.md"
 README = ROOT / "README.md"
+BETWEEN = "none of this stage"
+"""In place of a published figure, after the passes of the everyday check."""
 START, END = "<!-- published:start -->", "<!-- published:end -->"
 OURS = "as fastvae starts"
 Records = dict[str, dict[str, Any]]
 
 INTRODUCTION = """# Published tables, trained again
 
-Written by `python -m bench.published page` from `bench/published/results/`; do not edit.
+<!-- Written by `python -m bench.published page` from `bench/published/results/`; do not edit. -->
 
 Each table or figure is one command. What it is trained with stands in one file of
 `bench/published/settings/`, with all that differs from the paper and from its authors' code.
@@ -61,7 +63,7 @@ def readme_text(records: Records) -> str:
     lines = [
         [
             f"Burda et al. 2015, table 1: {'VAE' if k == 1 else 'IWAE'}, k = {k}, {passes} passes",
-            f"{burda_settings.PUBLISHED[k][0]:.2f}" if passes == burda_settings.FULL else "",
+            f"{burda_settings.PUBLISHED[k][0]:.2f}" if passes == burda_settings.FULL else BETWEEN,
             f"{_nll(record):.2f}",
         ]
         for k, passes, record in _burda_runs(records)
@@ -102,9 +104,9 @@ def burda_section(records: Records) -> str:
                 "VAE, k = 1" if k == 1 else f"IWAE, k = {k}",
                 f"{passes:,}",
                 f"{_nll(record):.2f} ({each})",
-                f"{nll:.2f}" if full else "",
+                f"{nll:.2f}" if full else BETWEEN,
                 str(figures["active_units"]),
-                str(active) if full else "",
+                str(active) if full else BETWEEN,
                 f"{figures['minus_elbo']:.2f}",
                 str(few),
                 f"{record['seconds'] / 3600:.1f} h",
@@ -112,7 +114,7 @@ def burda_section(records: Records) -> str:
         )
     head = [
         *("model", "passes", "test NLL (each binarisation)", "published", "active units"),
-        *("published", "test -ELBO", "rows with few effective samples", "training"),
+        *("published", "test -ELBO", "rows with few effective samples (most of three)", "training"),
     ]
     runs = [record for _, _, record in _burda_runs(records)]
     return _section(

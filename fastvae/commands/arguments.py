@@ -72,7 +72,8 @@ class Parser(argparse.ArgumentParser):
         from fastvae.checks import did_you_mean
 
         owners = self.of_commands.get(name, ())
-        if owners:
+        is_begun = any(own.startswith(name) for own in self._option_string_actions)
+        if owners and not is_begun:
             return f"{name} is an option of {', '.join(owners)}"
         return f"there is no option {name}{did_you_mean(name, self._option_string_actions, '')}"
 

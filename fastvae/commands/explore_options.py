@@ -46,6 +46,8 @@ EXPLORE = Command(
         model(),
         option(
             "--out",
+            "--output",
+            dest="out",
             metavar="FILE",
             type=path_name,
             default="explore.html",

@@ -40,13 +40,17 @@ def names_of_features(
 
 
 def about(vae: VAE) -> str:
-    """A sentence on which model a picture is of, as far as the model's card says it."""
+    """A sentence on which model a picture is of, as far as the model's card says it.
+
+    The rows in the picture may be others than those that the model was trained on.
+    """
     card = getattr(vae, "card", {})
     said = {key: printable(card[key], _MAX_TEXT) for key in _SAID if _is_text(card.get(key))}
-    name = f"Model: {said['name']}." if "name" in said else ""
     data = said.get("data", said.get("dataset"))
     variant = f" ({said['variant']})" if "variant" in said else ""
-    return f"{name} Data: {data}{variant}.".lstrip() if data else name
+    trained = f"trained on {data}{variant}" if data else ""
+    known = ", ".join(filter(None, (said.get("name"), trained)))
+    return f"Model: {known}." if known else ""
 
 
 def _is_text(value: Any) -> bool:

@@ -148,7 +148,7 @@ def test_long_names_and_titles_stay_within_the_picture():
 def test_a_picture_says_which_model_it_is_of(vae):
     vae.card = {"name": "squares", "dataset": "mnist", "variant": "grey"}
     for ax in (plots.samples(vae, 4), plots.manifold(vae, 3), plots.activity(vae, ROWS)):
-        assert "Model: squares. Data: mnist (grey)." in caption_of(ax.figure)
+        assert "Model: squares, trained on mnist (grey)." in caption_of(ax.figure)
     vae.card = {}
     assert "Model" not in caption_of(plots.samples(vae, 4).figure)
 

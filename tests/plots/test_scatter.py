@@ -198,7 +198,7 @@ def test_a_projection_says_that_it_is_one() -> None:
 def test_the_model_is_named_where_it_is_known() -> None:
     model: Any = Encoder(2, name="digits", dataset="mnist", variant="grey")
     figure: Any = plots.latent_space(model, np.eye(2)).figure
-    assert "Model: digits. Data: mnist (grey)." in caption_of(figure)
+    assert "Model: digits, trained on mnist (grey)." in caption_of(figure)
     model.card = {"name": 7, "data": "", "dataset": "$\\x$"}
     figure = plots.latent_space(model, np.eye(2)).figure
-    assert "Data: $\\x$." in caption_of(figure)
+    assert "Model: trained on $\\x$." in caption_of(figure)

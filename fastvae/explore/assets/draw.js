@@ -53,9 +53,10 @@ function startDraw(page) {
   }
 
   function update() {
+    const drawn = stamped === null ? imageOf(inkOf(), image, centre.checked) : null;
     row = stamped;
+    byId('draw').classList.toggle('empty', row === null && drawn === null);
     if (row === null) {
-      const drawn = imageOf(inkOf(), image, centre.checked);
       const [from, to] = look.isInverted ? [most, least] : [least, most];
       row = (drawn || new Float32Array(model.nFeatures)).map((v) => from + v * (to - from));
     }

@@ -233,7 +233,7 @@ function startLatents(page) {
     + `${model.prior ? '.' : ', circles one and two standard deviations of the prior.'}`;
   byId('latents-lead').textContent = `The model describes each ${page.image ? 'image' : 'row'} by `
     + `${model.nLatent > 1 ? `${model.nLatent} numbers, its latents` : 'one number, its latent'}. `
-    + `Move the ${model.nLatent > 1 ? 'point, or the sliders' : 'slider'}, and see what the decoder makes of it.`;
+    + `Move the ${['slider', 'point'][model.nLatent - 1] || 'point, or the sliders'}, and see what the decoder makes of it.`;
   setAll(model.priorOf(page.label).mean);
   arrange();
 

@@ -138,10 +138,10 @@ function startPage() {
 }
 
 function about() {
-  const error = Math.max(contents.error, 1e-6), digits = Math.floor(Math.log10(error));
+  const error = Math.ceil(Math.max(contents.error, 1e-6) * 1e6) / 1e6;
   byId('about').textContent = `In this file: ${contents.rows.source}, as they are; the model's weights, `
     + `${contents.float32Layers.length ? 'as float16 and float32' : 'as float16'}, with which decoded means differ `
-    + `from Python's by ${Math.ceil(error / 10 ** digits)}e${digits} at most.`.replace('e-', 'e−');
+    + `from Python's by ${error.toFixed(6)} at most.`;
 }
 
 // For tests, and for the curious at the console: encode(row, label), decode(z, label), and
