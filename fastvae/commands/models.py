@@ -87,7 +87,8 @@ def _log_likelihood(
 ) -> dict[str, Any]:
     """log p(x), means over rows and the draws of the test rows.
 
-    The standard error is that of the estimator; that over rows is of other rows of this kind.
+    The standard error is that of the estimator; that over rows is of other rows of this kind. Rows
+    of few effective samples are those of the draw that has the most of them.
     """
     start = time.perf_counter()
     progress = sys.stderr is not None and sys.stderr.isatty()
@@ -115,7 +116,9 @@ def _log_likelihood(
         "standard_error_over_rows": _error(of_rows.tolist()),
         "ess": means.ess,
         "least_ess": float(of_all.ess.min()),
-        "rows_below_100_ess": int(np.count_nonzero(of_all.ess < importance.LEAST_ESS)),
+        "rows_below_100_ess": max(
+            int(np.count_nonzero(draw.ess < importance.LEAST_ESS)) for draw in found
+        ),
         "seconds": time.perf_counter() - start,
     } | _over_draws([_mean(draw.value.tolist()) for draw in found])
 

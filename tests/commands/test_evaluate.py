@@ -87,6 +87,8 @@ def test_draws_of_the_rows_are_those_of_seeds_one_after_the_other(model: VAE, ca
         assert found[name]["standard_error_over_draws"] == pytest.approx(
             np.std(expected, ddof=1) / np.sqrt(3), rel=1e-9
         )
+    # Of 50 samples no row has 100; a row that is drawn three times is still one row.
+    assert found["log_likelihood"]["rows_below_100_ess"] == found["n_rows"] == 30
     draws = [evaluate(model, held_out(), seed=seed, binarize="dynamic") for seed in range(3)]
     errors = [draw.mean_squared_error for draw in draws]
     assert found["mean_squared_error"] == pytest.approx(np.mean(errors), rel=1e-14)
