@@ -41,7 +41,10 @@ class Made(SphinxDirective):
         folder = PAGES if name.endswith(".html") else MADE
         folder.mkdir(parents=True, exist_ok=True)
         if "shows" in self.options:
-            shutil.rmtree((folder / name).parent, ignore_errors=True)  # the folder of a run
+            run, _, file = name.partition("/")
+            if not file:
+                raise self.error(f":shows: names a file in the folder of a run, not {name!r}")
+            shutil.rmtree(folder / run, ignore_errors=True)
         else:
             (folder / name).unlink(missing_ok=True)
         words = [sys.executable, "-m", "fastvae", *arguments]
