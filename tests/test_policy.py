@@ -68,7 +68,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "files:writing",
         "training:evaluation",
         "model",
-        "plots:drawing",
+        "plots:shapes",
     ),
     "commands": ("",),
     "": ("",),

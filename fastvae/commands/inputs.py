@@ -104,7 +104,7 @@ def _trained_on(vae: VAE, model: str) -> str:
     if name not in DATASETS:
         raise ValueError(
             f"the card of {model} names the data {quoted(name)}: files that a card names are not "
-            "opened; name the data with --dataset"
+            "opened; name the data with --dataset FILE"
         )
     return str(name)
 

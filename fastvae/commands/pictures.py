@@ -20,8 +20,9 @@ from fastvae.commands.inputs import (
 )
 from fastvae.files.writing import check_file
 from fastvae.plots import animation
-from fastvae.plots.cells import check_cells, shape_of_rows
+from fastvae.plots.cells import check_cells
 from fastvae.plots.drawing import check_picture
+from fastvae.plots.shapes import shape_of_rows
 
 _PICTURES = (".png", ".pdf")
 _ANIMATIONS = (".gif",)
@@ -118,6 +119,9 @@ def interpolate(args: Namespace) -> None:
         _choose(args, dataset, wanted, option, step)
         for step, (wanted, option) in enumerate(((args.start, "--from"), (args.end, "--to")))
     ]
+    if (args.start is None) != (args.end is None):
+        option = "--from" if args.start is None else "--to"
+        print(f"images without {option} are drawn from all {len(rows):,}, by --seed")
     start, end = (rows[chosen] for chosen in ends)
     labels = None if known is None else (known[ends[0]], known[ends[1]])
     first, last = labels or (None, None)
@@ -236,10 +240,8 @@ def _of_class(
     if wanted not in classes:
         known = [names.get(label, str(label)) for label in classes]
         listed = ", ".join(known[:_N_LISTED]) + ", ..." * (len(known) > _N_LISTED)
-        got = quoted(text) if wanted is None else text
-        raise ValueError(
-            f"{option} must be one of the labels {listed}; got {got}{did_you_mean(text, known)}"
-        )
+        got = f"{quoted(text)}{did_you_mean(text, known)}" if wanted is None else text
+        raise ValueError(f"{option} must be one of the labels {listed}; got {got}")
     return np.flatnonzero(labels == wanted)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import warnings
 from argparse import Namespace
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastvae import VAE, Dataset
-from fastvae.checks.quoting import printable
+from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import plan, settings
 from fastvae.commands.arguments import DATASETS
 from fastvae.commands.inputs import labels_for, load_training_data, rows_to_show
@@ -51,6 +52,7 @@ def train(args: Namespace) -> int:
     dataset = load_training_data(args)
     vae = _new_model(args, dataset)
     rows, validation = _split(dataset, args.validation, args.conditional)
+    _check_table(vae, dataset)
     run = Run.create(Path(dataset.name).stem or "data", args.output)
     try:
         variant = data_variant(vae, rows, args.binarize)
@@ -60,6 +62,30 @@ def train(args: Namespace) -> int:
     finally:
         run.discard_if_empty()
         run.close()
+
+
+def _check_table(vae: VAE, dataset: Dataset) -> None:
+    """Refuse a table that is none for the model before anything is said of it, columns by name.
+
+    Raises
+    ------
+    ValueError
+        As `VAE.fit` does.
+    """
+    names = dataset.feature_names
+    if names is None or dataset.train.dtype == np.uint8:
+        return
+    try:
+        vae.check_rows(
+            dataset.train, "data", labels=dataset.train_labels if vae.n_classes else None
+        )
+    except ValueError as error:
+        named = re.sub(
+            r"column (\d+)(?= \(counted from 0\))",
+            lambda found: f"column {quoted(names[int(found[1])])}",
+            str(error),
+        )
+        raise ValueError(named) from error
 
 
 def _resume(args: Namespace) -> int:

@@ -5,7 +5,6 @@ Letters: N stored rows, I features, Z latents.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -187,16 +186,12 @@ def kinds_of(vae: VAE) -> list[tuple[str, int]]:
 
 
 def image_shape(vae: VAE, chosen: Chosen, wanted: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Height and width of rows that are images; None of those that are not.
+    """Height and width of rows that pictures show as images; None of other rows.
 
-    Columns that have names are a table's, unless they hold pixels.
+    On a page an image is also drawn and edited, so that its values must be shades.
     """
-    if wanted is not None:
-        from fastvae.plots.drawing import shape_of_image
+    from fastvae.plots.shapes import shape_of_rows
 
-        height, width = shape_of_image(vae.n_features, wanted)
-        return (height, width) if min(height, width) > 1 else None
-    side = math.isqrt(vae.n_features)
-    is_square = side * side == vae.n_features and side > 1
-    is_table = chosen.feature_names is not None and chosen.values.dtype != np.uint8
-    return (side, side) if is_square and _takes_grey(vae) and not is_table else None
+    height, width = shape_of_rows(vae, wanted, chosen.feature_names)
+    is_image = min(height, width) > 1 and (wanted is not None or _takes_grey(vae))
+    return (height, width) if is_image else None

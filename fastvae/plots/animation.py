@@ -15,16 +15,11 @@ from fastvae import kernels
 from fastvae.checks import as_array, as_floats, as_labels
 from fastvae.files.writing import write_file
 from fastvae.model.vae import VAE
-from fastvae.plots.cells import (
-    PROFILE,
-    check_cells,
-    columns_for,
-    is_profile,
-    profile_points,
-    shape_of_rows,
-)
+from fastvae.plots.cells import check_cells, columns_for
 from fastvae.plots.drawing import check_picture, enlargement, grid_of, tile_images
 from fastvae.plots.latents import interpolate
+from fastvae.plots.profiles import PROFILE, profile_points
+from fastvae.plots.shapes import is_profile, shape_of_rows
 from fastvae.training.callbacks import Callback
 from fastvae.training.history import Figures, History
 

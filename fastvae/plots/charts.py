@@ -35,6 +35,7 @@ _RUNNING_MEAN = (
     "Training figures are each epoch's running mean, taken while the weights change; validation "
     "figures are measured at its end."
 )
+_WIDE = 100.0  # a ratio of losses from which on most of a curve would lie on a linear axis' floor
 # Name, colour and style of a curve, by the prefix of its figures.
 _CURVES = {
     "": ("training", TRAINING, "-"),
@@ -144,9 +145,10 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
                 markersize=3,
             )
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        is_logarithmic = _set_scale(ax)
         style_chart(ax)
         label_axes(ax, "epoch", "")
-        set_title(ax, name)
+        set_title(ax, f"{name}, log scale" if is_logarithmic else name)
     first = figure.axes[0]
     variant = getattr(history, "variant", None)
     label_axes(
@@ -158,6 +160,17 @@ def losses(history: Mapping[str, Sequence[float]], *, figure: Figure | None = No
     caption = _RUNNING_MEAN if is_validated else f"{_RUNNING_MEAN.partition(';')[0]}."
     _write_below(figure, caption)
     return figure
+
+
+def _set_scale(ax: Axes) -> bool:
+    """Give curves over several decades a logarithmic axis; return whether it has one."""
+    drawn = np.concatenate([np.empty(0), *(np.asarray(line.get_ydata()) for line in ax.lines)])
+    values = drawn[np.isfinite(drawn)]
+    is_wide = values.size > 0 and 0 < values.min() < values.max() / _WIDE
+    if is_wide:
+        ax.set_yscale("log")
+        ax.minorticks_off()
+    return bool(is_wide)
 
 
 def _write_below(figure: Figure, text: str) -> None:

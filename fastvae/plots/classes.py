@@ -8,17 +8,11 @@ from matplotlib.axes import Axes
 from fastvae import checks
 from fastvae.checks.quoting import printable
 from fastvae.model.vae import VAE
-from fastvae.plots.cells import (
-    cells_of,
-    check_cells,
-    describe,
-    draw_cells,
-    is_profile,
-    label_lines,
-    margins_for,
-    shape_of_rows,
-)
+from fastvae.plots.cells import cells_of, check_cells, draw_cells
+from fastvae.plots.grid import label_lines, margins_for
 from fastvae.plots.known import about, names_of_features
+from fastvae.plots.profiles import describe
+from fastvae.plots.shapes import is_profile, shape_of_rows
 from fastvae.plots.style import set_caption, set_title
 
 _MAX_NAME = 16  # characters of a class's name beside its line

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from fastvae.checks import as_array
 from fastvae.files.writing import check_file, write_file
+from fastvae.plots.shapes import shape_of_image
 from fastvae.plots.style import DPI, PAPER
 
 # What matplotlib and Pillow take for a pixel of a tiled image and of a frame, as measured.
@@ -184,28 +185,6 @@ def check_picture(
     if Path(path).suffix.lower() not in known:
         raise ValueError(f"{name} must end in {' or '.join(known)}; got {str(path)!r}")
     return check_file(path)
-
-
-def shape_of_image(n_features: int, image_shape: tuple[int, int] | None) -> tuple[int, int]:
-    """Height and width of an image of `n_features` pixels; see `tile_images`."""
-    if image_shape is None:
-        side = math.isqrt(n_features)
-        return (side, side) if side * side == n_features else (1, n_features)
-    height, width = image_shape
-    if height < 1 or width < 1 or height * width != n_features:
-        raise ValueError(
-            f"image_shape must have {n_features} pixels, as the rows have; got {height} x {width} "
-            f"({_near_square(n_features)} would fit)"
-        )
-    return height, width
-
-
-def _near_square(n_features: int) -> str:
-    """Height and width of the image that is nearest to a square, as the command line takes it."""
-    height = math.isqrt(n_features)
-    while n_features % height:
-        height -= 1
-    return f"{height}x{n_features // height}"
 
 
 def shade_limits(*arrays: np.ndarray) -> tuple[float, float]:

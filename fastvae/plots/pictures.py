@@ -19,26 +19,20 @@ from fastvae.checks.quoting import printable
 from fastvae.data.rows import Rows, taken
 from fastvae.model.names import SampleSource
 from fastvae.model.vae import VAE
-from fastvae.plots.cells import (
-    LOOKS,
+from fastvae.plots.cells import cells_of, check_cells, draw_cells, draw_image
+from fastvae.plots.drawing import shade_limits, tile_images
+from fastvae.plots.grid import (
     Cells,
-    cells_of,
-    check_cells,
-    describe,
-    draw_cells,
-    draw_image,
-    draw_profiles,
-    is_profile,
     label_columns,
     label_lines,
     margins_for,
     new_pair,
     points_of_pixel,
-    shape_of_rows,
 )
-from fastvae.plots.drawing import shade_limits, tile_images
 from fastvae.plots.known import about, names_of_features, posterior_means
 from fastvae.plots.latents import interpolate
+from fastvae.plots.profiles import LOOKS, describe, draw_profiles
+from fastvae.plots.shapes import is_profile, shape_of_rows
 from fastvae.plots.style import (
     CAPTION_SIZE,
     FONT_SIZE,

@@ -60,7 +60,8 @@ class SampleGrid(WritingCallback):
 
     def on_train_begin(self, vae: Any, n_epochs: int, n_rows: int) -> None:
         """Make the folder, where the pictures are not too large."""
-        from fastvae.plots.cells import check_cells, shape_of_rows
+        from fastvae.plots.cells import check_cells
+        from fastvae.plots.shapes import shape_of_rows
 
         check_cells(self.n, self.n_columns, shape_of_rows(vae, self.image_shape))
         super().on_train_begin(vae, n_epochs, n_rows)

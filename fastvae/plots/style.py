@@ -32,6 +32,7 @@ TRAINING, VALIDATION = "#2f7ed8", "#d9480f"  # curves, and wherever two things a
 PAPER = "white"
 INK = "#333333"
 MUTED = "#666666"  # captions, and what has no class
+FRAME = "#dddddd"  # of a cell without an image
 DPI = 150
 MARGIN = 0.1  # inches
 FONT_SIZE = 9

@@ -545,6 +545,17 @@ def test_interpolate_goes_between_what_was_asked_for(model, images, monkeypatch,
             assert (test[allowed] == row).all(axis=1).any()
 
 
+def test_a_number_is_no_misspelt_label(model, capsys):
+    assert main(["interpolate", model, "--to", "12", *OWN]) == 1
+    assert failure(capsys).endswith("--to must be one of the labels 0, 1; got 12")
+
+
+@pytest.mark.parametrize(("given", "drawn"), [("--from", "--to"), ("--to", "--from")])
+def test_an_end_that_nobody_chose_is_named(model, capsys, given, drawn):
+    assert main(["interpolate", model, given, "1", *OWN]) == 0
+    assert f"images without {drawn} are drawn from all 40, by --seed\n" in capsys.readouterr().out
+
+
 @pytest.mark.filterwarnings("always")
 def test_rows_in_the_order_of_their_labels_are_no_validation(images, capsys):
     with np.load(images) as arrays:

@@ -101,3 +101,24 @@ def test_a_recorded_sigma_that_was_changed_is_refused(value: Any, capsys: Any) -
     path.write_text(json.dumps(recorded | {"sigma": value}), encoding="utf-8")
     assert main(["train", "--resume", "run", "--epochs", "2"]) != 0
     assert '"sigma" must be' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ("age,income\n1,2\n.5,4\n", [], "row 0, column 'income' (counted from 0): divide"),
+        ("age,income\n1,2\n3,-4\n", ["--likelihood", "poisson"], "row 1, column 'income'"),
+        ("age,income\n1,2\n,4\n", ["--likelihood", "gaussian"], "row 1, column 'age'"),
+        ("age,label\n1,0\n7,1\n", ["--conditional"], "row 1, column 'age'"),
+    ],
+)
+def test_a_table_is_refused_by_the_names_of_its_columns(
+    table: str, options: list[str], message: str, capsys: Any
+) -> None:
+    """Before anything is said of the data, and no folder is left."""
+    Path("people.csv").write_text(table, encoding="utf-8")
+    assert main(["train", "--dataset", "people.csv", "--epochs", "1", *options]) == 1
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+    assert not Path("runs").exists()

@@ -177,6 +177,11 @@ def test_what_is_an_image() -> None:
     assert shape(small(36), wanted=(4, 9)) == (4, 9)
     assert shape(small(36), wanted=(1, 36)) is None
     assert shape(VAE.from_sizes(36, (4,), 2, likelihood="poisson")) is None
+    pandas = pytest.importorskip("pandas")
+    pixels = pandas.DataFrame(np.zeros((2, 64)), columns=[f"pixel{i}" for i in range(64)])
+    assert shape(VAE.from_sizes(64, (4,), 2, likelihood="gaussian"), pixels) == (8, 8)
+    few = VAE.from_sizes(9, (4,), 2, likelihood="gaussian")
+    assert shape(few, np.zeros((2, 9))) is None  # as in pictures: a row of a table
     with pytest.raises(ValueError, match=r"image_shape must have 36 pixels.*4 x 4"):
         shape(small(36), wanted=(4, 4))
 

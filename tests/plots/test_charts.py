@@ -60,6 +60,24 @@ def test_losses_say_when_they_were_measured() -> None:
     assert_legible(figure)
 
 
+@pytest.mark.parametrize(
+    ("values", "is_logarithmic"),
+    [([2e11, 3e9, 3e8], True), ([205.0, 3.0, 2.0], True), ([190.0, 3.0, 2.0], False),
+     ([-2.0, 1e6], False), ([0.0, 1e6], False), ([5.0], False), ([], False)],
+)  # fmt: skip
+def test_losses_over_decades_have_a_logarithmic_axis(
+    values: list[float], is_logarithmic: bool
+) -> None:
+    history = {"elbo": [-1.0] * len(values), "reconstruction": values, "kl": [1.0] * len(values)}
+    figure = plots.losses(history)
+    assert [ax.get_yscale() for ax in figure.axes] == [
+        "linear", "log" if is_logarithmic else "linear", "linear"
+    ]  # fmt: skip
+    said = caption_of(figure)
+    assert ("Reconstruction, log scale" in said) == is_logarithmic
+    assert_legible(figure)
+
+
 def test_losses_of_a_training_name_the_variant() -> None:
     vae = VAE.from_sizes(9, (4,), 2)
     history: History = vae.fit(np.random.default_rng(0).random((20, 9)), epochs=2, verbose=False)
