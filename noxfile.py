@@ -106,7 +106,7 @@ def package(session: nox.Session) -> None:
     session.install(f"{wheel}[test]")
     for name in ("tests", "bench", "docs", "examples"):
         shutil.copytree(name, folder / name)
-    for name in ("README.md", "pyproject.toml"):
+    for name in ("README.md", "CITATION.cff", "pyproject.toml"):
         shutil.copy(name, folder)
     session.chdir(folder)
     session.run("python", "-m", "pytest", "-m", "not slow", *session.posargs)
