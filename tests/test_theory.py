@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import fastvae
 from fastvae import VAE, kernels
 from fastvae.schedules import Cosine
 
@@ -75,7 +76,8 @@ def test_what_the_text_refers_to_is_there() -> None:
 
 
 def test_formulas_that_docstrings_name_are_on_the_page() -> None:
-    sources = [*(ROOT / "fastvae").rglob("*.py"), *(ROOT / "kernels").rglob("*.py")]
+    folders = [Path(str(module.__file__)).parent for module in (fastvae, kernels)]
+    sources = {path.resolve() for folder in folders for path in folder.rglob("*.py")}
     named = {path.name: numbers_of(path.read_text(encoding="utf-8")) for path in sources}
     assert any(named.values())
     assert not {name: n - set(NUMBERS) for name, n in named.items() if n - set(NUMBERS)}
