@@ -12,7 +12,13 @@ CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
 PAGE = (ROOT / "docs" / "cite.md").read_text(encoding="utf-8")
 ENTRIES = re.findall(r"^@(\w+)\{(\w+),\n(.*?)^\}$", PAGE, re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"^  (\w+)\s*= \{(.*)\},?$", re.MULTILINE)
-AT = {"inproceedings": "booktitle", "article": "journal"}
+AT = {
+    "inproceedings": "booktitle",
+    "incollection": "booktitle",
+    "article": "journal",
+    "techreport": "institution",
+    "misc": "howpublished",
+}
 
 
 def of_file(key: str) -> str:

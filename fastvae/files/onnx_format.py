@@ -129,7 +129,8 @@ def write(path: str | os.PathLike[str], model: Exported, part: Part) -> None:
         import onnx
     except ImportError as error:
         raise ImportError(
-            f"ONNX files need the package onnx: pip install 'fastvae-cpu[onnx]' ({error})"
+            f"ONNX files need the package onnx: pip install 'fastvae-cpu[onnx]' "
+            f"(in a clone: pip install '.[onnx]'; {error})"
         ) from error
     check_finite(model.layers)
     proto = _proto(model, part)

@@ -211,7 +211,8 @@ def _check_sklearn() -> None:
     except ImportError as error:
         raise ImportError(
             "a mixture of latents is fitted with scikit-learn: pip install "
-            f"'fastvae-cpu[sklearn]' ({error})"
+            f"'fastvae-cpu[sklearn]' "
+            f"(in a clone: pip install '.[sklearn]'; {error})"
         ) from error
 
 

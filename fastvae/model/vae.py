@@ -522,6 +522,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             two have no weights: `beta` and `reconstruction_weight` must be 1.
         n_samples : int
             Latents drawn for each row; the encoder sees the row once. The ELBO takes their mean.
+            With 1, "iwae" and "dreg" train the ELBO, too, by a noisier gradient.
         free_bits : float
             Of the ELBO: nats that each latent unit may have in its KL (the mean over the batch)
             for nothing; charged is max(free_bits, KL). It keeps units from being switched off.
@@ -593,7 +594,7 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         References
         ----------
         iwae: Burda, Grosse & Salakhutdinov (2016), "Importance Weighted Autoencoders", eq. 8 and
-        14. dreg: Tucker et al. (2018), "Doubly Reparameterized Gradient Estimators for Monte Carlo
+        14. dreg: Tucker et al. (2019), "Doubly Reparameterized Gradient Estimators for Monte Carlo
         Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
         Inverse Autoregressive Flow", eq. 15. Also docs/theory.md, (19), (22), (23) and (31).
         """

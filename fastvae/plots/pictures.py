@@ -307,7 +307,7 @@ def manifold(
     """Draw the decoded n x n grid of a two-dimensional latent space.
 
     The grid is even in probability: coordinates are the inverse normal distribution function at
-    (i + 1/2) / n, as in Kingma & Welling 2013 (arXiv:1312.6114), figure 4.
+    (i + 1/2) / n, as in Kingma & Welling 2014 (arXiv:1312.6114), figure 4.
 
     Parameters
     ----------

@@ -48,7 +48,8 @@ class TensorBoard(WritingCallback):
             import tensorboardX  # noqa: F401
         except ImportError as error:
             raise ImportError(
-                "TensorBoard needs tensorboardX: pip install 'fastvae-cpu[tensorboard]'"
+                "TensorBoard needs tensorboardX: pip install 'fastvae-cpu[tensorboard]' "
+                "(in a clone: pip install '.[tensorboard]')"
             ) from error
         self.folder = checked_folder(folder)
         self._path = self.folder

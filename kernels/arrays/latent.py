@@ -58,7 +58,7 @@ def _kl_divergence_backward(
 
 
 def reparameterise(z: np.ndarray, mean: np.ndarray, log_var: np.ndarray, noise: np.ndarray) -> None:
-    """z = mean + exp(b / 2) noise, b the bounded log_var (Kingma & Welling 2013, section 2.4).
+    """z = mean + exp(b / 2) noise, b the bounded log_var (Kingma & Welling 2014, section 2.4).
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def reparameterise_backward(
 def kl_divergence(kl: np.ndarray, mean: np.ndarray, log_var: np.ndarray) -> None:
     """KL(N(mean, exp(log_var)) || N(0, I)) per row, in nats.
 
-    Sum over latents of (exp(v) + m^2 - 1 - v) / 2 (Kingma & Welling 2013, appendix B). With
+    Sum over latents of (exp(v) + m^2 - 1 - v) / 2 (Kingma & Welling 2014, appendix B). With
     log_var beyond a bound b (-30 or 20) it is the divergence at b, and goes on along the tangent
     there: plus (exp(b) - 1) (v - b) / 2.
 

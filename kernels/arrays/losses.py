@@ -31,7 +31,7 @@ def _loss_backward(slope: Record, output: Record, x: Record, scale: Real, likeli
 def bernoulli_loss(loss: np.ndarray, logits: np.ndarray, x: np.ndarray) -> None:
     """-log p(x | logits) per row in nats: sum of max(l, 0) - l x + log(1 + exp(-|l|)).
 
-    Source: Kingma & Welling (2013), appendix C.1, written for logits so that nothing
+    Source: Kingma & Welling (2014), appendix C.1, written for logits so that nothing
     overflows and no probability is clipped.
 
     Parameters

@@ -113,7 +113,7 @@ def importance_backward(
     shares : ndarray of float64, shape (B, k)
     objective : int
         `OBJECTIVES["iwae"]` (Burda et al. 2016, eq. 14) or `OBJECTIVES["dreg"]` (Tucker et al.
-        2018, eq. 8).
+        2019, eq. 8).
     scale : float
     """
     code = whole_number(objective, "objective", 0, DREG)

@@ -140,7 +140,7 @@ def run_steps(address: Word, team: Words, program: Record, steps: Record, *array
 
     Step s takes the rows order[s * batch_size : (s + 1) * batch_size] of the data. What is
     minimised is the batch mean of reconstruction_weight * reconstruction + beta * KL, the
-    estimator of Kingma & Welling (2013), equation 10, with one draw per row. The run ends after a
+    estimator of Kingma & Welling (2014), equation 10, with one draw per row. The run ends after a
     step that makes the loss infinite or NaN, where totals are kept.
 
     Parameters

@@ -50,7 +50,7 @@ def row_log_ratio(like: Pointer, z: Pointer, log_var: Pointer, noise: Pointer, n
 def add_bernoulli(linear: Vector, factors: Vector, logit: Vector, x: Vector) -> Vectors:
     """Add -log p(x | logit) of a vector of columns to sums that are linear + log(factors).
 
-    It is max(l, 0) - l x + log(1 + exp(-|l|)) (Kingma & Welling 2013, appendix C.1), of whose logs
+    It is max(l, 0) - l x + log(1 + exp(-|l|)) (Kingma & Welling 2014, appendix C.1), of whose logs
     one for many columns does: that of their product, each in [1, 2].
     """
     e = functions.exp_of_negative(functions.negative(absolute(logit)))

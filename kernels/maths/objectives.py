@@ -8,7 +8,7 @@ w_j = p(x | z_j) p(z_j) / q(z_j | x). ELBO averages over the k of them. IWAE is
 whose gradient is that of sum_j u_j log w_j, u_j = w_j / sum w held fixed (eq. 14). DREG has the
 same gradient for the decoder, and for the encoder
 
-    sum_j u_j^2 (d log w_j / d z_j) (d z_j / d phi)  (Tucker et al. 2018, "Doubly Reparameterized
+    sum_j u_j^2 (d log w_j / d z_j) (d z_j / d phi)  (Tucker et al. 2019, "Doubly Reparameterized
                                                       Gradient Estimators", eq. 8),
 
 which has the same expectation. What is minimised is the negative bound. Where log_var leaves its
