@@ -34,6 +34,8 @@ class InstructionSet(NamedTuple):
     """Whether the hardware has fused multiply-add; without it, a product is rounded first."""
     compresses: bool
     """Whether one instruction moves the lanes of a mask side by side."""
+    estimates: bool
+    """Whether there are estimates of 1 / x and 1 / sqrt(x) to 14 bits."""
     register_class: str | None
     """The constraint of inline assembly that means any vector register."""
 
@@ -68,10 +70,10 @@ more than the first-level cache saves; four do not fit in it."""
 # accumulators: 8 with AVX2, 4 with AVX-512, where 8 took 14 % longer on a Zen 4 (a part of the
 # panels that long does not stay in the first-level cache).
 INSTRUCTION_SETS = {
-    "avx512": InstructionSet("avx512", 64, 8, 2, 4, 2, True, True, "v"),
-    "avx2": InstructionSet("avx2", 32, 6, 2, 4, 4, True, False, "x"),
-    "neon": InstructionSet("neon", 16, 4, 4, 2, 2, True, False, "w"),
-    "generic": InstructionSet("generic", 16, 2, 4, 2, 2, False, False, None),
+    "avx512": InstructionSet("avx512", 64, 8, 2, 4, 2, True, True, True, "v"),
+    "avx2": InstructionSet("avx2", 32, 6, 2, 4, 4, True, False, False, "x"),
+    "neon": InstructionSet("neon", 16, 4, 4, 2, 2, True, False, False, "w"),
+    "generic": InstructionSet("generic", 16, 2, 4, 2, 2, False, False, False, None),
 }
 # x86's MXCSR: flush-to-zero of results and denormals-are-zero of operands; Arm's FPCR: FZ.
 _PROCESSORS = {

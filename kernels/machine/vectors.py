@@ -23,6 +23,7 @@ from numba.core.datamodel import PrimitiveModel, register_default
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic as _numba_intrinsic
+from numba.extending import overload
 
 from .isa import ISA, lanes
 
@@ -214,6 +215,19 @@ def _unary(name: str, doc: str) -> Any:
     return intrinsic(typed, name, doc)
 
 
+@intrinsic
+def negative(typingctx: Any, a: Any) -> Any:
+    """-a of a float vector."""
+    if not is_vector(a, types.Float):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        zero = ir.Constant(args[0].type, [args[0].type.element(-0.0)] * a.lanes)
+        return builder.fsub(zero, args[0], flags=VECTOR_FLAGS)
+
+    return a(a), lower
+
+
 absolute = _unary("fabs", "|a| of a float vector.")
 square_root = _unary("sqrt", "Correctly rounded square root of a float vector.")
 # These three call libm lane by lane; they serve float64, which is for verification.
@@ -236,6 +250,19 @@ def nonzero_bits(typingctx: Any, a: Any) -> Any:
         return builder.zext(bits, ir.IntType(64)) if a.lanes < 64 else bits
 
     return types.uint64(a), lower
+
+
+@intrinsic
+def all_hold(typingctx: Any, mask: Any) -> Any:
+    """Whether a mask holds in every lane."""
+    if not is_vector(mask, types.Boolean):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        word = ir.IntType(mask.lanes)
+        return builder.icmp_unsigned("==", builder.bitcast(args[0], word), word(-1))
+
+    return types.boolean(mask), lower
 
 
 @intrinsic
@@ -397,3 +424,25 @@ to_float = _converter(
     _FLOAT_OF,
     "A signed integer vector converted to floats of the same width.",
 )
+
+
+def by_base(single: Any, double: Any, doc: str) -> Any:
+    """A function of float32 and of float64 vectors, each computed in its own way."""
+
+    def function(x: Any) -> Any:
+        raise TypeError("functions of vectors are for kernels")
+
+    function.__doc__ = doc
+
+    @overload(function)
+    def choose(x: Any) -> Any:
+        if not isinstance(x, Vector):
+            return None
+        chosen = {types.float32: single, types.float64: double}[x.base]
+
+        def implementation(x: Any) -> Any:
+            return chosen(x)
+
+        return implementation
+
+    return function

@@ -9,11 +9,7 @@ that are named beside them. Polynomials on the way of the loss are split (Estrin
 way is limited by latency, not by the number of instructions.
 """
 
-from typing import Any
-
 import numpy as np
-from numba import types
-from numba.extending import overload
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Vectors
@@ -22,12 +18,14 @@ from ..machine.vectors import (
     absolute,
     as_float,
     as_integer,
+    by_base,
     constant,
     fma,
     libm_cos,
     libm_exp,
     libm_log,
     libm_sin,
+    negative,
     select,
     to_float,
 )
@@ -180,46 +178,16 @@ def _turn64(u: Vector) -> Vectors:
     return libm_cos(angle), libm_sin(angle)
 
 
-def _by_base(single: Any, double: Any, doc: str) -> Any:
-    """A function of float32 and of float64 vectors, each computed in its own way."""
-
-    def function(x: Any) -> Any:
-        raise TypeError("functions of vectors are for kernels")
-
-    function.__doc__ = doc
-
-    @overload(function)
-    def choose(x: Any) -> Any:
-        if not isinstance(x, Vector):
-            return None
-        chosen = {types.float32: single, types.float64: double}[x.base]
-
-        def implementation(x: Any) -> Any:
-            return chosen(x)
-
-        return implementation
-
-    return function
-
-
-exp = _by_base(
-    _exp32, libm_exp, "exp(x); float32: within 2 ulp, 0 below -87.3 and inf above 88.72."
-)
-exp_of_negative = _by_base(_exp32_below, libm_exp, "exp(x) of x <= 0, in fewer instructions.")
-log = _by_base(_log32, libm_log, "log(x) of normal x > 0; float32: within 2 ulp.")
-log1p = _by_base(_log1p32, _log1p64, "log(1 + x) for x in [0, 1]; float32: within 3 ulp.")
-tanh = _by_base(_tanh32, _tanh64, "tanh(x); float32: within 4 ulp.")
-cos_sin_turn = _by_base(
+exp = by_base(_exp32, libm_exp, "exp(x); float32: within 2 ulp, 0 below -87.3 and inf above 88.72.")
+exp_of_negative = by_base(_exp32_below, libm_exp, "exp(x) of x <= 0, in fewer instructions.")
+log = by_base(_log32, libm_log, "log(x) of normal x > 0; float32: within 2 ulp.")
+log1p = by_base(_log1p32, _log1p64, "log(1 + x) for x in [0, 1]; float32: within 3 ulp.")
+tanh = by_base(_tanh32, _tanh64, "tanh(x); float32: within 4 ulp.")
+cos_sin_turn = by_base(
     _turn32,
     _turn64,
     "(cos(2 pi u), sin(2 pi u)) for u in [0, 1]; float32: absolute error below 2e-7.",
 )
-
-
-@device_function
-def negative(x: Vector) -> Vector:
-    """-x."""
-    return constant(x, -0.0) - x
 
 
 @device_function

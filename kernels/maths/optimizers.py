@@ -11,7 +11,8 @@ import numpy as np
 from ..machine.compilation import device_function
 from ..machine.kinds import Pointer, Real, Record, Word
 from ..machine.memory import advance, cast, lane_count, load, store
-from ..machine.vectors import Vector, constant, fma, splat, square_root
+from ..machine.vectors import Vector, constant, fma, splat
+from .roots import root
 
 SGD, RMSPROP, ADAM = range(3)
 OPTIMIZERS = {"sgd": SGD, "rmsprop": RMSPROP, "adam": ADAM}
@@ -101,7 +102,7 @@ def _rmsprop(parameters: Pointer, squares: Pointer, tile: Pointer, n: Word, rule
     for e in range(0, n, lane_count(tile)):
         g = load(tile, e) * scale
         square = fma(decay, load(squares, e), rest * g * g)
-        store(parameters, e, load(parameters, e) - rate * g / (square_root(square) + epsilon))
+        store(parameters, e, load(parameters, e) - rate * g / (root(square) + epsilon))
         store(squares, e, square)
 
 
@@ -118,7 +119,7 @@ def _adam(
         g = load(tile, e) * scale
         m = fma(beta1, load(means, e), rest1 * g)
         v = fma(beta2, load(squares, e), rest2 * g * g)
-        p = load(parameters, e) - rate * m / (square_root(v * correction2) + epsilon)
+        p = load(parameters, e) - rate * m / (root(v * correction2) + epsilon)
         store(parameters, e, p)
         store(means, e, m)
         store(squares, e, v)

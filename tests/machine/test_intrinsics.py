@@ -30,11 +30,13 @@ from fastvae.kernels.machine.memory import (
     transpose_square,
 )
 from fastvae.kernels.machine.vectors import (
+    all_hold,
     as_float,
     as_integer,
     compress,
     constant,
     fma,
+    negative,
     nonzero_bits,
     numbers_from,
     select,
@@ -172,6 +174,12 @@ CONTRACTS: dict[str, tuple[Any, tuple[Any, ...], list[tuple[Any, ...]]]] = {
         (REAL, u64),
         [(REAL, i64), (SHORT, u64), (LONG, u64)],
     ),
+    "all_hold": (
+        lambda a, b: all_hold(load(pointer(a), 0) < load(pointer(b), 0)),
+        (REAL, REAL),
+        [(SHORT, REAL)],
+    ),
+    "negative": (lambda a: negative(load(pointer(a), 0)), (REAL,), [(SHORT,)]),
     "columns_product": (
         lambda a, b, c: columns_product(pointer(a), pointer(b), pointer(c), 1, 1, False),
         (REAL, REAL, REAL),
