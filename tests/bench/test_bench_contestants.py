@@ -148,6 +148,27 @@ def test_training_goes_the_same_way(
         assert np.linalg.norm(theirs - way) < 1e-3 * np.linalg.norm(way)
 
 
+def test_numpy_updates_every_parameter_in_blocks_as_at_once(
+    rows: Array,
+    noise: Array,
+    parameters: contestants.Parameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of an update is done element by element: no bit depends on where blocks end."""
+    n_parameters = sum(array.size for array in parameters.values())
+    found = []
+    for n_at_once in (100, n_parameters):
+        monkeypatch.setattr("bench.numpy_vae.PARAMETERS_AT_ONCE", n_at_once)
+        model = built("numpy")
+        model.set_parameters(parameters)
+        for _ in range(3):
+            model.step(rows, noise)
+        found.append(model.get_parameters())
+    assert n_parameters % 100
+    for key, array in found[1].items():
+        np.testing.assert_array_equal(found[0][key], array, err_msg=key)
+
+
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NAMES)
 def test_small_batches_train_every_row(
