@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import contestants
+from bench import contestants, environment
 from bench.job import read_images
 from bench.workload import (
     LEARNING_RATE,
@@ -23,6 +26,7 @@ from bench.workload import (
 )
 from fastvae import VAE
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZES = Sizes(37, (19, 11), 5)
 N_ROWS = 24
 EPOCHS = 20
@@ -216,6 +220,33 @@ def test_passes_without_training(
     assert (tmp_path / "model.safetensors").stat().st_size > 4 * sum(
         array.size for array in noiseless.values()
     )
+
+
+@pytest.mark.slow
+def test_pytorch_flushes_subnormals_in_all_threads() -> None:
+    """Of its pool, too, as of the threads that take rows of their own for log p(x)."""
+    if (reason := contestants.why_not("torch")) is not None:
+        pytest.skip(reason)
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from bench.torch_vae import _alone, torch
+
+def kept(n):
+    return int((torch.full((n,), 1e-30) * 1e-10).count_nonzero())
+
+shared = kept(2**20)
+with ThreadPoolExecutor(2, initializer=_alone) as pool:
+    print(shared, *pool.map(kept, (10, 10)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment.clean(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["0", "0", "0"]
 
 
 def test_why_not_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
