@@ -152,6 +152,44 @@ def test_training_goes_the_same_way(
         assert np.linalg.norm(theirs - way) < 1e-3 * np.linalg.norm(way)
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("closed", [False, True])
+def test_jax_takes_the_closed_form_where_a_variant_says_so(
+    closed: bool, rows: Array, noise: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built("jax", closed=closed)
+    calls = []
+
+    def loss(logits: Any, x: Any) -> Any:
+        calls.append(logits.shape)
+        return (logits - x).sum()
+
+    monkeypatch.setattr("bench.jax_vae.closed_bernoulli_sum", loss)
+    n_rows = 23  # another number than elsewhere: what was traced is not traced again
+    model.gradients(rows[:n_rows], noise[:n_rows])
+    assert calls == [(n_rows, SIZES.n_features)] * closed
+
+
+@pytest.mark.filterwarnings("default")
+def test_closed_form_of_the_bernoulli_loss(rows: Array) -> None:
+    built("jax")
+    import jax
+
+    from bench.jax_network import bernoulli_sum, closed_bernoulli_sum
+
+    x = (rows / 255).astype(np.float32)
+    logits = np.linspace(-30, 30, x.size, dtype=np.float32).reshape(x.shape)
+    eps = float(np.finfo(np.float32).eps)
+    expected = 1 / (1 + np.exp(-logits.astype(np.float64))) - x
+    assert closed_bernoulli_sum(logits, x) == bernoulli_sum(logits, x)
+    slope = 3.0
+    for loss in (bernoulli_sum, closed_bernoulli_sum):
+        to_logits, to_x = jax.vjp(loss, logits, x)[1](np.float32(slope))
+        # A handful of roundings of numbers up to 1, times the slope.
+        np.testing.assert_allclose(to_logits, slope * expected, rtol=0, atol=8 * slope * eps)
+        np.testing.assert_array_equal(to_x, -np.float32(slope) * logits)
+
+
 def test_numpy_updates_every_parameter_in_blocks_as_at_once(
     rows: Array,
     noise: Array,
