@@ -196,6 +196,24 @@ def test_runs_of_unlike_work_are_no_runs_of_one_row(results: Results) -> None:
         RowResult(row.row, [*row.runs, other])
     with pytest.raises(ValueError, match="row 'train-b20' has no run"):
         RowResult(row.row, [])
+    repeated = Run(row.measured, date="2026-01-02", repeats=100)
+    with pytest.raises(ValueError, match="1 times, and a run of 2026-01-02 100 times; they are"):
+        RowResult(row.row, [*row.runs, repeated])
+
+
+def test_a_file_of_single_calls_is_refused(results: Results, tmp_path: Path) -> None:
+    """Runs of before there were several calls a round name no number of them."""
+    path = tmp_path / "ratios.json"
+    write(results, path)
+    content = json.loads(path.read_text())
+    (run,) = content["rows"]["train-b20"]["runs"]
+    del run["repeats"]
+    path.write_text(json.dumps(content))
+    assert read(path) == results
+    content["rows"]["encode"] = {"runs": [run]}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'encode' repeats its work 100 times, and a run of .* 1 "):
+        read(path)
 
 
 def test_the_readme_says_what_the_committed_results_say() -> None:
