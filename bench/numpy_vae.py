@@ -94,15 +94,21 @@ class NumpyVAE:
         losses = []
         for _ in range(epochs):
             order = self._generator.permutation(len(data))
-            total = 0.0
-            for first in range(0, len(data), batch_size):
-                space = self._gather(data, order[first : first + batch_size])
-                self._generator.standard_normal(out=space.noise, dtype=np.float32)
-                reconstruction, kl = self._forward_backward(space)
-                self._adam()
-                total += reconstruction + kl
-            losses.append(total / len(data))
+            losses.append(self.train_steps(data, order, batch_size) / len(data))
         return losses
+
+    def train_steps(
+        self, data: NDArray[np.uint8], order: NDArray[np.int64], batch_size: int
+    ) -> float:
+        """Do one update with each batch of the rows in this order; return the sum of all losses."""
+        total = 0.0
+        for first in range(0, len(order), batch_size):
+            space = self._gather(data, order[first : first + batch_size])
+            self._generator.standard_normal(out=space.noise, dtype=np.float32)
+            reconstruction, kl = self._forward_backward(space)
+            self._adam()
+            total += reconstruction + kl
+        return total
 
     def gradients(
         self, rows: NDArray[np.uint8], noise: Array

@@ -372,7 +372,7 @@ def test_suite_tables(tmp_path: Path) -> None:
     ("entry", "message"),
     [
         ({"name": "test_new", "extra_info": {}}, "unrecognised benchmark 'test_new'"),
-        (benchmark_entry("theano", 1.0), "unknown contestant 'theano'"),
+        (benchmark_entry("torch", 1.0), "the suite has no contestant 'torch', but fastvae, numpy"),
     ],
     ids=["benchmark", "contestant"],
 )
