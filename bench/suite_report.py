@@ -18,7 +18,7 @@ Cell = dict[str, Any]
 
 
 def tables(path: Path) -> str:
-    """Return the suite's part of RESULTS.md.
+    """Return the suite's part of DETAILS.md.
 
     Raises
     ------
