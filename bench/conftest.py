@@ -1,9 +1,9 @@
 """What the suite's benchmarks share: contestants, the FMA peak, and how each describes itself.
 
 Times are medians of a few rounds; the machine's peak is measured before and after each product,
-since on a shared machine it changes within minutes. The contestants share this process, so each
-benchmark begins with a rest in which the thread pools of the one before go to sleep. Ratios
-between libraries are the business of `bench.ratios`.
+since on a shared machine it changes within minutes. fastvae and NumPy share this process, so each
+benchmark begins with a rest in which the thread pools of the one before go to sleep. PyTorch and
+JAX are compared by `bench.ratios` alone.
 """
 
 from __future__ import annotations
@@ -31,23 +31,22 @@ Build = Callable[[str], Contestant]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the peers warn: a warning is an error in the tests, and no reason to stop here.
+    """Refuse every setting where something is to be measured: this process has read them already.
 
     Raises
     ------
     pytest.UsageError
-        If something is to be measured and the environment would slow a contestant.
+        If the environment would slow a contestant.
     """
     here = Path(__file__).resolve().parent
-    own = [item for item in items if here in item.path.parents]
-    for item in own:
-        item.add_marker(pytest.mark.filterwarnings("default"))
-    if own and (config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")):
+    is_own = any(here in item.path.parents for item in items)
+    if is_own and (
+        config.getoption("benchmark_enable") or not config.getoption("benchmark_disable")
+    ):
         _check_environment()
 
 
 def _check_environment() -> None:
-    """Refuse every setting: the contestants share this process, which has read them already."""
     found = environment.settings(os.environ)
     if found:
         raise pytest.UsageError(
@@ -80,14 +79,11 @@ def pytest_benchmark_update_json(config: Any, benchmarks: Any, output_json: dict
 
 @pytest.fixture
 def build() -> Build:
-    """Return a contestant of the seed's model by name, or skip with the reason."""
+    """Return a contestant of the seed's model by name."""
 
     def build(name: str) -> Contestant:
-        reason = contestants.why_not(name)
-        if reason is not None:
-            pytest.skip(reason)
         sizes = Sizes()
-        model = contestants.build(name, sizes, **contestants.load(name).training_variants[0])
+        model = contestants.build(name, sizes)
         model.set_parameters(initial_parameters(sizes, mnist_like_rows(1000, sizes.n_features)))
         return model
 

@@ -106,6 +106,8 @@ ENTRIES = {
 }
 PEERS = ("torch", "torch-compiled", "jax")
 """The contestants that the targets are set against."""
+SUITE = ("fastvae", "numpy")
+"""Those of the pytest-benchmark suite: it has them in one process, which peers would disturb."""
 
 
 def why_not(name: str) -> str | None:

@@ -2,15 +2,16 @@
 
 The encoder runs once for each row, the decoder once for each of the k latents; an epoch is one
 jitted `lax.scan` with donated buffers, and its noise is drawn ahead. The softplus of the logits has
-the closed form of its gradient; x . logits = h . (W x) + b . x with the last hidden layer h, or,
-`direct`, the sum over the pixels. The weights of the latents in the gradient are what
-differentiating the bound gives (Burda, Grosse & Salakhutdinov 2016, eq. 14).
+the closed form of its gradient, or, not `closed`, is differentiated as it is written. x . logits =
+h . (W x) + b . x with the last hidden layer h, or, `direct`, the sum over the pixels. The weights
+of the latents in the gradient are what differentiating the bound gives (Burda, Grosse &
+Salakhutdinov 2016, eq. 14).
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from bench.jax_network import (
     State,
     adam,
     as_pixels,
+    closed_softplus_sums,
     dense,
     fresh,
     last_hidden,
@@ -33,6 +35,22 @@ from bench.jax_network import (
 )
 from bench.jax_vae import JaxVAE
 from bench.workload import Array, Sizes
+
+_CLOSED: dict[str, Any] = {
+    "storage": "float32",
+    "unroll": 1,
+    "closed": True,
+    "factors": 1,
+    "rng": "rbg",
+}
+
+
+class Formula(NamedTuple):
+    """How the bound is written; see `JaxIWAE`."""
+
+    closed: bool
+    factors: int
+    direct: bool
 
 
 class JaxIWAE(JaxVAE):
@@ -46,18 +64,19 @@ class JaxIWAE(JaxVAE):
     """
 
     iwae_variants: ClassVar[list[dict[str, Any]]] = [
-        {"storage": "float32", "unroll": 1, "factors": 1, "rng": "rbg"},
-        {"storage": "float32", "unroll": 1, "factors": 8, "rng": "rbg"},
-        {"storage": "uint8", "unroll": 1, "factors": 1, "rng": "rbg"},
-        {"storage": "float32", "unroll": 4, "factors": 1, "rng": "rbg"},
-        {"storage": "float32", "unroll": 4, "factors": 8, "rng": "rbg"},
-        {"storage": "float32", "unroll": 1, "factors": 1, "rng": "rbg", "direct": True},
-        {"storage": "float32", "unroll": 1, "factors": 1, "rng": "threefry2x32"},
+        _CLOSED,
+        _CLOSED | {"factors": 8},
+        _CLOSED | {"storage": "uint8"},
+        _CLOSED | {"unroll": 4},
+        _CLOSED | {"unroll": 4, "factors": 8},
+        _CLOSED | {"direct": True},
+        _CLOSED | {"rng": "threefry2x32"},
+        _CLOSED | {"closed": False, "direct": True},
     ]
 
     def __init__(self, sizes: Sizes, *, direct: bool = False, **variant: Any) -> None:
         super().__init__(sizes, **variant)
-        self._direct = direct
+        self._formula = Formula(self._closed, self._factors, direct)
 
     def fit_iwae(self, data: JaxArray, epochs: int, batch_size: int, n_samples: int) -> list[float]:
         """Train on the bound with `n_samples` latents a row; the mean of -bound of each epoch."""
@@ -74,8 +93,7 @@ class JaxIWAE(JaxVAE):
                 n_samples=n_samples,
                 batch_size=batch_size,
                 unroll=self._unroll,
-                factors=self._factors,
-                direct=self._direct,
+                formula=self._formula,
             )
             totals.append(total)
         self._layers = state[0]
@@ -86,35 +104,13 @@ class JaxIWAE(JaxVAE):
     ) -> tuple[float, dict[str, Array]]:
         """Return the mean of the bound and the gradients of its negative, noise (B, k, Z)."""
         total, gradients = _sum_and_gradients(
-            self._layers,
-            self.prepare(rows),
-            noise,
-            self.sizes.n_encoder,
-            self._factors,
-            self._direct,
+            self._layers, self.prepare(rows), noise, self.sizes.n_encoder, self._formula
         )
         return -float(total) / len(rows), to_named(gradients, self.sizes)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _softplus_sums(logits: JaxArray, factors: int) -> JaxArray:
-    """As `softplus_sums`, with the logistic function as its derivative."""
-    return softplus_sums(logits, factors)
-
-
-def _softplus_forward(logits: JaxArray, factors: int) -> tuple[JaxArray, JaxArray]:
-    return softplus_sums(logits, factors), logits
-
-
-def _softplus_backward(factors: int, logits: JaxArray, slope: JaxArray) -> tuple[JaxArray]:
-    return (slope[:, None] * jax.nn.sigmoid(logits),)
-
-
-_softplus_sums.defvjp(_softplus_forward, _softplus_backward)
-
-
 def _log_weights(
-    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, formula: Formula
 ) -> JaxArray:
     """log p(x | z) + log p(z) - log q(z | x) of each row's latents, (B, k)."""
     x = as_pixels(rows)
@@ -122,9 +118,10 @@ def _log_weights(
     z = mean[:, None] + jnp.exp(0.5 * log_var)[:, None] * noise
     hidden = last_hidden(layers, z.reshape(-1, z.shape[2]), n_encoder)
     logits = dense(hidden, layers[-1])
-    softplus = _softplus_sums(logits, factors).reshape(noise.shape[:2])
+    softplus_of = closed_softplus_sums if formula.closed else softplus_sums
+    softplus = softplus_of(logits, formula.factors).reshape(noise.shape[:2])
     weight, bias = layers[-1]
-    if direct:
+    if formula.direct:
         products = jnp.sum(logits.reshape(*noise.shape[:2], -1) * x[:, None], 2)
     else:
         hidden = hidden.reshape(*noise.shape[:2], -1)
@@ -133,14 +130,14 @@ def _log_weights(
     return products - softplus + densities + 0.5 * jnp.sum(log_var, 1)[:, None]
 
 
-@partial(jax.jit, static_argnums=(3, 4, 5))
+@partial(jax.jit, static_argnums=(3, 4))
 def _sum_and_gradients(
-    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, formula: Formula
 ) -> tuple[JaxArray, Layers]:
     """The sum over the rows of -bound, and the gradients of its mean."""
 
     def mean_loss(layers: Layers) -> JaxArray:
-        log_weights = _log_weights(layers, rows, noise, n_encoder, factors, direct)
+        log_weights = _log_weights(layers, rows, noise, n_encoder, formula)
         bounds = jax.nn.logsumexp(log_weights, 1) - jnp.log(noise.shape[1])
         return -jnp.mean(bounds)
 
@@ -149,16 +146,16 @@ def _sum_and_gradients(
 
 
 def _step(
-    state: State, rows: JaxArray, noise: JaxArray, n_encoder: int, factors: int, direct: bool
+    state: State, rows: JaxArray, noise: JaxArray, n_encoder: int, formula: Formula
 ) -> tuple[State, JaxArray]:
     """One update; -bound summed over the batch."""
-    total, gradients = _sum_and_gradients(state[0], rows, noise, n_encoder, factors, direct)
+    total, gradients = _sum_and_gradients(state[0], rows, noise, n_encoder, formula)
     return adam(state, gradients), total
 
 
 @partial(
     jax.jit,
-    static_argnames=("n_encoder", "n_samples", "batch_size", "unroll", "factors", "direct"),
+    static_argnames=("n_encoder", "n_samples", "batch_size", "unroll", "formula"),
     donate_argnums=0,
 )
 def _epoch(
@@ -171,11 +168,10 @@ def _epoch(
     n_samples: int,
     batch_size: int,
     unroll: int,
-    factors: int,
-    direct: bool,
+    formula: Formula,
 ) -> tuple[State, JaxArray]:
     """One pass over the data in the given order; -bound summed over all rows."""
     shape = len(order), n_samples, state[0][n_encoder][1].size // 2
-    step = partial(_step, n_encoder=n_encoder, factors=factors, direct=direct)
+    step = partial(_step, n_encoder=n_encoder, formula=formula)
     noise = jax.random.normal(key, shape)
     return scan_epoch(step, state, data, order, noise, batch_size, unroll)

@@ -1,4 +1,4 @@
-"""What the VAE in JAX is made of: layers, the posterior's heads, Adam.
+"""What the VAE in JAX is made of: layers, the posterior's heads, losses, Adam.
 
 Weights are kept (in, out), which XLA multiplies fastest on CPUs; the functions are traced into the
 jitted ones of `bench.jax_vae` and `bench.jax_iwae`.
@@ -125,3 +125,46 @@ def softplus_sums(logits: JaxArray, factors: int) -> JaxArray:
     parts = jnp.split(logits, factors, axis=1)
     products = reduce(jnp.multiply, [1 + jnp.exp(-jnp.abs(part)) for part in parts])
     return jnp.sum(sum(jnp.maximum(part, 0) for part in parts) + jnp.log(products), 1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def closed_softplus_sums(logits: JaxArray, factors: int) -> JaxArray:
+    """As `softplus_sums`, with the logistic function as its derivative."""
+    return softplus_sums(logits, factors)
+
+
+def _softplus_forward(logits: JaxArray, factors: int) -> tuple[JaxArray, JaxArray]:
+    return softplus_sums(logits, factors), logits
+
+
+def _softplus_backward(factors: int, logits: JaxArray, slope: JaxArray) -> tuple[JaxArray]:
+    return (slope[:, None] * jax.nn.sigmoid(logits),)
+
+
+closed_softplus_sums.defvjp(_softplus_forward, _softplus_backward)
+
+
+def bernoulli_sum(logits: JaxArray, x: JaxArray) -> JaxArray:
+    """The sum of -log p(x | logits) = max(l, 0) + log(1 + exp(-|l|)) - l x."""
+    softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    return jnp.sum(softplus - logits * x)
+
+
+@jax.custom_vjp
+def closed_bernoulli_sum(logits: JaxArray, x: JaxArray) -> JaxArray:
+    """As `bernoulli_sum`, with sigmoid(l) - x as its derivative with respect to the logits."""
+    return bernoulli_sum(logits, x)
+
+
+def _bernoulli_forward(logits: JaxArray, x: JaxArray) -> tuple[JaxArray, tuple[JaxArray, JaxArray]]:
+    return bernoulli_sum(logits, x), (logits, x)
+
+
+def _bernoulli_backward(
+    given: tuple[JaxArray, JaxArray], slope: JaxArray
+) -> tuple[JaxArray, JaxArray]:
+    logits, x = given
+    return slope * (jax.nn.sigmoid(logits) - x), -slope * logits
+
+
+closed_bernoulli_sum.defvjp(_bernoulli_forward, _bernoulli_backward)

@@ -23,6 +23,8 @@ from bench.jax_network import (
     State,
     adam,
     as_pixels,
+    bernoulli_sum,
+    closed_bernoulli_sum,
     dense,
     fresh,
     last_hidden,
@@ -43,6 +45,8 @@ class JaxVAE:
     sizes : Sizes
     storage : "float32" or "uint8", the type that the rows have on the device
     unroll : steps per iteration of the compiled loop
+    closed : whether the loss has the closed form of its gradient with respect to the logits, or is
+        differentiated as it is written
     chunk : rows per pass of `encode` and `decode`, which must divide the rows; 0: all at once
     block : samples per iteration of the compiled loop of `log_likelihood`
     factors : of how many 1 + exp(-|logit|) one logarithm is taken there, where they divide
@@ -54,6 +58,9 @@ class JaxVAE:
         {"storage": "uint8", "unroll": 1},
         {"storage": "float32", "unroll": 4},
         {"storage": "uint8", "unroll": 4},
+        {"storage": "float32", "unroll": 1, "closed": True},
+        {"storage": "uint8", "unroll": 1, "closed": True},
+        {"storage": "float32", "unroll": 4, "closed": True},
     ]
     pass_variants: ClassVar[list[dict[str, Any]]] = [
         {"storage": "float32", "chunk": 0},
@@ -75,6 +82,7 @@ class JaxVAE:
         *,
         storage: str = "float32",
         unroll: int = 1,
+        closed: bool = False,
         chunk: int = 0,
         block: int = 500,
         factors: int = 1,
@@ -83,6 +91,7 @@ class JaxVAE:
         self.sizes = sizes
         self._float = storage == "float32"
         self._unroll = unroll
+        self._closed = closed
         self._chunk = chunk
         self._block = block
         self._factors = factors
@@ -121,6 +130,7 @@ class JaxVAE:
                 n_encoder=self.sizes.n_encoder,
                 batch_size=batch_size,
                 unroll=self._unroll,
+                closed=self._closed,
             )
             totals.append(total)
         self._layers = state[0]
@@ -130,14 +140,15 @@ class JaxVAE:
         self, rows: NDArray[np.uint8], noise: Array
     ) -> tuple[float, float, dict[str, Array]]:
         (_, parts), gradients = _loss_and_gradients(
-            self._layers, self.prepare(rows), noise, self.sizes.n_encoder
+            self._layers, self.prepare(rows), noise, self.sizes.n_encoder, self._closed
         )
         reconstruction, kl = (float(part) / len(rows) for part in parts)
         return reconstruction, kl, to_named(gradients, self.sizes)
 
     def step(self, rows: NDArray[np.uint8], noise: Array) -> None:
-        state, _ = _step(fresh(self._layers), self.prepare(rows), noise, self.sizes.n_encoder)
-        self._layers = state[0]
+        state = fresh(self._layers)
+        data, n_encoder = self.prepare(rows), self.sizes.n_encoder
+        (self._layers, *_), _ = _step(state, data, noise, n_encoder, self._closed)
 
     def encode(self, data: JaxArray) -> tuple[JaxArray, JaxArray]:
         heads = _encode(self._layers, data, self.sizes.n_encoder, self._chunk)
@@ -179,32 +190,35 @@ class JaxVAE:
 
 
 def _losses(
-    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, closed: bool
 ) -> tuple[JaxArray, JaxArray]:
     """Sums of reconstruction and KL over rows."""
     x = as_pixels(rows)
     mean, log_var = posterior(layers, x, n_encoder)
     logits = output_logits(layers, mean + jnp.exp(0.5 * log_var) * noise, n_encoder)
-    softplus = jnp.maximum(logits, 0) + jnp.log1p(jnp.exp(-jnp.abs(logits)))
-    reconstruction = jnp.sum(softplus - logits * x)
+    reconstruction = (closed_bernoulli_sum if closed else bernoulli_sum)(logits, x)
     kl = 0.5 * jnp.sum(jnp.exp(log_var) + jnp.square(mean) - 1 - log_var)
     return reconstruction, kl
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnums=(3, 4))
 @partial(jax.value_and_grad, has_aux=True)
-def _loss_and_gradients(layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int) -> Any:
-    reconstruction, kl = _losses(layers, rows, noise, n_encoder)
+def _loss_and_gradients(
+    layers: Layers, rows: JaxArray, noise: JaxArray, n_encoder: int, closed: bool
+) -> Any:
+    reconstruction, kl = _losses(layers, rows, noise, n_encoder, closed)
     return (reconstruction + kl) / len(rows), (reconstruction, kl)
 
 
-def _step(state: State, rows: JaxArray, noise: JaxArray, n_encoder: int) -> tuple[State, JaxArray]:
+def _step(
+    state: State, rows: JaxArray, noise: JaxArray, n_encoder: int, closed: bool
+) -> tuple[State, JaxArray]:
     """One update; the loss summed over the batch."""
-    (_, parts), gradients = _loss_and_gradients(state[0], rows, noise, n_encoder)
+    (_, parts), gradients = _loss_and_gradients(state[0], rows, noise, n_encoder, closed)
     return adam(state, gradients), parts[0] + parts[1]
 
 
-@partial(jax.jit, static_argnames=("n_encoder", "batch_size", "unroll"), donate_argnums=0)
+@partial(jax.jit, static_argnames=("n_encoder", "batch_size", "unroll", "closed"), donate_argnums=0)
 def _epoch(
     state: State,
     data: JaxArray,
@@ -214,10 +228,11 @@ def _epoch(
     n_encoder: int,
     batch_size: int,
     unroll: int,
+    closed: bool,
 ) -> tuple[State, JaxArray]:
     """One pass over the data in the given order; the loss summed over all rows."""
     noise = jax.random.normal(key, (len(order), state[0][n_encoder][1].size // 2))
-    step = partial(_step, n_encoder=n_encoder)
+    step = partial(_step, n_encoder=n_encoder, closed=closed)
     return scan_epoch(step, state, data, order, noise, batch_size, unroll)
 
 
@@ -250,7 +265,8 @@ def _sample(layers: Layers, key: JaxArray, n: int, n_latent: int, n_encoder: int
 def _evaluate(
     layers: Layers, rows: JaxArray, key: JaxArray, n_latent: int, n_encoder: int
 ) -> tuple[JaxArray, JaxArray]:
-    return _losses(layers, rows, jax.random.normal(key, (len(rows), n_latent)), n_encoder)
+    noise = jax.random.normal(key, (len(rows), n_latent))
+    return _losses(layers, rows, noise, n_encoder, closed=False)
 
 
 @partial(jax.jit, static_argnames=("n_encoder", "n_samples", "block", "factors"))

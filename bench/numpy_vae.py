@@ -1,8 +1,8 @@
 """The baseline: the same VAE and optimiser in float32 NumPy, written with care.
 
 All products go through BLAS, every result has a preallocated place (one workspace per batch
-size), both heads are one product, all parameters lie in one vector so that Adam is one pass of
-a few NumPy calls, and images stay uint8 until their batch is gathered.
+size), both heads are one product, all parameters lie in one vector, of which Adam's NumPy calls
+take a block at a time, and images stay uint8 until their batch is gathered.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ ROWS_AT_ONCE = 1000
 """Rows per pass where nothing is trained."""
 LATENTS_AT_ONCE = 250
 """Samples per pass of log p(x): their logits stay in the second-level cache."""
+PARAMETERS_AT_ONCE = 2**15
+"""Parameters per pass of Adam: with gradient and moments they stay in the second-level cache."""
 
 
 class Workspace:
@@ -52,6 +54,7 @@ class Workspace:
         self.noise, self.z, self.dz = (rows(sizes.n_latent) for _ in range(3))
         self.log_var, self.std, self.variance = (rows(sizes.n_latent) for _ in range(3))
         self.terms = rows(sizes.n_features)
+        self.ones = np.ones(n_rows, np.float32)
 
 
 class NumpyVAE:
@@ -65,9 +68,8 @@ class NumpyVAE:
         self.sizes = sizes
         self._parameters, self._layers = _arena(sizes)
         self._gradient, self._layer_gradients = _arena(sizes)
-        self._moment1, self._moment2, self._scratch = (
-            np.zeros_like(self._parameters) for _ in range(3)
-        )
+        self._moment1, self._moment2 = (np.zeros_like(self._parameters) for _ in range(2))
+        self._blocks = self._in_blocks()
         self._workspaces: dict[int, Workspace] = {}
         self._generator = np.random.Generator(np.random.Philox(0))
         self._n_updates = 0
@@ -92,15 +94,21 @@ class NumpyVAE:
         losses = []
         for _ in range(epochs):
             order = self._generator.permutation(len(data))
-            total = 0.0
-            for first in range(0, len(data), batch_size):
-                space = self._gather(data, order[first : first + batch_size])
-                self._generator.standard_normal(out=space.noise, dtype=np.float32)
-                reconstruction, kl = self._forward_backward(space)
-                self._adam()
-                total += reconstruction + kl
-            losses.append(total / len(data))
+            losses.append(self.train_steps(data, order, batch_size) / len(data))
         return losses
+
+    def train_steps(
+        self, data: NDArray[np.uint8], order: NDArray[np.int64], batch_size: int
+    ) -> float:
+        """Do one update with each batch of the rows in this order; return the sum of all losses."""
+        total = 0.0
+        for first in range(0, len(order), batch_size):
+            space = self._gather(data, order[first : first + batch_size])
+            self._generator.standard_normal(out=space.noise, dtype=np.float32)
+            reconstruction, kl = self._forward_backward(space)
+            self._adam()
+            total += reconstruction + kl
+        return total
 
     def gradients(
         self, rows: NDArray[np.uint8], noise: Array
@@ -261,7 +269,7 @@ class NumpyVAE:
         dy = space.gradients[layer]
         weight_gradient, bias_gradient = self._layer_gradients[layer]
         np.matmul(dy.T, x, out=weight_gradient)
-        np.sum(dy, axis=0, out=bias_gradient)
+        np.matmul(space.ones, dy, out=bias_gradient)  # the sum over rows, by BLAS
 
     def _through_relu(self, space: Workspace, layer: int) -> None:
         """The gradient to the pre-activation of the layer before `layer`."""
@@ -285,24 +293,35 @@ class NumpyVAE:
         dlog_var *= Float32(0.5)
         np.multiply(dlog_var, space.log_var == heads[:, n_latent:], out=dlog_var)
 
+    def _in_blocks(self) -> list[tuple[Array, ...]]:
+        """Parameters, gradient, both moments and a scratch place, a block at a time."""
+        vectors = self._parameters, self._gradient, self._moment1, self._moment2
+        scratch = np.empty(min(PARAMETERS_AT_ONCE, len(self._parameters)), np.float32)
+        blocks = []
+        for first in range(0, len(self._parameters), PARAMETERS_AT_ONCE):
+            parts = [vector[first : first + PARAMETERS_AT_ONCE] for vector in vectors]
+            blocks.append((*parts, scratch[: len(parts[0])]))
+        return blocks
+
     def _adam(self) -> None:
         """Kingma & Ba, algorithm 1, in the efficient order of the end of its section 2."""
         self._n_updates += 1
         correction = np.sqrt(1 - BETA2**self._n_updates)
-        rate = LEARNING_RATE * correction / (1 - BETA1**self._n_updates)
-        scratch = self._scratch
-        np.multiply(self._gradient, Float32(1 - BETA1), out=scratch)
-        self._moment1 *= Float32(BETA1)
-        self._moment1 += scratch
-        np.square(self._gradient, out=scratch)
-        scratch *= Float32(1 - BETA2)
-        self._moment2 *= Float32(BETA2)
-        self._moment2 += scratch
-        np.sqrt(self._moment2, out=scratch)
-        scratch += Float32(EPS * correction)
-        np.divide(self._moment1, scratch, out=scratch)
-        scratch *= Float32(rate)
-        self._parameters -= scratch
+        rate = Float32(LEARNING_RATE * correction / (1 - BETA1**self._n_updates))
+        eps = Float32(EPS * correction)
+        for parameters, gradient, moment1, moment2, scratch in self._blocks:
+            np.multiply(gradient, Float32(1 - BETA1), out=scratch)
+            moment1 *= Float32(BETA1)
+            moment1 += scratch
+            np.square(gradient, out=scratch)
+            scratch *= Float32(1 - BETA2)
+            moment2 *= Float32(BETA2)
+            moment2 += scratch
+            np.sqrt(moment2, out=scratch)
+            scratch += eps
+            np.divide(moment1, scratch, out=scratch)
+            scratch *= rate
+            parameters -= scratch
 
 
 def _arena(sizes: Sizes) -> tuple[Array, list[Layer]]:

@@ -176,7 +176,9 @@ class Measurement:
         """The row with the run that has just ended."""
         now = datetime.now(timezone.utc).isoformat(timespec="minutes")
         others = statistics.fmean(busy) if busy else 0.0
-        run = Run(measured, skipped, others, blas, now, self.fastvae, self.commit)
+        run = Run(
+            measured, skipped, others, blas, now, self.fastvae, self.commit, repeats=row.repeats
+        )
         return RowResult(row, [run])
 
     def _why_not(self, row: Row, name: str) -> str | None:

@@ -1,6 +1,8 @@
-"""From the JSON files to `bench/RESULTS.md`, the figures and the README's table.
+"""From the JSON files to `bench/RESULTS.md`, `DETAILS.md`, the figures and the README's table.
 
-`python -m bench.report [RATIOS.json]`; the suite's own JSON is taken in where it exists.
+RESULTS.md is the page to read: machine, throughput, promises. DETAILS.md has every row with its
+runs, and the suite's tables. `python -m bench.report [RATIOS.json]`; the suite's own JSON is taken
+in where it exists.
 """
 
 from __future__ import annotations
@@ -18,17 +20,35 @@ from bench.figures import SCALING, THROUGHPUT, draw
 from bench.machine import blas_text
 from bench.ratios import RESULTS
 from bench.results import Results, RowResult, Run, read
-from bench.rows import ALL, PEAK, title_of
+from bench.rows import ALL, PEAK, SEED_MODEL, title_of
 
 BENCH = Path(__file__).resolve().parent
 SUITE = RESULTS.with_name("suite.json")
-NOTES = BENCH / "NOTES.md"
 README = BENCH.parent / "README.md"
 START, END = "<!-- bench:start -->", "<!-- bench:end -->"
 FIGURE_TEXTS = {
     THROUGHPUT: "Training throughput against batch size",
     SCALING: "Training throughput against the number of threads",
 }
+WRITTEN = "Written by `python -m bench.report`; do not edit."
+ABOUT = f"""\
+fastvae, a baseline in NumPy, PyTorch (as it is, and compiled) and JAX train the same variational
+autoencoder on the same cores, {SEED_MODEL.title} unless a line says otherwise, with Adam in
+float32, and use it for the same work. Each does so in the way that is fastest for it: all its
+variants are tried, and the fastest is measured. In every round each contestant works once, in an
+order that rotates, and ratios are taken round by round. A figure is the median over all rounds,
+with the least and the greatest in brackets."""
+TERMS = """\
+The *FMA peak* is what this processor can multiply and add at most, measured by a loop that does
+nothing else; the share of it counts products with pixels that are 0 as if they were done, though
+fastvae leaves them out."""
+PROMISES = """\
+*Promised* is what a release must keep, *hoped for* what is worked towards, and *each run* gives the
+medians of the single runs. The *dense limit* is the time that an epoch's arithmetic would take at
+the FMA peak.
+
+[NOTES.md](NOTES.md) says why figures are missed and what was tried, [DETAILS.md](DETAILS.md) has
+every row and the kernels one by one, and [README.md](README.md) says how all is measured."""
 
 
 def table(head: list[str], lines: Iterable[list[str]]) -> str:
@@ -189,24 +209,58 @@ def estimates_text(result: RowResult) -> str:
     return f"Mean log p(x) in nats: {', '.join(found)}." if found else ""
 
 
-def results_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
+def promises_text(results: Results) -> str:
+    """Return how many promises are kept and missed."""
+    figures = [(claim, claim.figure(results)) for claim in CLAIMS]
+    measured = [(claim, figure) for claim, figure in figures if figure is not None]
+    n_kept = sum(claim.keeps(figure) for claim, figure in measured)
+    n_missed, n_unknown = len(measured) - n_kept, len(figures) - len(measured)
+    text = f"{len(figures)} promises: {n_kept} kept, {n_missed} missed"
+    return f"{text}, {n_unknown} not measured." if n_unknown else f"{text}."
+
+
+def results_text(results: Results, figures: Iterable[Path]) -> str:
     """Return the whole of RESULTS.md."""
     parts = [
         "# Benchmark results",
-        "Written by `python -m bench.report`; do not edit. How it is measured: README.md here.",
+        WRITTEN,
+        ABOUT,
+        "## Machine",
         machine_lines(results),
-        "## Promised and measured",
+        "## Training throughput in rows per second",
+        TERMS,
+        throughput_table(results),
+        _picture(figures, THROUGHPUT),
+        "## Promises kept and missed",
+        promises_text(results),
         claims_table(results),
+        PROMISES,
     ]
-    if NOTES.exists():
-        parts += ["## What was tried where a figure was missed", NOTES.read_text().strip()]
-    parts += ["## Training throughput (rows / s)", throughput_table(results)]
-    parts += [f"![{FIGURE_TEXTS[path.name]}]({path.parent.name}/{path.name})" for path in figures]
-    parts += ["## Every row", "The work of a row is the same for all contestants."]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def details_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
+    """Return the whole of DETAILS.md."""
+    parts = [
+        "# Benchmark results in detail",
+        f"{WRITTEN} What they come to: [RESULTS.md](RESULTS.md).",
+        "## Every row",
+        "The work of a row is the same for all contestants.",
+        _picture(figures, SCALING),
+    ]
     for result in results.rows.values():
         parts += [f"### {result.row.title}", runs_text(result), seconds_table(result)]
         parts += [estimates_text(result)]
     return "\n\n".join(filter(None, [*parts, suite])) + "\n"
+
+
+def _picture(figures: Iterable[Path], name: str) -> str:
+    """The picture of this name, where it was drawn."""
+    return "".join(
+        f"![{FIGURE_TEXTS[name]}]({path.parent.name}/{name})"
+        for path in figures
+        if path.name == name
+    )
 
 
 def readme_text(results: Results) -> str:
@@ -237,13 +291,13 @@ def insert(text: str, between: str) -> str:
 
 
 def write_report(ratios: Path, suite: Path | None, folder: Path, readme: Path | None) -> None:
-    """Write RESULTS.md and the figures into a folder, and the table into the README.
+    """Write RESULTS.md, DETAILS.md and the figures into a folder, and the table into the README.
 
     Parameters
     ----------
     ratios : JSON of `bench.ratios`
     suite : JSON of pytest-benchmark, or None
-    folder : where RESULTS.md and figures/ go
+    folder : where RESULTS.md, DETAILS.md and figures/ go
     readme : file with the markers, or None
 
     Raises
@@ -255,7 +309,8 @@ def write_report(ratios: Path, suite: Path | None, folder: Path, readme: Path | 
     suite_text = "" if suite is None else suite_report.tables(suite)
     new_readme = None if readme is None else insert(readme.read_text(), readme_text(results))
     figures = draw(results, folder / "figures")
-    (folder / "RESULTS.md").write_text(results_text(results, suite_text, figures))
+    (folder / "RESULTS.md").write_text(results_text(results, figures))
+    (folder / "DETAILS.md").write_text(details_text(results, suite_text, figures))
     if readme is not None and new_readme is not None:
         readme.write_text(new_readme)
 

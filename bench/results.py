@@ -69,6 +69,8 @@ class Run:
     """Version of fastvae."""
     commit: str = ""
     """Commit of the repository, empty where it was not recorded."""
+    repeats: int = 1
+    """How often a contestant did the row's work in each round."""
 
     @property
     def disturbed(self) -> bool:
@@ -88,7 +90,8 @@ class RowResult:
     Raises
     ------
     ValueError
-        If there is no run, or a contestant did another amount of work in one run than in another.
+        If there is no run, a run repeated the work another number of times than the row does, or a
+        contestant did another amount of work in one run than in another.
     """
 
     row: Row
@@ -97,6 +100,12 @@ class RowResult:
     def __post_init__(self) -> None:
         if not self.runs:
             raise ValueError(f"row {self.row.name!r} has no run")
+        for run in self.runs:
+            if run.repeats != self.row.repeats:
+                raise ValueError(
+                    f"row {self.row.name!r} repeats its work {self.row.repeats} times, and a run "
+                    f"of {run.date or 'no date'} {run.repeats} times; they are not to be compared"
+                )
         for name, runs in self._by_contestant().items():
             amounts = sorted({run.amount for run in runs})
             if len(amounts) > 1:

@@ -10,19 +10,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.contestants import SUITE
 from bench.machine import blas_text
-from bench.rows import ALL, title_of
+from bench.rows import title_of
 
 Cell = dict[str, Any]
 
 
 def tables(path: Path) -> str:
-    """Return the suite's part of RESULTS.md.
+    """Return the suite's part of DETAILS.md.
 
     Raises
     ------
     ValueError
-        If a benchmark is not one of the suite's, or a contestant is unknown.
+        If a benchmark or a contestant is not one of the suite's.
     """
     content = json.loads(path.read_text())
     operations: dict[str, dict[int, dict[str, Cell]]] = {}
@@ -48,12 +49,13 @@ def _identity(benchmark: Cell) -> tuple[str, int, str]:
         identity = str(info["operation"]), int(info["batch_size"]), str(info["contestant"])
     except KeyError as error:
         raise ValueError(f"unrecognised benchmark {benchmark['name']!r}: no {error}") from None
-    title_of(identity[2])
+    if identity[2] not in SUITE:
+        raise ValueError(f"the suite has no contestant {identity[2]!r}, but {', '.join(SUITE)}")
     return identity
 
 
 def _table(lines: dict[int, dict[str, Cell]]) -> str:
-    present = [name for name in ALL if any(name in cells for cells in lines.values())]
+    present = [name for name in SUITE if any(name in cells for cells in lines.values())]
     head = ["batch", *map(title_of, present)]
     if "fastvae" in present and "numpy" in present:
         head.append("times NumPy")

@@ -1,4 +1,4 @@
-"""Encode, decode and sample: fastvae, the NumPy baseline, and the peers."""
+"""Encode, decode and sample: fastvae and the NumPy baseline."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from bench.conftest import BATCH_SIZES, Build, Describe
-from bench.contestants import ENTRIES
+from bench.contestants import SUITE
 from bench.workload import Sizes, mnist_like_rows
 
 SIZES = Sizes()
 pytestmark = [
     pytest.mark.benchmark(warmup=True, warmup_iterations=1, max_time=0.3, min_rounds=5),
-    pytest.mark.parametrize("contestant", ENTRIES),
+    pytest.mark.parametrize("contestant", SUITE),
     pytest.mark.parametrize("batch_size", BATCH_SIZES),
 ]
 

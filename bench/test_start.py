@@ -11,15 +11,15 @@ import pytest
 
 from bench import environment
 from bench.conftest import Describe
-from bench.contestants import ENTRIES, why_not
-from bench.measure import keeping_compiled_code, measure_process
+from bench.contestants import SUITE
+from bench.measure import measure_process
 
 
 def first_batch(contestant: str, cache: Path) -> float:
     """Run the process; return the seconds to its ready line."""
-    caches = {"NUMBA_CACHE_DIR": str(cache / "numba"), **keeping_compiled_code(cache / "jax")}
     command = [sys.executable, "-m", "bench.start", contestant]
-    return measure_process(command, environment.clean(os.environ) | caches)["ready_seconds"]
+    variables = environment.clean(os.environ) | {"NUMBA_CACHE_DIR": str(cache)}
+    return measure_process(command, variables)["ready_seconds"]
 
 
 def test_cold(benchmark: Any, describe: Describe, tmp_path: Path) -> None:
@@ -28,11 +28,8 @@ def test_cold(benchmark: Any, describe: Describe, tmp_path: Path) -> None:
     benchmark.pedantic(first_batch, args=("fastvae", tmp_path / "empty"), rounds=1)
 
 
-@pytest.mark.parametrize("contestant", ENTRIES)
+@pytest.mark.parametrize("contestant", SUITE)
 def test_warm(benchmark: Any, describe: Describe, tmp_path: Path, contestant: str) -> None:
     """Every later start."""
-    reason = why_not(contestant)
-    if reason is not None:
-        pytest.skip(reason)
     describe("process start to first batch, cache warm", 0, contestant)
     benchmark.pedantic(first_batch, args=(contestant, tmp_path), rounds=3, warmup_rounds=1)

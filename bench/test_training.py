@@ -1,18 +1,19 @@
-"""The training step and whole epochs: fastvae, the NumPy baseline, and the peers.
+"""Training steps alone, and whole epochs: fastvae and the NumPy baseline.
 
-A step of the others is a share of a `fit` of many; that of fastvae is the engine's own, without
-the checks, the shuffling and the history of `fit`.
+Steps take the batches as they lie; an epoch is a `fit`, with its checks, shuffling and history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from bench.conftest import BATCH_SIZES, Build, Describe
-from bench.contestants import ENTRIES
+from bench.contestants import SUITE
+from bench.numpy_vae import NumpyVAE
 from bench.ours import Steps
 from bench.workload import Sizes, mnist_like_rows
 
@@ -26,7 +27,7 @@ def _measure(benchmark: Any, run: Callable[[], Any]) -> None:
     benchmark.pedantic(run, rounds=ROUNDS, warmup_rounds=1)
 
 
-@pytest.mark.parametrize("contestant", ENTRIES)
+@pytest.mark.parametrize("contestant", SUITE)
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
 def test_steps(
     benchmark: Any, describe: Describe, build: Build, batch_size: int, contestant: str
@@ -37,14 +38,13 @@ def test_steps(
     if contestant == "fastvae":
         run = Steps(SIZES, rows, batch_size).run
     else:
-        model = build(contestant)
-        data = model.prepare(rows)
-        run = lambda: model.fit(data, 1, batch_size)  # noqa: E731
+        model, order = cast(NumpyVAE, build(contestant)), np.arange(n_rows)
+        run = lambda: model.train_steps(rows, order, batch_size)  # noqa: E731
     describe(f"{STEPS} training steps", batch_size, contestant, SIZES.training_flops * n_rows)
     _measure(benchmark, run)
 
 
-@pytest.mark.parametrize("contestant", ENTRIES)
+@pytest.mark.parametrize("contestant", SUITE)
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
 def test_epoch(
     benchmark: Any, describe: Describe, build: Build, batch_size: int, contestant: str

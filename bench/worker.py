@@ -130,7 +130,7 @@ def restrict(n_threads: int) -> None:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:n_threads])
 
 
-def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
+def set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
     """Return what to run, and facts: the amount of work (rows, or FLOP) and the variant."""
     restrict(order["n_threads"])
     row = row_named(order["row"])
@@ -146,6 +146,14 @@ def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
         steps = Steps(row.sizes, rows, row.batch_size)
         steps.run()
         return steps.run, {"amount": steps.n_steps * row.batch_size}
+    run, facts = _contestant(order, row, rows)
+    return run, facts | {"amount": len(rows) * row.repeats}
+
+
+def _contestant(
+    order: dict[str, Any], row: Row, rows: Any
+) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """Return what a contestant runs, and which of its variants it is."""
     contestant = contestants.load(order["contestant"])
     kinds = {"fit": "training_variants", IWAE: "iwae_variants", LIKELIHOOD: "likelihood_variants"}
     variants = getattr(contestant, kinds.get(row.work, "pass_variants"))
@@ -153,7 +161,7 @@ def _set_up(order: dict[str, Any]) -> tuple[Callable[[], Any], dict[str, Any]]:
     if row.work == LIKELIHOOD:
         return _estimating(build, rows, variants if order["every_variant"] else variants[:1])
     if not order["every_variant"] or len(variants) == 1:
-        return build(rows, variants[0]), {"amount": len(rows), "variant": variants[0]}
+        return build(rows, variants[0]), {"variant": variants[0]}
     return _fastest(build, rows, variants)
 
 
@@ -167,8 +175,7 @@ def _estimating(
         _, facts = _fastest(build, few, variants, _LIKELIHOOD_TRIALS)
     run = build(rows, facts["variant"])
     found = run()
-    facts |= {"amount": len(rows), "estimate": found.means(), "values": found.value.tolist()}
-    return run, facts
+    return run, facts | {"estimate": found.means(), "values": found.value.tolist()}
 
 
 def _fastest(
@@ -183,11 +190,11 @@ def _fastest(
         if best is None or seconds < best[0]:
             best = seconds, run, variant
     assert best is not None
-    return best[1], {"amount": len(rows), "variant": best[2], "tried": tried}
+    return best[1], {"variant": best[2], "tried": tried}
 
 
 def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> Callable[[], Any]:
-    """Build a contestant, and return its work after one warm call."""
+    """Build a contestant; return its work, as often as the row repeats it, after one warm call."""
     model = contestants.build(contestant, row.sizes, **variant)
     model.set_parameters(_parameters(row, rows))
     run: Callable[[], Any]
@@ -207,7 +214,14 @@ def _variant(contestant: str, row: Row, rows: Any, variant: dict[str, Any]) -> C
         else:
             run = lambda: model.fit(data, 1, row.batch_size)  # noqa: E731
     run()
-    return run
+    return partial(_repeated, run, row.repeats)
+
+
+def _repeated(run: Callable[[], Any], times: int) -> Any:
+    """Run several times; return the last result. No result stays in memory during the next run."""
+    for _ in range(times - 1):
+        run()
+    return run()
 
 
 def _parameters(row: Row, rows: Any) -> Parameters:
@@ -234,7 +248,7 @@ def serve() -> None:
         order = json.loads(line)
         try:
             if run is None:
-                run, facts = _set_up(order)
+                run, facts = set_up(order)
                 if order["contestant"] == "numpy":
                     facts["blas"] = machine.blas_kernels()
             else:

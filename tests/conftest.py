@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Shuffle the tests where that is asked for."""
     if config.getoption("order") is not None:
         random.Random(config.getoption("order")).shuffle(items)
+
+
+@pytest.fixture(autouse=True)
+def subnormals_are_back() -> Iterator[None]:
+    """Undo what the benchmarks' PyTorch sets for its process: other tests look at subnormals."""
+    yield
+    if "bench.torch_vae" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

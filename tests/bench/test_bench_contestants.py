@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench import contestants
+from bench import contestants, environment
 from bench.job import read_images
 from bench.workload import (
     LEARNING_RATE,
@@ -23,6 +26,7 @@ from bench.workload import (
 )
 from fastvae import VAE
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZES = Sizes(37, (19, 11), 5)
 N_ROWS = 24
 EPOCHS = 20
@@ -149,6 +153,65 @@ def test_training_goes_the_same_way(
 
 
 @pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("closed", [False, True])
+def test_jax_takes_the_closed_form_where_a_variant_says_so(
+    closed: bool, rows: Array, noise: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built("jax", closed=closed)
+    calls = []
+
+    def loss(logits: Any, x: Any) -> Any:
+        calls.append(logits.shape)
+        return (logits - x).sum()
+
+    monkeypatch.setattr("bench.jax_vae.closed_bernoulli_sum", loss)
+    n_rows = 23  # another number than elsewhere: what was traced is not traced again
+    model.gradients(rows[:n_rows], noise[:n_rows])
+    assert calls == [(n_rows, SIZES.n_features)] * closed
+
+
+@pytest.mark.filterwarnings("default")
+def test_closed_form_of_the_bernoulli_loss(rows: Array) -> None:
+    built("jax")
+    import jax
+
+    from bench.jax_network import bernoulli_sum, closed_bernoulli_sum
+
+    x = (rows / 255).astype(np.float32)
+    logits = np.linspace(-30, 30, x.size, dtype=np.float32).reshape(x.shape)
+    eps = float(np.finfo(np.float32).eps)
+    expected = 1 / (1 + np.exp(-logits.astype(np.float64))) - x
+    assert closed_bernoulli_sum(logits, x) == bernoulli_sum(logits, x)
+    slope = 3.0
+    for loss in (bernoulli_sum, closed_bernoulli_sum):
+        to_logits, to_x = jax.vjp(loss, logits, x)[1](np.float32(slope))
+        # A handful of roundings of numbers up to 1, times the slope.
+        np.testing.assert_allclose(to_logits, slope * expected, rtol=0, atol=8 * slope * eps)
+        np.testing.assert_array_equal(to_x, -np.float32(slope) * logits)
+
+
+def test_numpy_updates_every_parameter_in_blocks_as_at_once(
+    rows: Array,
+    noise: Array,
+    parameters: contestants.Parameters,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All of an update is done element by element: no bit depends on where blocks end."""
+    n_parameters = sum(array.size for array in parameters.values())
+    found = []
+    for n_at_once in (100, n_parameters):
+        monkeypatch.setattr("bench.numpy_vae.PARAMETERS_AT_ONCE", n_at_once)
+        model = built("numpy")
+        model.set_parameters(parameters)
+        for _ in range(3):
+            model.step(rows, noise)
+        found.append(model.get_parameters())
+    assert n_parameters % 100
+    for key, array in found[1].items():
+        np.testing.assert_array_equal(found[0][key], array, err_msg=key)
+
+
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", NAMES)
 def test_small_batches_train_every_row(
     name: str, rows: Array, parameters: contestants.Parameters
@@ -195,6 +258,33 @@ def test_passes_without_training(
     assert (tmp_path / "model.safetensors").stat().st_size > 4 * sum(
         array.size for array in noiseless.values()
     )
+
+
+@pytest.mark.slow
+def test_pytorch_flushes_subnormals_in_all_threads() -> None:
+    """Of its pool, too, as of the threads that take rows of their own for log p(x)."""
+    if (reason := contestants.why_not("torch")) is not None:
+        pytest.skip(reason)
+    program = """
+from concurrent.futures import ThreadPoolExecutor
+from bench.torch_vae import _alone, torch
+
+def kept(n):
+    return int((torch.full((n,), 1e-30) * 1e-10).count_nonzero())
+
+shared = kept(2**20)
+with ThreadPoolExecutor(2, initializer=_alone) as pool:
+    print(shared, *pool.map(kept, (10, 10)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment.clean(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["0", "0", "0"]
 
 
 def test_why_not_names_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

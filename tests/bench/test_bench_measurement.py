@@ -23,7 +23,7 @@ from bench.peak import CHAINS, fma_chains, fma_flops, run_fma
 from bench.ratios import Measurement
 from bench.results import Measured, Results, read
 from bench.rows import FIXED, PEAK, all_rows, row_named
-from bench.worker import Worker, WorkerError
+from bench.worker import Worker, WorkerError, set_up
 from bench.workload import (
     mnist_like_rows,
 )
@@ -63,6 +63,51 @@ def test_a_worker_works_when_told(tmp_path: Path) -> None:
     worker.close()
     with pytest.raises(WorkerError, match="no_such"):
         Worker("numpy", row_named("encode"), tmp_path / "no_such.npy", 1, False)
+
+
+class CountingContestant:
+    """Counts its calls and computes nothing."""
+
+    training_variants = pass_variants = ({"variant": 1}, {"variant": 2})
+    calls = 0
+
+    def __init__(self, _: Any, variant: int) -> None:
+        self.variant = variant
+
+    def set_parameters(self, named: Any) -> None:
+        pass
+
+    def prepare(self, rows: Any) -> Any:
+        return rows
+
+    def encode(self, *_: Any) -> None:
+        type(self).calls += 1
+
+    fit = decode = encode
+
+
+@pytest.mark.parametrize(("name", "repeats"), [("encode", 100), ("decode", 100), ("train-b20", 1)])
+@pytest.mark.parametrize("every_variant", [False, True])
+def test_a_run_repeats_short_calls(
+    name: str, repeats: int, every_variant: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.save(tmp_path / "rows.npy", mnist_like_rows(30))
+    monkeypatch.setattr(contestants, "load", lambda _: CountingContestant)
+    monkeypatch.setattr(CountingContestant, "calls", 0)
+    order = {
+        "contestant": "numpy",
+        "row": name,
+        "data": str(tmp_path / "rows.npy"),
+        "n_threads": machine.cpus(),
+        "every_variant": every_variant,
+    }
+    run, facts = set_up(order)
+    n_trials = 2 * 2 if every_variant else 0
+    assert CountingContestant.calls == (2 if every_variant else 1) + n_trials * repeats
+    assert facts["amount"] == 30 * repeats
+    before = CountingContestant.calls
+    run()
+    assert CountingContestant.calls - before == repeats
 
 
 @pytest.mark.slow
@@ -127,6 +172,11 @@ def test_a_row_measured_again_gets_a_further_run(measure: Callable[..., Results]
         ("0.1", [3.0, 4.0]),
         ("0.2", [1.0, 2.0, 9.0]),
     ]
+    assert {name: result.runs[-1].repeats for name, result in second.rows.items()} == {
+        "encode": 100,
+        "decode": 100,
+        "train-b1": 1,
+    }
     assert second.machine["versions"] == {"numpy": "2.4", "jax": "0.9"}
 
 

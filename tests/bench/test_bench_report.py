@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import suite_report
+from bench import figures, suite_report
 from bench.claims import CLAIMS
 from bench.ratios import RESULTS
 from bench.report import (
@@ -186,7 +186,7 @@ def test_tables_show_all_runs(repeated: Results) -> None:
         "a run has 2 or 3 alternating rounds. More than one run: train-b128.",
     ):
         assert expected in readme_text(repeated)
-        assert expected in results_text(repeated, "", [])
+        assert expected in results_text(repeated, [])
 
 
 def test_runs_of_unlike_work_are_no_runs_of_one_row(results: Results) -> None:
@@ -196,6 +196,24 @@ def test_runs_of_unlike_work_are_no_runs_of_one_row(results: Results) -> None:
         RowResult(row.row, [*row.runs, other])
     with pytest.raises(ValueError, match="row 'train-b20' has no run"):
         RowResult(row.row, [])
+    repeated = Run(row.measured, date="2026-01-02", repeats=100)
+    with pytest.raises(ValueError, match="1 times, and a run of 2026-01-02 100 times; they are"):
+        RowResult(row.row, [*row.runs, repeated])
+
+
+def test_a_file_of_single_calls_is_refused(results: Results, tmp_path: Path) -> None:
+    """Runs of before there were several calls a round name no number of them."""
+    path = tmp_path / "ratios.json"
+    write(results, path)
+    content = json.loads(path.read_text())
+    (run,) = content["rows"]["train-b20"]["runs"]
+    del run["repeats"]
+    path.write_text(json.dumps(content))
+    assert read(path) == results
+    content["rows"]["encode"] = {"runs": [run]}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="'encode' repeats its work 100 times, and a run of .* 1 "):
+        read(path)
 
 
 def test_the_readme_says_what_the_committed_results_say() -> None:
@@ -242,6 +260,7 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
     write(results, tmp_path / "ratios.json")
     write_report(tmp_path / "ratios.json", None, tmp_path, readme)
     text = (tmp_path / "RESULTS.md").read_text()
+    details = (tmp_path / "DETAILS.md").read_text()
     row = (
         "| 128 | 1 | 750 (500 to 1,000) | 150 (100 to 200) | 250 (250 to 250) |  | "
         "417 (333 to 500) | 54 % (54 % to 54 %) | 1.75 (1.50 to 2.00) JAX |"
@@ -250,15 +269,21 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
         "Some CPU, 4 CPUs, 2 threads, avx2, 3 GFLOP/s FMA peak (float32); threading layer tbb",
         row,
         "| 20 | 1 | 500 (500 to 500) |  |  |  |  | 36 % (36 % to 36 %) |  |",
-        "| PyTorch compiled | no compiler |  |  |  |  |",
-        "| JAX | 2.500 (2.000 to 3.000) | 2.500 | 417 |  | unroll 4 |",
         "**Others used the machine during 1 of 6 rows: these figures are in doubt.**",
-        "others kept the CPUs 50.0 % busy: **the figures are in doubt.**\n\n| ",
-        "| FMA peak | 1.500 (1.000 to 2.000) | 1.500 |  |  |  |",
         "![Training throughput against batch size](figures/throughput.png)",
-        "![Training throughput against the number of threads](figures/threads.png)",
+        "17 promises: 4 kept, 1 missed, 12 not measured.",
     ):
         assert expected in text
+        assert expected not in details
+    for expected in (
+        "| PyTorch compiled | no compiler |  |  |  |  |",
+        "| JAX | 2.500 (2.000 to 3.000) | 2.500 | 417 |  | unroll 4 |",
+        "others kept the CPUs 50.0 % busy: **the figures are in doubt.**\n\n| ",
+        "| FMA peak | 1.500 (1.000 to 2.000) | 1.500 |  |  |  |",
+        "![Training throughput against the number of threads](figures/threads.png)",
+    ):
+        assert expected in details
+        assert expected not in text
     assert "no measurement" not in text
     assert (tmp_path / "figures" / "throughput.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "figures" / "threads.png").stat().st_size > 5000
@@ -271,9 +296,32 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
     assert "old" not in new
 
 
+def test_two_points_are_bars_and_more_a_line(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr(figures, "save_figure", lambda axes, path: drawn.update({path.name: axes}))
+    figures.draw(results, tmp_path)
+    heights = {
+        bars.get_label(): [bar.get_height() for bar in bars]
+        for bars in drawn["throughput.png"].containers
+    }
+    assert heights["fastvae"] == pytest.approx([500, 750])  # batch sizes 20 and 128
+    assert heights["NumPy"] == pytest.approx([150])
+    assert "2.00 x" in {text.get_text() for text in drawn["threads.png"].texts}
+    for axes in drawn.values():
+        assert not axes.lines
+    results.rows["threads-4"] = one_run("threads-4", {"fastvae": Measured([1.0], 1000)})
+    figures.draw(results, tmp_path)
+    assert not drawn["threads.png"].containers
+    line, ideal = drawn["threads.png"].lines
+    assert list(line.get_ydata()) == pytest.approx([1, 2, 4])
+    assert list(ideal.get_ydata()) == [1, 2, 4]
+
+
 def test_a_trial_run_says_so(results: Results) -> None:
     results.quick = True
-    assert "no measurement" in results_text(results, "", [])
+    assert "no measurement" in results_text(results, [])
 
 
 def test_a_readme_without_markers_is_left_alone(results: Results, tmp_path: Path) -> None:
@@ -354,7 +402,7 @@ def test_suite_tables(tmp_path: Path) -> None:
     ("entry", "message"),
     [
         ({"name": "test_new", "extra_info": {}}, "unrecognised benchmark 'test_new'"),
-        (benchmark_entry("theano", 1.0), "unknown contestant 'theano'"),
+        (benchmark_entry("torch", 1.0), "the suite has no contestant 'torch', but fastvae, numpy"),
     ],
     ids=["benchmark", "contestant"],
 )
