@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from bench import environment, ratios
-from bench.report import BENCH, README, SUITE, write_report
+from bench.report import BENCH, COUNTED, README, SUITE, write_report
 
 
 def run_suite(quick: bool) -> None:
@@ -46,7 +46,8 @@ def main() -> None:
         write_report(results, None, folder, None)
         print(f"written: {folder / 'RESULTS.md'}, from a trial run")
     else:
-        write_report(results, SUITE if SUITE.exists() else None, BENCH, README)
+        counted = COUNTED if COUNTED.exists() else None
+        write_report(results, SUITE if SUITE.exists() else None, BENCH, README, counted)
         print(f"written: {BENCH / 'RESULTS.md'} and the table in {README}")
 
 

@@ -21,6 +21,9 @@ from bench.machine import blas_text
 from bench.ratios import RESULTS
 from bench.results import Results, RowResult, Run, read
 from bench.rows import ALL, PEAK, SEED_MODEL, title_of
+from bench.scaling import RESULTS as COUNTED
+from bench.scaling import TEAMS, Step
+from bench.scaling import read as read_scaling
 
 BENCH = Path(__file__).resolve().parent
 SUITE = RESULTS.with_name("suite.json")
@@ -49,6 +52,14 @@ the FMA peak.
 
 [NOTES.md](NOTES.md) says why figures are missed and what was tried, [DETAILS.md](DETAILS.md) has
 every row and the kernels one by one, and [README.md](README.md) says how all is measured."""
+
+
+SCALED = """\
+How many times as fast as one thread a step can be at most (and the microseconds in which the leader
+works alone): each region is timed on one thread, and its tasks are counted for a team of that size.
+Of n tasks T threads take ceil(n / T) / n of the time. What threads take to agree on each of the 20
+regions (half a microsecond for two), and the memory that they share, are no part of it: it was
+counted on a machine of two cores, and not measured on more."""
 
 
 def table(head: list[str], lines: Iterable[list[str]]) -> str:
@@ -219,8 +230,8 @@ def promises_text(results: Results) -> str:
     return f"{text}, {n_unknown} not measured." if n_unknown else f"{text}."
 
 
-def results_text(results: Results, figures: Iterable[Path]) -> str:
-    """Return the whole of RESULTS.md."""
+def results_text(results: Results, figures: Iterable[Path], scaling: str = "") -> str:
+    """Return the whole of RESULTS.md; `scaling` is what is counted of more threads."""
     parts = [
         "# Benchmark results",
         WRITTEN,
@@ -235,8 +246,42 @@ def results_text(results: Results, figures: Iterable[Path]) -> str:
         promises_text(results),
         claims_table(results),
         PROMISES,
+        scaling,
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def scaling_text(steps: list[Step], where: str) -> str:
+    """Return how far training steps can be shared by more threads: Amdahl's law, counted."""
+    head = ["batch", "us on one thread", *(f"{team} threads" for team in TEAMS)]
+    lines = [
+        [
+            str(step.batch_size),
+            f"{step.microseconds:,.0f}",
+            *(f"{step.bound(i):.1f} ({step.serial(i):.1f})" for i in range(len(TEAMS))),
+        ]
+        for step in steps
+    ]
+    return "\n\n".join(["## More threads, counted", SCALED, f"({where}.)", table(head, lines)])
+
+
+def regions_text(step: Step) -> str:
+    """Return the regions of a training step: their time alone, bytes and tasks."""
+    head = ["region", "us on one thread", "KB", *(f"tasks of {team}" for team in TEAMS)]
+    lines = [
+        [
+            region.name,
+            f"{region.microseconds:.1f}",
+            f"{region.kilobytes:,}",
+            *(
+                "leader" if alone else str(tasks)
+                for tasks, alone in zip(region.tasks, region.alone, strict=True)
+            ),
+        ]
+        for region in step.regions
+    ]
+    title = f"## The regions of a step of batch {step.batch_size}"
+    return f"{title}\n\n{table(head, lines)}"
 
 
 def details_text(results: Results, suite: str, figures: Iterable[Path]) -> str:
@@ -290,7 +335,9 @@ def insert(text: str, between: str) -> str:
     return f"{before}{START}\n{between}\n{END}{rest.partition(END)[2]}"
 
 
-def write_report(ratios: Path, suite: Path | None, folder: Path, readme: Path | None) -> None:
+def write_report(
+    ratios: Path, suite: Path | None, folder: Path, readme: Path | None, counted: Path | None = None
+) -> None:
     """Write RESULTS.md, DETAILS.md and the figures into a folder, and the table into the README.
 
     Parameters
@@ -299,6 +346,7 @@ def write_report(ratios: Path, suite: Path | None, folder: Path, readme: Path | 
     suite : JSON of pytest-benchmark, or None
     folder : where RESULTS.md, DETAILS.md and figures/ go
     readme : file with the markers, or None
+    counted : JSON of `bench.scaling`, or None
 
     Raises
     ------
@@ -308,9 +356,15 @@ def write_report(ratios: Path, suite: Path | None, folder: Path, readme: Path | 
     results = read(ratios)
     suite_text = "" if suite is None else suite_report.tables(suite)
     new_readme = None if readme is None else insert(readme.read_text(), readme_text(results))
+    scaling, regions = "", ""
+    if counted is not None:
+        steps, where = read_scaling(counted)
+        scaling = scaling_text(steps, where)
+        regions = "\n\n".join(map(regions_text, steps))
     figures = draw(results, folder / "figures")
-    (folder / "RESULTS.md").write_text(results_text(results, figures))
-    (folder / "DETAILS.md").write_text(details_text(results, suite_text, figures))
+    (folder / "RESULTS.md").write_text(results_text(results, figures, scaling))
+    details = details_text(results, "\n\n".join(filter(None, [regions, suite_text])), figures)
+    (folder / "DETAILS.md").write_text(details)
     if readme is not None and new_readme is not None:
         readme.write_text(new_readme)
 
@@ -322,7 +376,7 @@ def main() -> None:
     parser.add_argument("--suite", type=Path, help=f"JSON of pytest-benchmark (default: {SUITE})")
     args = parser.parse_args()
     suite = args.suite or (SUITE if SUITE.exists() else None)
-    write_report(args.ratios, suite, BENCH, README)
+    write_report(args.ratios, suite, BENCH, README, COUNTED if COUNTED.exists() else None)
 
 
 if __name__ == "__main__":

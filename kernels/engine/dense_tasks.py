@@ -34,11 +34,13 @@ from ..maths.tiles import (
     tile_start,
 )
 from .records import STORE_MODE
+from .splitting import SMALL_TASKS_EACH, part_size, wanted_tasks
 
-TASK_TILES = 16
-"""Tiles of inputs in one task of the weight gradient."""
-LEAST_TASKS, LEAST_ROWS = 8, 32
-"""Tasks that a product is split into where they still have so many rows."""
+TASK_TILES, LEAST_TILES = 16, 2
+"""Tiles of inputs in one task of the weight gradient, at most, and where there are many members."""
+LEAST_ROWS, FEW_ROWS = 32, 16
+"""Rows that a part of a product keeps, and where there are many members."""
+MANY_MEMBERS = 8
 PACK_TILES = 8
 """Tiles of inputs packed by one task."""
 ROW_FLOATS = TILE_FLOATS // MR
@@ -133,33 +135,38 @@ def _multiply_block(
 
 
 @device_function
-def _rows_per_task(n_rows: Word, n_panels: Word, most: Word) -> Word:
+def _rows_per_task(n_rows: Word, n_panels: Word, most: Word, n_members: Word) -> Word:
     """How many rows, `most` at most, a task of a product with a panel of weights takes.
 
     A layer of few panels is split by rows, so that all threads have a part of it.
     """
-    parts = (n_rows + most - 1) // most
-    if parts * n_panels < LEAST_TASKS:
-        wanted = (LEAST_TASKS + n_panels - 1) // n_panels
-        parts = max(parts, min(wanted, (n_rows + LEAST_ROWS - 1) // LEAST_ROWS))
-    rows = (n_rows + parts - 1) // parts
+    least = LEAST_ROWS if n_members <= MANY_MEMBERS else FEW_ROWS
+    rows = part_size(n_rows, most, least, n_panels, wanted_tasks(n_members))
     return (rows + MR - 1) // MR * MR
 
 
 @device_function
-def _part_of(task: Word, n_rows: Word, n_panels: Word, most: Word) -> Word:
+def _part_of(task: Word, n_rows: Word, n_panels: Word, most: Word, n_members: Word) -> Word:
     """A task's panel, its first row and its number of rows."""
-    part = _rows_per_task(n_rows, n_panels, most)
+    part = _rows_per_task(n_rows, n_panels, most, n_members)
     parts = (n_rows + part - 1) // part
     first = task % parts * part
     return task // parts, first, min(part, n_rows - first)
 
 
 @device_function
-def forward_count(region: Record, n_rows: Word, width: Word) -> Word:
+def _tiles_per_task(region: Record, width: Word, n_members: Word) -> Word:
+    """How many tiles of inputs a task of the weight gradient takes."""
+    n_panels = blocks(region.n_out, width)
+    wanted = SMALL_TASKS_EACH * n_members
+    return part_size(blocks(region.n_in, MR), TASK_TILES, LEAST_TILES, n_panels, wanted)
+
+
+@device_function
+def forward_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
     """Tasks of a layer's output or loss: some rows of one panel each."""
     n_panels = blocks(region.n_out, width)
-    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, CHUNK_ROWS))
+    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, CHUNK_ROWS, n_members))
 
 
 @device_function
@@ -169,7 +176,7 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     tiles = stack(base, _CHUNK_FLOATS)
     width = panel_columns(memory)
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.n_members
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -196,7 +203,7 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
     width = panel_columns(memory)
     scale = step.reconstruction_weight / step.n_rows
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.n_members
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -220,10 +227,10 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
 
 
 @device_function
-def backward_input_count(region: Record, n_rows: Word, width: Word) -> Word:
+def backward_input_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
     """Tasks of an input gradient: some rows of one panel of inputs each."""
     n_panels = blocks(region.n_in, width)
-    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, n_rows))
+    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, n_rows, n_members))
 
 
 @device_function
@@ -240,7 +247,8 @@ def backward_input_task(
     tiles = stack(base, _CHUNK_FLOATS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
-    panel, top, n_part = _part_of(task, n_rows, blocks(region.n_in, width), n_rows)
+    n_panels = blocks(region.n_in, width)
+    panel, top, n_part = _part_of(task, n_rows, n_panels, n_rows, step.n_members)
     begin = panel * width
     weights = advance(base, region.weight + begin * width)
     n_valid = min(width, region.n_in - begin)
@@ -299,9 +307,10 @@ def pack_task(task: Word, region: Record, step: Record, memory: Record) -> None:
 
 
 @device_function
-def backward_weight_count(region: Record, width: Word) -> Word:
+def backward_weight_count(region: Record, width: Word, n_members: Word) -> Word:
     """Tasks of a weight gradient: some tiles of one panel of outputs each."""
-    return blocks(region.n_out, width) * blocks(region.n_in, TASK_TILES * MR)
+    n_inputs = _tiles_per_task(region, width, n_members) * MR
+    return blocks(region.n_out, width) * blocks(region.n_in, n_inputs)
 
 
 @device_function
@@ -316,10 +325,11 @@ def backward_weight_task(task: Word, region: Record, step: Record, memory: Recor
     tiles = stack(base, _TASK_FLOATS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
-    chunks = blocks(region.n_in, TASK_TILES * MR)
+    n_inputs = _tiles_per_task(region, width, step.n_members) * MR
+    chunks = blocks(region.n_in, n_inputs)
     panel = task // chunks
-    first = (task % chunks) * TASK_TILES * MR
-    last = min(first + TASK_TILES * MR, region.n_in)
+    first = (task % chunks) * n_inputs
+    last = min(first + n_inputs, region.n_in)
     stride = region.delta.stride
     dy = advance(work, region.delta.offset + panel * width)
     for start in range(0, n_rows, BLOCK):

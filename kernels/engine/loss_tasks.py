@@ -15,6 +15,10 @@ LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
 the last on the sums of the posterior means, then those of their squares."""
 
 
+TOTALS_LATENTS = 16
+"""Latents of one task of the totals."""
+
+
 class Totals(NamedTuple):
     """Sums over the rows of an epoch, read from `Memory.totals`."""
 
@@ -53,35 +57,49 @@ def row_losses_task(task: Word, region: Record, step: Record, memory: Record) ->
 
 
 @device_function
-def totals_task(region: Record, step: Record, memory: Record) -> None:
-    """Add a batch to the epoch's totals, in the order of its rows: one task."""
+def totals_count(region: Record) -> Word:
+    """Tasks of the totals: the losses, and some latents each."""
+    return 1 + (region.n_out // region.parts + TOTALS_LATENTS - 1) // TOTALS_LATENTS
+
+
+@device_function
+def totals_task(task: Word, region: Record, step: Record, memory: Record) -> None:
+    """Add a batch to the epoch's totals, in the order of its rows."""
+    if task > 0:
+        add_latents((task - 1) * TOTALS_LATENTS, region, step, memory)
+        return
     reconstruction = 0.0
     kl = 0.0
     for b in range(step.n_rows):
         reconstruction += get(memory.reconstruction, b)
         kl += get(memory.kl, b)
     loss = step.reconstruction_weight * reconstruction + step.beta * kl
-    add_batch(region, step, memory, loss, reconstruction, kl)
+    add_losses(step, memory, loss, reconstruction, kl)
 
 
 @device_function
-def add_batch(
-    region: Record, step: Record, memory: Record, loss: Real, reconstruction: Real, kl: Real
-) -> None:
-    """Add a batch's sums, and those of its posterior means, to the epoch's totals."""
-    totals = memory.totals
+def add_latents(first: Word, region: Record, step: Record, memory: Record) -> None:
+    """Add the posterior means, and their squares, of TOTALS_LATENTS latents to the totals.
+
+    Latents lie side by side, so that their chains of sums are worked on together.
+    """
     n_latent = region.n_out // region.parts
-    # Latents lie side by side, so that their chains of sums are worked on together.
+    last = min(first + TOTALS_LATENTS, n_latent)
     for b in range(step.n_rows):
         mean = advance(memory.work, region.source.offset + b * region.source.stride)
-        for z in range(n_latent):
+        for z in range(first, last):
             m = np.float64(get(mean, z))
-            _add(totals, MEANS_TOTAL + z, m)
-            _add(totals, MEANS_TOTAL + n_latent + z, m * m)
-    _add(totals, LOSS_TOTAL, loss)
-    _add(totals, RECONSTRUCTION_TOTAL, reconstruction)
-    _add(totals, KL_TOTAL, kl)
-    _add(totals, ROWS_TOTAL, np.float64(step.n_rows))
+            _add(memory.totals, MEANS_TOTAL + z, m)
+            _add(memory.totals, MEANS_TOTAL + n_latent + z, m * m)
+
+
+@device_function
+def add_losses(step: Record, memory: Record, loss: Real, reconstruction: Real, kl: Real) -> None:
+    """Add a batch's sums over its rows to the epoch's totals."""
+    _add(memory.totals, LOSS_TOTAL, loss)
+    _add(memory.totals, RECONSTRUCTION_TOTAL, reconstruction)
+    _add(memory.totals, KL_TOTAL, kl)
+    _add(memory.totals, ROWS_TOTAL, np.float64(step.n_rows))
 
 
 @device_function

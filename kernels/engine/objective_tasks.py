@@ -35,7 +35,7 @@ from ..maths.objectives import (
     row_weights,
 )
 from .latent_tasks import TASK_ROWS
-from .loss_tasks import add_batch
+from .loss_tasks import TOTALS_LATENTS, add_latents, add_losses
 
 LOSS, RECONSTRUCTION, SHARES = range(3)
 """Entries of a row: what it adds to the loss, the mean reconstruction, the first latent's share."""
@@ -174,7 +174,10 @@ def free_gradient_task(
 def bound_totals_task(
     task: Word, region: Record, step: Record, memory: Record, thread: Word
 ) -> None:
-    """As `totals_task`, of what is known of the rows' latents: one task."""
+    """As `totals_task`, of what is known of the rows' latents."""
+    if task > 0:
+        add_latents((task - 1) * TOTALS_LATENTS, region, step, memory)
+        return
     loss, reconstruction, kl = 0.0, 0.0, 0.0
     for b in range(step.n_rows):
         known = _row_of(region, b)
@@ -187,4 +190,4 @@ def bound_totals_task(
         for z in range(region.n_out // region.parts):
             charged += max(step.free_bits, np.float64(get(kls, z)))
         loss = step.reconstruction_weight * reconstruction + step.beta * step.n_rows * charged
-    add_batch(region, step, memory, loss, reconstruction, kl)
+    add_losses(step, memory, loss, reconstruction, kl)

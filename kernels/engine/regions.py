@@ -16,6 +16,7 @@ from ..machine.kinds import Record, Word, Words
 from ..machine.team import (
     DONE,
     FAILED,
+    RANGES,
     REGION,
     call_at,
     claim,
@@ -41,7 +42,7 @@ from .dense_tasks import (
     panel_columns,
 )
 from .latent_tasks import backward_latent_task, draw_task, rows_count
-from .loss_tasks import row_losses_task, totals_task
+from .loss_tasks import row_losses_task, totals_count, totals_task
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -56,6 +57,7 @@ from .records import (
     ROW_LOSSES,
     ROWS,
     SQUARE_SUMS,
+    TOTALS,
     UPDATE,
     WEIGH,
     Memory,
@@ -89,23 +91,22 @@ def _is_sparse(region: Record, step: Record) -> Word:
 
 
 @device_function
-def _task_count(region: Record, step: Record, memory: Record) -> Word:
+def _task_count(region: Record, step: Record, width: Word) -> Word:
     kind = region.kind
     n_rows = step.n_rows * region.repeat
-    width = panel_columns(memory)
     if region.n_tasks != 0:
         return region.n_tasks
     if _is_sparse(region, step):
         if kind == FORWARD:
-            return sparse_forward_count(region, n_rows, width)
+            return sparse_forward_count(region, n_rows, width, step.n_members)
         if kind == PACK:
             return list_columns_count(region)
         if kind == BACKWARD_WEIGHT:
-            return sparse_weight_count(region, width)
+            return sparse_weight_count(region, width, step.n_members)
     if kind == GATHER:
         return gather_count(region, n_rows)
     if kind == FORWARD or kind == OUTPUT:
-        return forward_count(region, n_rows, width)
+        return forward_count(region, n_rows, width, step.n_members)
     if kind == DRAW or kind == ROW_LOSSES or kind == ROWS:
         return rows_count(n_rows)
     if kind == BACKWARD_LATENT:
@@ -113,17 +114,19 @@ def _task_count(region: Record, step: Record, memory: Record) -> Word:
     if kind == WEIGH:
         return step.n_rows
     if kind == BACKWARD_INPUT:
-        return backward_input_count(region, n_rows, width)
+        return backward_input_count(region, n_rows, width, step.n_members)
     if kind == PACK:
         return pack_count(region)
     if kind == BACKWARD_WEIGHT:
-        return backward_weight_count(region, width)
+        return backward_weight_count(region, width, step.n_members)
     if kind == SQUARE_SUMS:
         return square_sums_count(region, width)
     if kind == UPDATE:
         return update_count(region)
     if kind == BACKWARD_BIAS:
         return blocks(region.n_out, width)
+    if kind == TOTALS:
+        return totals_count(region)
     return 1
 
 
@@ -134,7 +137,30 @@ def _is_small(region: Record, step: Record, n_tasks: Word) -> Word:
     if region.kind == BACKWARD_WEIGHT:
         n_rows += UPDATE_ROWS
     products = n_rows * region.n_in * max(region.n_out, 1)
-    return n_tasks == 1 or (region.kind <= BACKWARD_WEIGHT and products < SMALL_PRODUCTS)
+    if region.kind == ROW_LOSSES:
+        products = n_rows * region.groups.stride
+    elif region.kind == TOTALS:
+        products = n_rows * region.n_out
+    is_light = region.kind <= BACKWARD_WEIGHT or region.kind == TOTALS
+    return n_tasks == 1 or (is_light and products < SMALL_PRODUCTS)
+
+
+@kernel
+def count_tasks(tasks: Words, alone: Words, program: Record, steps: Record, width: Word) -> None:
+    """How many tasks each region of a program has, and whether its leader does it alone.
+
+    Parameters
+    ----------
+    tasks, alone : ndarray of int64, shape (n_regions,)
+    program : ndarray of REGION
+    steps : ndarray of STEP, shape (1,)
+        Of a batch of `n_rows` rows, for a team of `n_members`.
+    width : int
+        Columns of a panel.
+    """
+    for i in range(len(program)):
+        tasks[i] = _task_count(program[i], steps[0], width)
+        alone[i] = _is_small(program[i], steps[0], tasks[i])
 
 
 @kernel
@@ -173,7 +199,7 @@ def run_task(task: Word, region: Record, step: Record, memory: Record, thread: W
     elif kind == UPDATE:
         update_task(task, region, step, memory)
     else:
-        totals_task(region, step, memory)
+        totals_task(task, region, step, memory)
 
 
 def memory_type(dtype: np.dtype | type, *, pointers: bool = False) -> types.Type:
@@ -211,13 +237,15 @@ def _run(
 
 
 @device_function
-def work_off(
-    team: Words, program: Record, step: Record, memory: Record, member: Word, n_members: Word
-) -> None:
-    """Run tasks until no range has any left: the member's own first, then the others'."""
+def work_off(team: Words, program: Record, step: Record, memory: Record, member: Word) -> None:
+    """Run tasks until no range has any left: the member's own first, then the others'.
+
+    A follower is here because its own range had tasks, so it has one of them.
+    """
     n_done = 0
-    for turn in range(n_members):
-        owner = (member + turn) % n_members
+    n_ranges = shared_get(team, RANGES)
+    for turn in range(n_ranges):
+        owner = (member + turn) % n_ranges
         task = claim(team, owner)
         while task >= 0:
             _run(task, program[shared_get(team, REGION)], step, memory, team, member)
@@ -230,13 +258,13 @@ def work_off(
 @device_function
 def run_region(team: Words, program: Record, i: Word, step: Record, memory: Record) -> None:
     """Run a region, or a part of it, as the leader of a team: alone, or with the team's help."""
-    n_all = _task_count(program[i], step, memory)
+    n_all = _task_count(program[i], step, panel_columns(memory))
     first = step.part * n_all // step.n_parts
     n_tasks = (step.part + 1) * n_all // step.n_parts - first
     # One way for all, since each place that calls tasks costs half a second of compiling.
-    n_helping = 1 if _is_small(program[i], step, n_tasks) else step.n_members
+    n_helping = 1 if _is_small(program[i], step, n_tasks) else min(step.n_members, n_tasks)
     publish(team, i, first, n_tasks, n_helping)
-    work_off(team, program, step, memory, 0, n_helping)
+    work_off(team, program, step, memory, 0)
     spins = 0
     while shared_get(team, DONE) < n_tasks and shared_get(team, FAILED) == 0:
         spins = wait(spins, step.yield_address)

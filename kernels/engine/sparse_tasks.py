@@ -36,11 +36,12 @@ from .dense_tasks import (
     target_of,
 )
 from .records import STORE_MODE
+from .splitting import SMALL_TASKS_EACH, part_size
 
-SPARSE_ROWS = 64
-"""Rows in one forward task."""
-SPARSE_INPUTS = 96
-"""Inputs in one task of the weight gradient."""
+SPARSE_ROWS, LEAST_SPARSE_ROWS = 64, 16
+"""Rows in one forward task, at most, and where there are many members."""
+SPARSE_INPUTS, LEAST_SPARSE_INPUTS = 96, 16
+"""Inputs in one task of the weight gradient, at most, and where there are many members."""
 PREFETCH_ROWS = 8
 """From so many rows on, they need most of the weights together, and ask for all."""
 _FORWARD_FLOATS = SPARSE_ROWS * WIDE * ROW_FLOATS
@@ -49,9 +50,24 @@ _BLOCK_FLOATS = SPAN * SPAN
 
 
 @device_function
-def sparse_forward_count(region: Record, n_rows: Word, width: Word) -> Word:
+def _rows_per_task(n_rows: Word, n_groups: Word, n_members: Word) -> Word:
+    """How many rows a forward task takes, of `n_groups` groups of panels."""
+    wanted = SMALL_TASKS_EACH * n_members
+    return part_size(n_rows, SPARSE_ROWS, LEAST_SPARSE_ROWS, n_groups, wanted)
+
+
+@device_function
+def _inputs_per_task(n_in: Word, n_groups: Word, n_members: Word) -> Word:
+    """How many inputs a task of the weight gradient takes, of `n_groups` groups of panels."""
+    wanted = SMALL_TASKS_EACH * n_members
+    return part_size(n_in, SPARSE_INPUTS, LEAST_SPARSE_INPUTS, n_groups, wanted)
+
+
+@device_function
+def sparse_forward_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
     """Tasks of a layer's output: some rows of WIDE panels each."""
-    return blocks(region.n_out, WIDE * width) * blocks(n_rows, SPARSE_ROWS)
+    n_groups = blocks(region.n_out, WIDE * width)
+    return n_groups * blocks(n_rows, _rows_per_task(n_rows, n_groups, n_members))
 
 
 @device_function
@@ -62,11 +78,12 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(n_in)
-    chunks = blocks(step.n_rows, SPARSE_ROWS)
+    part = _rows_per_task(step.n_rows, blocks(region.n_out, WIDE * width), step.n_members)
+    chunks = blocks(step.n_rows, part)
     panel = (task // chunks) * WIDE
     n_panels = min(WIDE, blocks(region.n_out, width) - panel)
-    first = (task % chunks) * SPARSE_ROWS
-    rows = min(SPARSE_ROWS, step.n_rows - first)
+    first = (task % chunks) * part
+    rows = min(part, step.n_rows - first)
     weights = advance(base, region.weight + panel * n_in * width)
     bias = advance(base, region.bias + panel * width)
     panels = (weights, n_in * width, width, n_panels - 1)
@@ -149,9 +166,10 @@ def list_columns_task(task: Word, region: Record, step: Record, memory: Record) 
 
 
 @device_function
-def sparse_weight_count(region: Record, width: Word) -> Word:
+def sparse_weight_count(region: Record, width: Word, n_members: Word) -> Word:
     """Tasks of a weight gradient: some inputs of WIDE panels each."""
-    return blocks(region.n_out, WIDE * width) * blocks(region.n_in, SPARSE_INPUTS)
+    n_groups = blocks(region.n_out, WIDE * width)
+    return n_groups * blocks(region.n_in, _inputs_per_task(region.n_in, n_groups, n_members))
 
 
 @device_function
@@ -163,11 +181,12 @@ def sparse_weight_task(task: Word, region: Record, step: Record, memory: Record)
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(step.n_rows)
-    chunks = blocks(n_in, SPARSE_INPUTS)
+    part = _inputs_per_task(n_in, blocks(region.n_out, WIDE * width), step.n_members)
+    chunks = blocks(n_in, part)
     panel = (task // chunks) * WIDE
     n_panels = min(WIDE, blocks(region.n_out, width) - panel)
-    first = (task % chunks) * SPARSE_INPUTS
-    last = min(first + SPARSE_INPUTS, n_in)
+    first = (task % chunks) * part
+    last = min(first + part, n_in)
     dy = advance(work, region.delta.offset + panel * width)
     panels = (dy, width, region.delta.stride, n_panels - 1)
     for span in range(0, n_marks - 1, SPANS):

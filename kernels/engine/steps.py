@@ -65,7 +65,7 @@ def _follow(team: Words, program: Record, step: Record, memory: Record, member: 
     spins = 0
     while shared_get(team, FINISHED) == 0:
         if has_tasks(team, member):
-            work_off(team, program, step, memory, member, step.n_members)
+            work_off(team, program, step, memory, member)
             spins = 0
         else:
             spins = wait(spins, step.yield_address)

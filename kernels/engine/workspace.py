@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..machine.isa import panel_width
 from ..machine.team import yield_address
 from ..machine.threads import max_threads, team_size
 from ..maths.likelihoods import LIKELIHOODS
@@ -24,7 +25,7 @@ from .likelihood_tasks import RowLikelihood
 from .passes import Passes
 from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
-from .regions import task_address
+from .regions import count_tasks, task_address
 from .steps import member_address, run_program
 
 _TOUCHED = 2**24
@@ -221,6 +222,15 @@ class Workspace:
             return divide(passes.clipped_training, run.batch_size, flop_per_call)
         pieces = divide(passes.stored_training, run.batch_size, flop_per_call)
         return pieces if len(pieces) > 1 else [Piece(passes.training)]
+
+    def count_tasks(self, program: np.ndarray, n_members: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return how many tasks each region of a program has for a team of so many members, and
+        which of them its leader does alone, for a whole batch."""
+        tasks, alone = np.zeros((2, len(program)), np.int64)
+        steps = self.steps.copy()
+        steps["n_rows"], steps["n_members"] = self.n_rows, n_members
+        count_tasks(tasks, alone, program, steps, panel_width(self.matrices.itemsize))
+        return tasks, alone.astype(bool)
 
     def train(
         self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training, piece: Piece

@@ -26,10 +26,11 @@ call.
   word is set anew only when its range is used up and all its tasks are done. A member that looked
   before and adds after may so take a task of the new region: it counts as any other, for it reads
   REGION after its claim.
-- Who runs a task sees its region. The leader writes its numbers and REGION, then the words of the
-  ranges (release); a claim (acquire, release) reads one of these words or what other claims made of
-  it, so all that the leader wrote before is visible, the region's number with it. REGION cannot
-  change before the task is done, since the leader waits for DONE.
+- Who runs a task sees its region. The leader writes its numbers, REGION and RANGES, then the words
+  of the ranges (release); a claim (acquire, release) reads one of these words or what other claims
+  made of it, so all that the leader wrote before is visible, the region's number with it. REGION
+  cannot change before the task is done, since the leader waits for DONE. Who looks for tasks of
+  other members has read a RANGES of this region or of an earlier one, whose words exist as well.
 - Who runs a task sees the results that it needs. They are those of earlier regions. Each member
   adds its finished tasks to DONE (release); the leader reads the full count (acquire) before it
   publishes the next region, and so hands on what it has seen by the words of the ranges.
@@ -58,9 +59,10 @@ from .vectors import intrinsic
 
 _SPACING = LINE_PAIR_WORDS  # from one shared word to the next, so that none shares its lines
 ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
+RANGES = REGION + 1
 """Shared words: members that arrived, whether the leader is through, whether a call failed, the
-region's row, its tasks that are done; then for each member the next task of its range and, in the
-high half, the end."""
+region's row and, on its lines, how many members have a range; its tasks that are done; then for
+each member the next task of its range and, in the high half, the end."""
 _HALF = 32
 _SPINS = 200
 """Looks before a waiting member offers its processor, about 10 us."""
@@ -195,8 +197,9 @@ def wait(spins: Word, yield_to: Word) -> Word:
 
 @device_function
 def publish(team: Words, region: Word, first: Word, n_tasks: Word, n_members: Word) -> None:
-    """Offer `n_tasks` tasks of a region from task `first` on, a range to each member."""
+    """Offer `n_tasks` tasks of a region from task `first` on, a range to each of `n_members`."""
     shared_set(team, REGION, region)
+    shared_set(team, RANGES, n_members)
     shared_set(team, DONE, 0)
     end = np.int64(first)
     for member in range(n_members):
