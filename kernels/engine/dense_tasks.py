@@ -34,13 +34,12 @@ from ..maths.tiles import (
     tile_start,
 )
 from .records import STORE_MODE
-from .splitting import SMALL_TASKS_EACH, part_size, wanted_tasks
+from .splitting import MANY_MEMBERS, SMALL_TASKS_EACH, part_size, wanted_tasks
 
 TASK_TILES, LEAST_TILES = 16, 2
 """Tiles of inputs in one task of the weight gradient, at most, and where there are many members."""
 LEAST_ROWS, FEW_ROWS = 32, 16
 """Rows that a part of a product keeps, and where there are many members."""
-MANY_MEMBERS = 8
 PACK_TILES = 8
 """Tiles of inputs packed by one task."""
 ROW_FLOATS = TILE_FLOATS // MR
@@ -140,7 +139,7 @@ def _rows_per_task(n_rows: Word, n_panels: Word, most: Word, n_members: Word) ->
 
     A layer of few panels is split by rows, so that all threads have a part of it.
     """
-    least = LEAST_ROWS if n_members <= MANY_MEMBERS else FEW_ROWS
+    least = LEAST_ROWS if n_members < MANY_MEMBERS else FEW_ROWS
     rows = part_size(n_rows, most, least, n_panels, wanted_tasks(n_members))
     return (rows + MR - 1) // MR * MR
 

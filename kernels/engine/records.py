@@ -148,6 +148,8 @@ STEP = np.dtype(
         ("updates_before", np.int64),
         ("part", np.int64),
         ("n_parts", np.int64),
+        ("own_work", np.int64),
+        ("own_lists", np.int64),
         ("n_rows", np.int64),
         ("first_row", np.int64),
         ("skip_zeros", np.int64),
@@ -173,6 +175,9 @@ n_members, first_step, n_steps, batch_size, updates_before
     these moments (they set Adam's bias corrections).
 part, n_parts
     Which part of each region's tasks is done; 0 of 1 for all.
+own_work, own_lists
+    Where members take steps of their own: elements of the workspace and entries of the lists from a
+    member's to the next one's; 0 where they share each step.
 n_rows, first_row, draw
     The step: its rows, the first of them in `order`, the number of its noise.
 skip_zeros, weights_finite, draws_noise

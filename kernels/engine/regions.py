@@ -256,6 +256,15 @@ def work_off(team: Words, program: Record, step: Record, memory: Record, member:
 
 
 @device_function
+def run_alone(
+    team: Words, program: Record, i: Word, step: Record, memory: Record, member: Word
+) -> None:
+    """Run all tasks of a region of a step that is this member's own."""
+    for task in range(_task_count(program[i], step, panel_columns(memory))):
+        _run(task, program[i], step, memory, team, member)
+
+
+@device_function
 def run_region(team: Words, program: Record, i: Word, step: Record, memory: Record) -> None:
     """Run a region, or a part of it, as the leader of a team: alone, or with the team's help."""
     n_all = _task_count(program[i], step, panel_columns(memory))

@@ -7,6 +7,8 @@ chain. Tasks are counted and begun by the same function, with the same numbers.
 from ..machine.compilation import device_function
 from ..machine.kinds import Word
 
+MANY_MEMBERS = 8
+"""From so many on, meeting costs more than the caches save."""
 LEAST_TASKS = 8
 """Tasks of a product with rows, whatever the team: threads that are late leave theirs to others."""
 TASKS_EACH = 4

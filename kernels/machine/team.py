@@ -58,11 +58,12 @@ from .kinds import Word, Words
 from .vectors import intrinsic
 
 _SPACING = LINE_PAIR_WORDS  # from one shared word to the next, so that none shares its lines
-ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
+ARRIVED, FINISHED, FAILED, REGION, DONE, STEPS, CLAIMS = (place * _SPACING for place in range(7))
 RANGES = REGION + 1
 """Shared words: members that arrived, whether the leader is through, whether a call failed, the
-region's row and, on its lines, how many members have a range; its tasks that are done; then for
-each member the next task of its range and, in the high half, the end."""
+region's row and, on its lines, how many members have a range; its tasks that are done; steps that
+members took for themselves, where they do not share them; then for each member the next task of its
+range and, in the high half, the end."""
 _HALF = 32
 _SPINS = 200
 """Looks before a waiting member offers its processor, about 10 us."""

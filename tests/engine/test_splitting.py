@@ -8,10 +8,12 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+from model_checks import small_vae
 from network_checks import build, sparse_rows, train
 
 from fastvae.kernels.engine import splitting
 from fastvae.kernels.engine.records import GATHER, ROW_LOSSES, TOTALS
+from fastvae.kernels.engine.workspace import Workspace
 
 part_size = numba.njit(lambda *numbers: splitting.part_size(*numbers))
 wanted_tasks = numba.njit(lambda n_members: splitting.wanted_tasks(n_members))
@@ -71,3 +73,53 @@ def test_totals_and_losses_of_many_rows_are_shared() -> None:
         assert alone[kinds == ROW_LOSSES].all() == is_alone
         assert alone[kinds == TOTALS].all() == is_alone
         np.testing.assert_array_equal(alone[kinds == GATHER], False)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"dtype": np.float64},
+        {"likelihood": "gaussian", "missing": "ignore"},
+        {"n_classes": 3, "prior": "label"},
+    ],
+)
+def test_members_with_steps_of_their_own_find_the_same_bits(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoding, from two members on; decoding, from many on."""
+    vae = small_vae(**settings)
+    rng = np.random.default_rng(0)
+    rows: Any = sparse_rows(20_000, vae.n_features)
+    if "missing" in settings:
+        rows = np.where(rng.random(rows.shape) < 0.1, np.nan, rows / 255)
+    labels = rng.integers(0, 3, len(rows)) if vae.n_classes else None
+    parted = []
+    own = Workspace._run_own
+
+    def run_own(self: Workspace, *arguments: Any) -> None:
+        parted.append(arguments[-1])
+        own(self, *arguments)
+
+    monkeypatch.setattr(Workspace, "_run_own", run_own)
+    found = []
+    for n_members in (1, 2, 3, 8):
+        monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda n=n_members: n)
+        mean, log_var = vae.encode(rows, labels=labels)
+        decoded = vae.decode(mean, labels=labels)
+        found.append((mean.tobytes(), log_var.tobytes(), decoded.tobytes()))
+    assert len(set(found)) == 1
+    assert set(parted) == {2, 3, 8}
+    assert parted.count(8) > parted.count(2) == 1
+
+
+def test_an_infinite_weight_shows_where_members_have_steps_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda: 2)
+    vae = small_vae()
+    weight = np.array(vae.encoder.layers[0].weight)
+    weight[0, 0] = np.inf
+    vae.network.write_dense(0, weight, np.array(vae.encoder.layers[0].bias))
+    rows = np.zeros((20_000, vae.n_features), np.uint8)
+    assert np.isnan(vae.encode(rows)[0]).any()
