@@ -36,11 +36,21 @@ def tables(path: Path) -> str:
         "Median microseconds of a call; in brackets percent of the FMA peak where it is a "
         "product (more than 100 where zeros are left out). Columns are measured one after the "
         "other, not in turn.",
-        f"NumPy's BLAS kernel: {blas_text(content.get('machine_info', {}).get('blas_kernels'))}.",
+        _where(content),
     ]
     for operation, lines in operations.items():
         parts += [f"### {operation}", _table(lines)]
     return "\n\n".join(parts)
+
+
+def _where(content: dict[str, Any]) -> str:
+    """Where and when the suite was run, which may be elsewhere than the rows above."""
+    facts = content.get("machine_info", {})
+    place = ""
+    if "cpu" in facts:
+        place = f"On {facts['cpu']}, {facts['threads']} threads, {facts['instruction_set']}"
+        place += f", {content['datetime'][:10]}. "
+    return f"{place}NumPy's BLAS kernel: {blas_text(facts.get('blas_kernels'))}."
 
 
 def _identity(benchmark: Cell) -> tuple[str, int, str]:

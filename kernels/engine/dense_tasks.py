@@ -175,7 +175,7 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     tiles = stack(base, _CHUNK_FLOATS)
     width = panel_columns(memory)
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.n_members
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.split_for
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -202,7 +202,7 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
     width = panel_columns(memory)
     scale = step.reconstruction_weight / step.n_rows
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.n_members
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.split_for
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -247,7 +247,7 @@ def backward_input_task(
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
     n_panels = blocks(region.n_in, width)
-    panel, top, n_part = _part_of(task, n_rows, n_panels, n_rows, step.n_members)
+    panel, top, n_part = _part_of(task, n_rows, n_panels, n_rows, step.split_for)
     begin = panel * width
     weights = advance(base, region.weight + begin * width)
     n_valid = min(width, region.n_in - begin)
@@ -324,7 +324,7 @@ def backward_weight_task(task: Word, region: Record, step: Record, memory: Recor
     tiles = stack(base, _TASK_FLOATS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
-    n_inputs = _tiles_per_task(region, width, step.n_members) * MR
+    n_inputs = _tiles_per_task(region, width, step.split_for) * MR
     chunks = blocks(region.n_in, n_inputs)
     panel = task // chunks
     first = (task % chunks) * n_inputs

@@ -148,6 +148,7 @@ STEP = np.dtype(
         ("updates_before", np.int64),
         ("part", np.int64),
         ("n_parts", np.int64),
+        ("split_for", np.int64),
         ("own_work", np.int64),
         ("own_lists", np.int64),
         ("n_rows", np.int64),
@@ -175,6 +176,9 @@ n_members, first_step, n_steps, batch_size, updates_before
     these moments (they set Adam's bias corrections).
 part, n_parts
     Which part of each region's tasks is done; 0 of 1 for all.
+split_for
+    The members that regions are split into tasks for: the same in all parts of a step, whatever
+    their number is by then.
 own_work, own_lists
     Where members take steps of their own: elements of the workspace and entries of the lists from a
     member's to the next one's; 0 where they share each step.

@@ -98,15 +98,15 @@ def _task_count(region: Record, step: Record, width: Word) -> Word:
         return region.n_tasks
     if _is_sparse(region, step):
         if kind == FORWARD:
-            return sparse_forward_count(region, n_rows, width, step.n_members)
+            return sparse_forward_count(region, n_rows, width, step.split_for)
         if kind == PACK:
             return list_columns_count(region)
         if kind == BACKWARD_WEIGHT:
-            return sparse_weight_count(region, width, step.n_members)
+            return sparse_weight_count(region, width, step.split_for)
     if kind == GATHER:
         return gather_count(region, n_rows)
     if kind == FORWARD or kind == OUTPUT:
-        return forward_count(region, n_rows, width, step.n_members)
+        return forward_count(region, n_rows, width, step.split_for)
     if kind == DRAW or kind == ROW_LOSSES or kind == ROWS:
         return rows_count(n_rows)
     if kind == BACKWARD_LATENT:
@@ -114,11 +114,11 @@ def _task_count(region: Record, step: Record, width: Word) -> Word:
     if kind == WEIGH:
         return step.n_rows
     if kind == BACKWARD_INPUT:
-        return backward_input_count(region, n_rows, width, step.n_members)
+        return backward_input_count(region, n_rows, width, step.split_for)
     if kind == PACK:
         return pack_count(region)
     if kind == BACKWARD_WEIGHT:
-        return backward_weight_count(region, width, step.n_members)
+        return backward_weight_count(region, width, step.split_for)
     if kind == SQUARE_SUMS:
         return square_sums_count(region, width)
     if kind == UPDATE:

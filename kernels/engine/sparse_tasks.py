@@ -78,7 +78,7 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(n_in)
-    part = _rows_per_task(step.n_rows, blocks(region.n_out, WIDE * width), step.n_members)
+    part = _rows_per_task(step.n_rows, blocks(region.n_out, WIDE * width), step.split_for)
     chunks = blocks(step.n_rows, part)
     panel = (task // chunks) * WIDE
     n_panels = min(WIDE, blocks(region.n_out, width) - panel)
@@ -181,7 +181,7 @@ def sparse_weight_task(task: Word, region: Record, step: Record, memory: Record)
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(step.n_rows)
-    part = _inputs_per_task(n_in, blocks(region.n_out, WIDE * width), step.n_members)
+    part = _inputs_per_task(n_in, blocks(region.n_out, WIDE * width), step.split_for)
     chunks = blocks(n_in, part)
     panel = (task // chunks) * WIDE
     n_panels = min(WIDE, blocks(region.n_out, width) - panel)

@@ -34,6 +34,8 @@ _TOUCHED = 2**24
 _PAGE = 4096
 _MOST_OWN_BYTES = 2**28
 """Of matrices for members that take steps of their own, together."""
+_KEPT_OWN_BYTES = 2**25
+"""Of these, between two passes."""
 _NOTHING = np.zeros(0)
 _NO_SCHEDULE = new_schedule(0, 0.0)
 
@@ -42,7 +44,8 @@ def new_step(dtype: np.dtype) -> np.ndarray:
     """Return a record of one step of one batch, for arenas of this dtype, that updates nothing."""
     steps = np.zeros(1, STEP)
     steps["task_address"], steps["yield_address"] = task_address(dtype), yield_address()
-    steps["n_members"], steps["n_steps"], steps["n_parts"] = team_size(), 1, 1
+    steps["n_members"] = steps["split_for"] = team_size()
+    steps["n_steps"] = steps["n_parts"] = 1
     steps["rule"]["optimizer"] = NO_UPDATE
     return steps
 
@@ -79,6 +82,8 @@ class Training:
         The bound that is maximised, that of the workspace which the run is done in.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
+    n_members : int
+        The team that regions are split into tasks for: all pieces of a step must go by one number.
     """
 
     batch_size: int
@@ -96,6 +101,7 @@ class Training:
     binarization: str | None = None
     objective: Objective = PLAIN
     weights_finite: bool = False
+    n_members: int = field(default_factory=team_size)
 
     def step(self, number: int) -> "Training":
         """Return one step of the run, counted from 0, as a run of its own."""
@@ -142,7 +148,7 @@ class Workspace:
         n_lists = n_listed(int(network.table["n_in"][0]), n_rows, training=training)
         self.lists = np.zeros(n_lists * skip_zeros, np.int32)
         # Those of members that take steps of their own, once there are any.
-        self._own = np.zeros(0, dtype), np.zeros(0, np.int32)
+        self._own = self._no_own = np.zeros(0, dtype), np.zeros(0, np.int32)
         self.reconstruction = np.zeros(n_rows * objective.n_samples)
         self.kl = np.zeros(n_rows)
         bound = None
@@ -194,8 +200,10 @@ class Workspace:
         self._data = data, labels
 
     def release(self) -> None:
-        """Let go of the data."""
+        """Let go of the data, and of what is large and seldom needed."""
         self._data = None
+        if self._own[0].nbytes > _KEPT_OWN_BYTES:
+            self._own = self._no_own
 
     def run(
         self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray, out: np.ndarray,
@@ -207,6 +215,7 @@ class Workspace:
             first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False
         )
         n_members = team_size()
+        self.set(split_for=n_members)
         if self._pays_to_part(program, n_steps, n_members):
             self._run_own(program, parameters, order, out, n_members)
             return
@@ -238,7 +247,7 @@ class Workspace:
             lists = np.zeros(n_members * self.lists.size, np.int32)
             self._own = work, lists
         steps = np.repeat(self.steps, n_members)
-        steps["n_members"] = 1
+        steps["n_members"] = steps["split_for"] = 1
         steps["own_work"], steps["own_lists"] = self.matrices.size, self.lists.size
         memory = Memory(
             *(parameters,) * 4, work, out, lists, lists, self.reconstruction, self.kl,
@@ -253,7 +262,10 @@ class Workspace:
         """Run a program on the same `n_rows` rows again and again, by draws first, first + 1 ..."""
         self._draws[0] = first
         order = np.zeros(n_rows * n_blocks, np.int64)
-        self.set(first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False)
+        self.set(
+            first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False,
+            split_for=team_size(),
+        )  # fmt: skip
         arenas = (parameters,) * 4
         self._run(program, arenas, self.matrices, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
@@ -272,7 +284,7 @@ class Workspace:
         which of them its leader does alone, for a whole batch."""
         tasks, alone = np.zeros((2, len(program)), np.int64)
         steps = self.steps.copy()
-        steps["n_rows"], steps["n_members"] = self.n_rows, n_members
+        steps["n_rows"], steps["split_for"] = self.n_rows, n_members
         count_tasks(tasks, alone, program, steps, panel_width(self.matrices.itemsize))
         return tasks, alone.astype(bool)
 
@@ -287,7 +299,7 @@ class Workspace:
             raise RuntimeError("this workspace has no room for gradients")
         draws = run.draws if piece.is_last else run.draws.copy()
         self.set(
-            part=piece.part, n_parts=piece.n_parts,
+            part=piece.part, n_parts=piece.n_parts, split_for=run.n_members,
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
             beta=run.beta, clip_norm=run.clip_norm, weights_finite=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import Any
 
 import numba
@@ -51,7 +52,8 @@ def test_a_team_of_any_size_finds_the_same_bits(
         monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda n=n_members: n)
         network = build(sizes)
         skip_zeros = objective != "dense"
-        totals = train(network, rows, skip_zeros=skip_zeros, batch_size=150, n_steps=2)
+        run = {"batch_size": 150, "n_steps": 2, "n_members": n_members}
+        totals = train(network, rows, skip_zeros=skip_zeros, **run)
         digest = hashlib.sha256(network.parameters.tobytes() + totals.tobytes())
         found.append(digest.hexdigest())
         work = network.new_workspace(150, training=True, skip_zeros=skip_zeros)
@@ -123,3 +125,21 @@ def test_an_infinite_weight_shows_where_members_have_steps_of_their_own(
     vae.network.write_dense(0, weight, np.array(vae.encoder.layers[0].bias))
     rows = np.zeros((20_000, vae.n_features), np.uint8)
     assert np.isnan(vae.encode(rows)[0]).any()
+
+
+def test_a_team_that_changes_within_a_step_leaves_nothing_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As by another thread's `set_num_threads`, between two pieces of a long step."""
+    rows = sparse_rows(300, 784)
+
+    def trained() -> bytes:
+        network = build((784, (96, 40), 20))
+        train(network, rows, batch_size=150, n_steps=2)
+        return network.parameters.tobytes()
+
+    wanted = trained()
+    teams = itertools.cycle([1, 64, 2, 16, 3])
+    monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda: next(teams))
+    monkeypatch.setattr("fastvae.model.network.flop_per_piece", lambda: 1e6)
+    assert trained() == wanted
