@@ -21,6 +21,9 @@ pytest.register_assert_rewrite(
     "failing_writes", "kernel_checks", "model_checks", "network_checks", "probes"
 )
 
+# What chooses among these tests is not for those that tests start in processes of their own.
+os.environ.pop("PYTEST_ADDOPTS", None)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--order SEED` shuffles the tests: none may lean on one before it."""

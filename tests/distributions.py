@@ -26,6 +26,8 @@ LARGEST_WHEEL = 8_000_000
 """Bytes: three trained models of 1.7 MB, the code, and room to grow."""
 SHIPPED = {".py", ".typed", ".safetensors", ".html", ".css", ".js"}
 """Suffixes of what a wheel installs."""
+UNFINISHED = "runs/"
+"""Checkpoints of published runs that are not at their end: in the repository, and nowhere else."""
 URLS = {"Homepage", "Documentation", "Source", "Issues", "Changelog"}
 
 FENCE = re.compile(r"^```.*?^```$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
@@ -111,7 +113,8 @@ def tracked() -> set[str]:
     """What belongs to the repository, with files that are new and not ignored."""
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return {name for name in done.stdout.split("\0") if name and os.path.lexists(ROOT / name)}
+    names = {name for name in done.stdout.split("\0") if name and os.path.lexists(ROOT / name)}
+    return {name for name in names if not name.startswith(UNFINISHED)}
 
 
 def problems_of_source(source: Path, belongs: set[str]) -> Iterator[str]:
