@@ -227,7 +227,8 @@ class Workspace:
         Then they need not meet, and what a region writes stays with the core that reads it next:
         encoding takes two threads 0.86 of the time on an Intel processor of 2 MB of second-level
         cache. Wide outputs push the weights out of that cache, of which a core needs all then, not
-        half: decoding takes them 1.1 of the time. A large team would spend it on meeting.
+        half: decoding takes them 1.1 of the time. A large team is taken to lose more by meeting,
+        which was not measured.
         """
         narrows = program["n_out"][-1] <= program["n_in"][0]
         return bool(
