@@ -11,13 +11,13 @@ from ..machine.kinds import Pointer, Record, Word
 from ..machine.memory import get, int64_at
 from ..maths.binary import DYNAMIC, THRESHOLD, draw_row, threshold_row
 from ..maths.philox import STREAM_BINARY_FIXED, STREAM_BINARY_ROWS, STREAM_BINARY_VISITS
-from .data_tasks import gather_row, list_row, prefetch_next, tile_rows
+from .data_tasks import gather_row, list_row, prefetch_next, task_rows
 
 
 @kernel
 def run_binary_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
     """As `gather_task`, with the rows made binary."""
-    first, last = tile_rows(task, step)
+    first, last = task_rows(task, step)
     prefetch_next(last, region, step, memory)
     for b in range(first, last):
         place = gather_row(b, region, step, memory)

@@ -6,7 +6,7 @@ of a program; weights are packed as `layout` says. MR rows and W columns make a 
 """
 
 from ..machine.compilation import device_function
-from ..machine.isa import BLOCK, LINE_FLOATS
+from ..machine.isa import LINE_FLOATS
 from ..machine.kinds import Pointer, Record, Word
 from ..machine.memory import (
     advance,
@@ -18,7 +18,8 @@ from ..machine.memory import (
     store,
     store_some,
 )
-from ..machine.vectors import constant, numbers_from, select, sums_of_eight, trailing_zeros
+from ..machine.sizes import ASKS, BLOCK
+from ..machine.vectors import constant, numbers_from, select, sums_of_eight
 from ..maths.activations import activate, activation_slope
 from ..maths.likelihoods import loss_terms
 from ..maths.optimizers import store_span, update_span
@@ -34,17 +35,19 @@ from ..maths.tiles import (
     tile_start,
 )
 from .records import STORE_MODE
+from .row_blocks import goes_by_rows
 from .splitting import MANY_MEMBERS, SMALL_TASKS_EACH, part_size, wanted_tasks
 
 TASK_TILES, LEAST_TILES = 16, 2
 """Tiles of inputs in one task of the weight gradient, at most, and where there are many members."""
 LEAST_ROWS, FEW_ROWS = 32, 16
 """Rows that a part of a product keeps, and where there are many members."""
-PACK_TILES = 8
-"""Tiles of inputs packed by one task."""
+PACK_TILES, PACK_ROWS = 8, 64
+"""Tiles of inputs packed by one task, and rows at a time: their lines stay in the cache."""
 ROW_FLOATS = TILE_FLOATS // MR
 _CHUNK_FLOATS = CHUNK_TILES * TILE_FLOATS
 _TASK_FLOATS = TASK_TILES * TILE_FLOATS
+_BLOCK_FLOATS = BLOCK * ROW_FLOATS
 
 
 @device_function
@@ -115,39 +118,37 @@ def _multiply_block(
     next_block, next_stride = following
     width = NR * lane_count(tiles)
     n_tiles = (n_rows + MR - 1) // MR
-    share = BLOCK * width // n_tiles + LINE_FLOATS
-    gap = next_stride - width * width
-    shift = trailing_zeros(width * width)
+    each = (width + n_tiles - 1) // n_tiles
     for t in range(n_tiles):
-        place = t * share
-        while place < (t + 1) * share:
-            square = place >> shift
-            stop = min((t + 1) * share, (square + 1) << shift)
-            for line in range(place, stop, LINE_FLOATS):
-                prefetch(next_block, square * gap + line)
-            place = stop
+        place = t * each * BLOCK
+        square = place // (width * width)
+        ahead = advance(next_block, square * (next_stride - width * width) + place)
         b = tile_start(t, n_rows)
         rows_product(
             advance(tiles, b * width), advance(x, b * stride), stride,
-            tile_start(t + 1, n_rows) - b, block, length, resume,
+            tile_start(t + 1, n_rows) - b, block, length, resume, (ahead, each),
         )  # fmt: skip
 
 
 @device_function
-def _rows_per_task(n_rows: Word, n_panels: Word, most: Word, n_members: Word) -> Word:
+def _rows_per_task(n_rows: Word, n_panels: Word, most: Word, region: Record, step: Record) -> Word:
     """How many rows, `most` at most, a task of a product with a panel of weights takes.
 
     A layer of few panels is split by rows, so that all threads have a part of it.
     """
-    least = LEAST_ROWS if n_members < MANY_MEMBERS else FEW_ROWS
-    rows = part_size(n_rows, most, least, n_panels, wanted_tasks(n_members))
+    if goes_by_rows(region, step):
+        return step.block_rows
+    least = LEAST_ROWS if step.split_for < MANY_MEMBERS else FEW_ROWS
+    rows = part_size(n_rows, most, least, n_panels, wanted_tasks(step.split_for))
     return (rows + MR - 1) // MR * MR
 
 
 @device_function
-def _part_of(task: Word, n_rows: Word, n_panels: Word, most: Word, n_members: Word) -> Word:
+def _part_of(
+    task: Word, n_rows: Word, n_panels: Word, most: Word, region: Record, step: Record
+) -> Word:
     """A task's panel, its first row and its number of rows."""
-    part = _rows_per_task(n_rows, n_panels, most, n_members)
+    part = _rows_per_task(n_rows, n_panels, most, region, step)
     parts = (n_rows + part - 1) // part
     first = task % parts * part
     return task // parts, first, min(part, n_rows - first)
@@ -162,10 +163,10 @@ def _tiles_per_task(region: Record, width: Word, n_members: Word) -> Word:
 
 
 @device_function
-def forward_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
+def forward_count(region: Record, n_rows: Word, width: Word, step: Record) -> Word:
     """Tasks of a layer's output or loss: some rows of one panel each."""
     n_panels = blocks(region.n_out, width)
-    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, CHUNK_ROWS, n_members))
+    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, CHUNK_ROWS, region, step))
 
 
 @device_function
@@ -175,7 +176,7 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     tiles = stack(base, _CHUNK_FLOATS)
     width = panel_columns(memory)
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.split_for
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, region, step
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -202,7 +203,7 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
     width = panel_columns(memory)
     scale = step.reconstruction_weight / step.n_rows
     panel, first, rows = _part_of(
-        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, step.split_for
+        task, step.n_rows * region.repeat, blocks(region.n_out, width), CHUNK_ROWS, region, step
     )
     n_valid = region.n_out - panel * width
     weights = advance(base, region.weight + panel * region.n_in * width)
@@ -226,10 +227,10 @@ def output_task(task: Word, region: Record, step: Record, memory: Record) -> Non
 
 
 @device_function
-def backward_input_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
+def backward_input_count(region: Record, n_rows: Word, width: Word, step: Record) -> Word:
     """Tasks of an input gradient: some rows of one panel of inputs each."""
     n_panels = blocks(region.n_in, width)
-    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, n_rows, n_members))
+    return n_panels * blocks(n_rows, _rows_per_task(n_rows, n_panels, n_rows, region, step))
 
 
 @device_function
@@ -247,7 +248,7 @@ def backward_input_task(
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
     n_panels = blocks(region.n_in, width)
-    panel, top, n_part = _part_of(task, n_rows, n_panels, n_rows, step.split_for)
+    panel, top, n_part = _part_of(task, n_rows, n_panels, n_rows, region, step)
     begin = panel * width
     weights = advance(base, region.weight + begin * width)
     n_valid = min(width, region.n_in - begin)
@@ -294,15 +295,19 @@ def pack_task(task: Word, region: Record, step: Record, memory: Record) -> None:
     A task takes neighbouring tiles, since they share cache lines of x.
     """
     begin = task * PACK_TILES
+    end = min(begin + PACK_TILES, blocks(region.n_in, MR))
     work = memory.work
     stride = region.source.stride
-    for tile in range(begin, min(begin + PACK_TILES, blocks(region.n_in, MR))):
-        x = advance(work, region.source.offset + tile * MR)
-        packed = advance(work, region.target.offset + tile * region.target.stride)
-        for b in range(step.n_rows * region.repeat):
-            # What lies past MR is written over by the next row, or stays in the tile's pad.
-            for c in range(0, MR, lane_count(x)):
-                store(packed, b * MR + c, load(x, b * stride + c))
+    n_rows = step.n_rows * region.repeat
+    for first in range(0, n_rows, PACK_ROWS):
+        last = min(first + PACK_ROWS, n_rows)
+        for tile in range(begin, end):
+            x = advance(work, region.source.offset + tile * MR)
+            packed = advance(work, region.target.offset + tile * region.target.stride)
+            for b in range(first, last):
+                # What lies past MR is written over by the next row, or stays in the tile's pad.
+                for c in range(0, MR, lane_count(x)):
+                    store(packed, b * MR + c, load(x, b * stride + c))
 
 
 @device_function
@@ -322,6 +327,8 @@ def backward_weight_task(task: Word, region: Record, step: Record, memory: Recor
     base = memory.parameters
     work = memory.work
     tiles = stack(base, _TASK_FLOATS)
+    block = stack(base, _BLOCK_FLOATS)
+    sums = stack(base, ROW_FLOATS)
     width = panel_columns(memory)
     n_rows = step.n_rows * region.repeat
     n_inputs = _tiles_per_task(region, width, step.split_for) * MR
@@ -333,34 +340,50 @@ def backward_weight_task(task: Word, region: Record, step: Record, memory: Recor
     dy = advance(work, region.delta.offset + panel * width)
     for start in range(0, n_rows, BLOCK):
         end = min(start + BLOCK, n_rows)
+        for b in range(start, end):
+            store(block, (b - start) * width, load_row(dy, b * stride))
         for i in range(first, last, MR):
             _prefetch_next_rows(dy, stride, start, n_rows, (i - first) // MR)
-            if region.mode != STORE_MODE and end == n_rows:
+            if ASKS and region.mode != STORE_MODE and end == n_rows:
                 place = region.weight + (panel * region.n_in + i) * width
                 prefetch_state(memory, place, min(MR, last - i) * width)
-            tile = advance(tiles, (i - first) * width)
             packed = advance(work, region.source.offset + (i // MR) * region.source.stride)
             columns_product(
-                tile, advance(packed, start * MR), advance(dy, start * stride), stride,
+                advance(tiles, (i - first) * width), advance(packed, start * MR), block, width,
                 end - start, start > 0,
             )  # fmt: skip
+        if first == 0:
+            add_rows(sums, block, width, end - start, start > 0)
     place = region.weight + (panel * region.n_in + first) * width
     apply_span(tiles, place, (last - first) * width, region, step, memory)
     if first == 0:
-        backward_bias(panel, dy, region, step, memory)
+        apply_bias(panel, sums, region, step, memory)
+
+
+@device_function
+def add_rows(sums: Pointer, dy: Pointer, stride: Word, n_rows: Word, resume: Word) -> None:
+    """The sums over the rows of a panel of dy; with `resume` they go on."""
+    for v in range(0, NR * lane_count(dy), lane_count(dy)):
+        total = load(sums, v)
+        if not resume:
+            total = constant(total, 0.0)
+        for b in range(n_rows):
+            total = total + load(dy, b * stride + v)
+        store(sums, v, total)
 
 
 @device_function
 def backward_bias(panel: Word, dy: Pointer, region: Record, step: Record, memory: Record) -> None:
     """db = the sum of a panel of dy over the rows, stored or applied."""
     sums = stack(dy, ROW_FLOATS)
-    count = lane_count(dy)
-    width = NR * count
-    for v in range(0, width, count):
-        total = constant(load(dy, v), 0.0)
-        for b in range(step.n_rows * region.repeat):
-            total = total + load(dy, b * region.delta.stride + v)
-        store(sums, v, total)
+    add_rows(sums, dy, region.delta.stride, step.n_rows * region.repeat, False)
+    apply_bias(panel, sums, region, step, memory)
+
+
+@device_function
+def apply_bias(panel: Word, sums: Pointer, region: Record, step: Record, memory: Record) -> None:
+    """Store or apply the gradient of a panel of biases."""
+    width = panel_columns(memory)
     apply_span(sums, region.bias + panel * width, width, region, step, memory)
 
 
@@ -379,8 +402,8 @@ def _prefetch_next_rows(dy: Pointer, stride: Word, start: Word, n_rows: Word, pa
 
 @device_function
 def prefetch_state(memory: Record, place: Word, n: Word) -> None:
-    """Ask for n parameters and their moments, so that they are there when their gradient is done:
-    the optimiser's state does not fit in the second-level cache."""
+    """Ask for n parameters and their moments, so that they are there when their gradient is done,
+    where that is not left to the processor (`sizes`)."""
     for line in range(place, place + n, LINE_FLOATS):
         prefetch(memory.parameters, line)
         prefetch(memory.moment1, line)

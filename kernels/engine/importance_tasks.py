@@ -34,7 +34,7 @@ from ..maths.lists import list_columns
 from ..maths.philox import normal_range
 from ..maths.tiles import MR, NR, TILE_FLOATS, listed_rows_product
 from .dense_tasks import blocks, multiply, panel_columns
-from .latent_tasks import TASK_ROWS
+from .splitting import TASK_ROWS
 
 SUMS = np.dtype(
     [

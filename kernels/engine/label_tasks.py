@@ -14,7 +14,7 @@ from ..machine.kinds import Record, Word
 from ..machine.memory import advance, get, put
 from ..maths.latent import row_draw, row_draw_backward, row_log_var_of, row_scale
 from .dense_tasks import batch_row, target_of
-from .latent_tasks import TASK_ROWS
+from .splitting import TASK_ROWS
 
 
 @kernel

@@ -10,15 +10,7 @@ from ..machine.memory import advance, put
 from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
 from ..maths.philox import normal_range
 from .dense_tasks import batch_row
-
-TASK_ROWS = 8
-"""Rows of one task."""
-
-
-@device_function
-def rows_count(n_rows: Word) -> Word:
-    """Tasks of a few rows each."""
-    return (n_rows + TASK_ROWS - 1) // TASK_ROWS
+from .splitting import TASK_ROWS
 
 
 @device_function

@@ -33,7 +33,8 @@ LAYER = np.dtype(
 """A layer: sizes, code of the activation, first elements of weights and biases, panels."""
 
 # The workspace's matrices; layer l has its activations in matrix ACTIVE + l and the gradient of
-# its pre-activations in matrix ACTIVE + n_layers + l. What is not zero in the input stands in
+# its pre-activations in matrix ACTIVE + n_layers + l, its input packed for the gradient of its
+# weights in matrix ACTIVE + 2 n_layers + l. What is not zero in the input stands in
 # ROW_VALUES and COLUMN_VALUES, in the order of its lists (`maths.lists`). OBSERVED has the
 # data where the encoder takes other numbers (`maths.row_likelihoods.row_inputs`), GATES what free
 # bits know of each latent unit (`objective_tasks`), SCALED what the decoder reads where latents
@@ -48,11 +49,10 @@ LAYER = np.dtype(
     LATENT_GRADIENT,
     LOSS,
     PANEL,
-    PACKED,
     GATES,
     SCALED,
     ACTIVE,
-) = range(13)
+) = range(12)
 
 
 def _round_up(n: int, multiple: int) -> int:
@@ -82,6 +82,16 @@ def layer_table(layers: Sequence[tuple[int, int, str]], dtype: np.dtype | type) 
         table[i] = n_in, n_out, ACTIVATIONS[activation], offset, bias, panels
         offset = _round_up(bias + panels * width, line)
     return table
+
+
+_LARGE = 2**19
+"""Weights of a layer that do not fit in a core's second-level cache, with their moments."""
+
+
+def is_large(layer: np.void) -> bool:
+    """Whether the gradient of a layer's weights, a record of LAYER, comes right after that of its
+    input: what both read is in the cache then. Those of other layers come together, at the end."""
+    return bool(layer["n_in"] * layer["n_out"] >= _LARGE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +276,7 @@ def workspace_places(
 
     Returns
     -------
-    places : ndarray of MATRIX, shape (ACTIVE + 2 n_layers,)
+    places : ndarray of MATRIX, shape (ACTIVE + 3 n_layers,)
     size : int
         Elements of the workspace.
     """
@@ -275,14 +285,15 @@ def workspace_places(
     n_layers = len(table)
     n_inputs, n_outputs = int(table["n_in"][0]), int(table["n_out"][last])
     widths = [row_stride(int(n_out), itemsize) for n_out in table["n_out"]]
-    strides = [0] * (ACTIVE + 2 * n_layers)
+    strides = [0] * (ACTIVE + 3 * n_layers)
     strides[INPUT] = row_stride(max(n_inputs, n_outputs), itemsize)
     strides[NOISE] = network.n_latent
     strides[LATENT] = row_stride(int(table["n_in"][n_encoder + 1]), itemsize)
     strides[LOSS] = _round_up(-(-n_outputs // 8), 8)
     strides[ACTIVE : ACTIVE + last] = widths[:last]
     # The last layer's slopes, and those of a layer without inputs, belong to the loss.
-    strides[ACTIVE + n_layers + last :] = widths[last:]
+    slopes = ACTIVE + n_layers
+    strides[slopes + last : slopes + n_layers] = widths[last:]
     if network.has_prior:
         strides[SCALED] = strides[LATENT]
         strides[ACTIVE + network.prior] = widths[network.prior]
@@ -292,8 +303,8 @@ def workspace_places(
         strides[ROW_VALUES] = row_stride(n_inputs, itemsize)
     if training:
         strides[LATENT_GRADIENT] = strides[GATES] = strides[LATENT]
-        strides[ACTIVE + n_layers :] = widths
-    n_latents = n_rows * n_samples
+        strides[slopes : slopes + n_layers] = widths
+    n_latents, turns = n_rows * n_samples, list[int]()
     sizes = [stride * n_rows for stride in strides]
     sizes[GATES] = 2 * strides[GATES]
     behind = [
@@ -304,13 +315,18 @@ def workspace_places(
     if training:
         strides[PANEL] = int(table["n_out"].max()) * panel_width(itemsize)
         sizes[PANEL] = strides[PANEL] * n_threads
-        widest = int(table["n_in"][skip_zeros:].max())
-        strides[PACKED], sizes[PACKED] = packed_size(n_latents, widest, itemsize)
+        packed = range(slopes + n_layers, slopes + 2 * n_layers)
+        for place, n_in in zip(packed[skip_zeros:], table["n_in"][skip_zeros:], strict=True):
+            strides[place], sizes[place] = packed_size(n_latents, int(n_in), itemsize)
+        turns = [place for place, layer in zip(packed, table, strict=True) if is_large(layer)]
+        for place in turns[1:]:
+            sizes[turns[0]], sizes[place] = max(sizes[turns[0]], sizes[place]), 0
     if training and skip_zeros:
         strides[COLUMN_VALUES] = row_stride(n_rows, itemsize)
         sizes[ROW_VALUES] = max(sizes[ROW_VALUES], strides[COLUMN_VALUES] * n_inputs)
     places, size = place_matrices(strides, sizes, itemsize)
     places["offset"][COLUMN_VALUES] = places["offset"][ROW_VALUES]
+    places["offset"][turns] = places["offset"][turns[:1]]
     return places, size
 
 

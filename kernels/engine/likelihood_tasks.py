@@ -22,7 +22,7 @@ from ..maths.row_likelihoods import (
     row_means,
 )
 from .dense_tasks import backward_bias, batch_row, panel_columns, target_of
-from .latent_tasks import TASK_ROWS
+from .splitting import TASK_ROWS
 
 
 @dataclass(frozen=True, eq=False)

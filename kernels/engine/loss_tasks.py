@@ -8,7 +8,7 @@ from ..machine.compilation import device_function
 from ..machine.kinds import Pointer, Real, Record, Word
 from ..machine.memory import advance, get, put
 from ..maths.likelihoods import sum_groups
-from .latent_tasks import TASK_ROWS
+from .splitting import TASK_ROWS
 
 LOSS_TOTAL, RECONSTRUCTION_TOTAL, KL_TOTAL, ROWS_TOTAL, MEANS_TOTAL = range(5)
 """Entries of `Memory.totals`: weighted loss, reconstruction and KL (sums over rows) and rows; from

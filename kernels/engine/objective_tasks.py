@@ -34,8 +34,8 @@ from ..maths.objectives import (
     row_tangent,
     row_weights,
 )
-from .latent_tasks import TASK_ROWS
 from .loss_tasks import TOTALS_LATENTS, add_latents, add_losses
+from .splitting import TASK_ROWS
 
 LOSS, RECONSTRUCTION, SHARES = range(3)
 """Entries of a row: what it adds to the loss, the mean reconstruction, the first latent's share."""

@@ -30,12 +30,12 @@ from .layout import (
     LOSS,
     NOISE,
     OBSERVED,
-    PACKED,
     PANEL,
     ROW_VALUES,
     SCALED,
     Architecture,
     arena_size,
+    is_large,
     n_partial_sums,
 )
 from .likelihood_tasks import (
@@ -309,30 +309,50 @@ class Passes:
         return new_region(UPDATE, n_in=arena_size(self.table, self.dtype))
 
     def _training(self, mode: int) -> np.ndarray:
-        """One batch: forward, then backward with each layer's input before its weights, totals."""
-        head = self.n_encoder
+        """One batch: forward, then backward to each layer's input and weights, totals.
+
+        Weights come last, but for those of large layers: what is before them, rows may go through
+        by themselves (`row_blocks`).
+        """
+        head, n_samples = self.n_encoder, 1
         totals = new_region(TOTALS, self.table[head], parts=2, source=self.places[ACTIVE + head])
-        latents = [self.losses]
+        decoder, late = [self.losses], []
         if self.bound is not None:
-            latents += self.bound.weighing(self._slopes_of_losses())
+            n_samples = self.bound.objective.n_samples
+            totals = self.bound.totals(totals)
+            decoder += self.bound.weighing(self._slopes_of_losses())
         if self._has_raw_layer:
-            latents.append(self._backward_bias(mode))
+            late.append(self._backward_bias(mode, n_samples))
         for layer in range(self.last, head, -1):
-            latents += [self._backward_input(layer), *self._backward_weight(layer, mode)]
-        encoder = []
+            decoder.append(self._backward_input(layer))
+            self._add_weights(layer, mode, n_samples, decoder, late)
         if self.network.has_prior:
-            latents.append(self.labels.backward_prior(self._delta(self.network.prior)))
-            encoder += self._backward_weight(self.network.prior, mode)
-        latents += self._backward_latent()
+            decoder.append(self.labels.backward_prior(self._delta(self.network.prior)))
+        decoder += self._backward_latent()
+        encoder: list[np.ndarray] = []
         for layer in range(head, -1, -1):
             if layer > 0:
                 encoder.append(self._backward_input(layer))
-            encoder += self._backward_weight(layer, mode)
-        through = new_program(latents)
-        if self.bound is not None:
-            through["repeat"] = self.bound.objective.n_samples
-            totals = self.bound.totals(totals)
-        return new_program([self.encoding, through, *encoder, totals])
+            self._add_weights(layer, mode, 1, encoder, late)
+        if self.network.has_prior:
+            self._add_weights(self.network.prior, mode, 1, encoder, late)
+        through = new_program(decoder)
+        through["repeat"] = n_samples
+        late.sort(key=lambda region: region["kind"][0] != PACK)
+        program = new_program([self.encoding, through, *encoder, *late, totals])
+        kinds = program["kind"]
+        gradients = (kinds == BACKWARD_WEIGHT) | (kinds == BACKWARD_BIAS)
+        program["joins"] = (kinds == PACK) | (kinds == TOTALS)
+        program["joins"][1:] |= gradients[1:] & gradients[:-1]
+        return program
+
+    def _add_weights(
+        self, layer: int, mode: int, repeat: int, now: list[np.ndarray], late: list[np.ndarray]
+    ) -> None:
+        """Add the gradient of a layer's weights: at once, while what it reads is in the cache, or
+        where the layer is small, with others, which need not wait for each other then."""
+        regions = self._backward_weight(layer, mode, repeat)
+        (now if is_large(self.table[layer]) else late).extend(regions)
 
     def _slopes_of_losses(self) -> list[tuple[int, int]]:
         """The matrices that the losses' slopes stand in, with their columns."""
@@ -440,13 +460,14 @@ class Passes:
         )
         return [*self._outputs(place), means]
 
-    def _backward_bias(self, mode: int) -> np.ndarray:
+    def _backward_bias(self, mode: int, repeat: int) -> np.ndarray:
         """The gradient of what sigma is made of, which is a layer without inputs."""
         return new_region(
             BACKWARD_BIAS,
             self.table[self.last + 1],
             task_address=task_address(self.dtype, bias_task),
             mode=mode,
+            repeat=repeat,
             delta=self.places[self._delta(self.last + 1)],
         )
 
@@ -479,11 +500,14 @@ class Passes:
         )
         return [region] if self.bound is None else self.bound.backward_latent(region)
 
-    def _backward_weight(self, layer: int, mode: int) -> list[np.ndarray]:
+    def _backward_weight(self, layer: int, mode: int, repeat: int) -> list[np.ndarray]:
         """The gradient of a layer's weights and biases; first its input is packed, or a sparse one
         listed by column."""
-        packed, values = self.places[PACKED], self.places[COLUMN_VALUES]
-        common = {"layer": self.table[layer], "reads_data": layer == 0, "values": values}
+        packed = self.places[ACTIVE + 2 * len(self.table) + layer]
+        common = {
+            "layer": self.table[layer], "reads_data": layer == 0, "repeat": repeat,
+            "values": self.places[COLUMN_VALUES],
+        }  # fmt: skip
         source = self.places[self._input_of(layer)]
         if self.network.has_prior and layer == self.network.prior:
             source = self.labels.one_hot

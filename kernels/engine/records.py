@@ -42,6 +42,7 @@ REGION = np.dtype(
         ("kind", np.int64),
         ("task_address", np.int64),
         ("n_tasks", np.int64),
+        ("joins", np.int64),
         ("mode", np.int64),
         ("repeat", np.int64),
         ("n_in", np.int64),
@@ -88,6 +89,8 @@ task_address
     layer's outputs) have no other.
 n_tasks
     How many these are, where they are not as many as the kind has; else 0.
+joins
+    Whether it needs nothing that the region before it makes, so that they may run together.
 repeat
     Rows of the region per row of the batch: k where k latents are drawn for each data row.
 n_in, n_out, activation, weight, bias
@@ -149,8 +152,7 @@ STEP = np.dtype(
         ("part", np.int64),
         ("n_parts", np.int64),
         ("split_for", np.int64),
-        ("own_work", np.int64),
-        ("own_lists", np.int64),
+        ("block_rows", np.int64),
         ("n_rows", np.int64),
         ("first_row", np.int64),
         ("skip_zeros", np.int64),
@@ -179,9 +181,9 @@ part, n_parts
 split_for
     The members that regions are split into tasks for: the same in all parts of a step, whatever
     their number is by then.
-own_work, own_lists
-    Where members take steps of their own: elements of the workspace and entries of the lists from a
-    member's to the next one's; 0 where they share each step.
+block_rows
+    Rows that go through a program together, as far as rows do not need each other, a multiple of
+    `splitting.TASK_ROWS`; 0 where each region is split for itself.
 n_rows, first_row, draw
     The step: its rows, the first of them in `order`, the number of its noise.
 skip_zeros, weights_finite, draws_noise

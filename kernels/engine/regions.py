@@ -18,16 +18,18 @@ from ..machine.team import (
     FAILED,
     RANGES,
     REGION,
+    REGIONS_END,
+    announce,
     call_at,
     claim,
-    publish,
+    offer,
     shared_add,
     shared_get,
     shared_set,
     wait,
 )
 from . import records
-from .data_tasks import gather_count, gather_task
+from .data_tasks import gather_task
 from .dense_tasks import (
     backward_input_count,
     backward_input_task,
@@ -41,7 +43,7 @@ from .dense_tasks import (
     pack_task,
     panel_columns,
 )
-from .latent_tasks import backward_latent_task, draw_task, rows_count
+from .latent_tasks import backward_latent_task, draw_task
 from .loss_tasks import row_losses_task, totals_count, totals_task
 from .records import (
     BACKWARD_BIAS,
@@ -62,6 +64,7 @@ from .records import (
     WEIGH,
     Memory,
 )
+from .row_blocks import goes_by_rows, parts_of_block, row_parts
 from .sparse_tasks import (
     list_columns_count,
     list_columns_task,
@@ -70,6 +73,7 @@ from .sparse_tasks import (
     sparse_weight_count,
     sparse_weight_task,
 )
+from .splitting import rows_count
 from .update_tasks import (
     clip_task,
     square_sums_count,
@@ -98,23 +102,21 @@ def _task_count(region: Record, step: Record, width: Word) -> Word:
         return region.n_tasks
     if _is_sparse(region, step):
         if kind == FORWARD:
-            return sparse_forward_count(region, n_rows, width, step.split_for)
+            return sparse_forward_count(region, n_rows, width, step)
         if kind == PACK:
             return list_columns_count(region)
         if kind == BACKWARD_WEIGHT:
             return sparse_weight_count(region, width, step.split_for)
-    if kind == GATHER:
-        return gather_count(region, n_rows)
     if kind == FORWARD or kind == OUTPUT:
-        return forward_count(region, n_rows, width, step.split_for)
+        return forward_count(region, n_rows, width, step)
     if kind == DRAW or kind == ROW_LOSSES or kind == ROWS:
         return rows_count(n_rows)
-    if kind == BACKWARD_LATENT:
+    if kind == GATHER or kind == BACKWARD_LATENT:
         return rows_count(step.n_rows)
     if kind == WEIGH:
         return step.n_rows
     if kind == BACKWARD_INPUT:
-        return backward_input_count(region, n_rows, width, step.split_for)
+        return backward_input_count(region, n_rows, width, step)
     if kind == PACK:
         return pack_count(region)
     if kind == BACKWARD_WEIGHT:
@@ -237,6 +239,21 @@ def _run(
 
 
 @device_function
+def _run_block(
+    block: Word, regions: Record, program: Record, step: Record, memory: Record, team: Words,
+    member: Word,
+) -> None:  # fmt: skip
+    """Run the tasks of regions i .. end - 1 that are of one block of rows."""
+    i, end = regions
+    for j in range(i, end):
+        parts, each = row_parts(program[j], step), parts_of_block(program[j], step)
+        n_apart = _counted(team, program, j) // parts
+        for p in range(n_apart):
+            for q in range(block * each, min((block + 1) * each, parts)):
+                _run(p * parts + q, program[j], step, memory, team, member)
+
+
+@device_function
 def work_off(team: Words, program: Record, step: Record, memory: Record, member: Word) -> None:
     """Run tasks until no range has any left: the member's own first, then the others'.
 
@@ -246,33 +263,105 @@ def work_off(team: Words, program: Record, step: Record, memory: Record, member:
     n_ranges = shared_get(team, RANGES)
     for turn in range(n_ranges):
         owner = (member + turn) % n_ranges
-        task = claim(team, owner)
-        while task >= 0:
-            _run(task, program[shared_get(team, REGION)], step, memory, team, member)
+        place = claim(team, owner)
+        while place >= 0:
+            regions = shared_get(team, REGION), shared_get(team, REGIONS_END)
+            unit, task = _find(place, owner, regions, program, step, team)
+            if goes_by_rows(program[unit], step):
+                _run_block(task, regions, program, step, memory, team, member)
+            else:
+                _run(task, program[unit], step, memory, team, member)
             n_done += 1
-            task = claim(team, owner)
+            place = claim(team, owner)
     if n_done > 0:
         shared_add(team, DONE, n_done)
 
 
 @device_function
-def run_alone(
-    team: Words, program: Record, i: Word, step: Record, memory: Record, member: Word
-) -> None:
-    """Run all tasks of a region of a step that is this member's own."""
-    for task in range(_task_count(program[i], step, panel_columns(memory))):
-        _run(task, program[i], step, memory, team, member)
+def count_all(team: Words, program: Record, step: Record, memory: Record) -> None:
+    """Count the tasks of each region, behind the shared words of the team."""
+    for i in range(len(program)):
+        count = _task_count(program[i], step, panel_columns(memory))
+        team[len(team) - len(program) + i] = count
 
 
 @device_function
-def run_region(team: Words, program: Record, i: Word, step: Record, memory: Record) -> None:
-    """Run a region, or a part of it, as the leader of a team: alone, or with the team's help."""
-    n_all = _task_count(program[i], step, panel_columns(memory))
+def _counted(team: Words, program: Record, i: Word) -> Word:
+    """How many tasks a region has, by `count_all`."""
+    return team[len(team) - len(program) + i]
+
+
+@device_function
+def phase_end(program: Record, i: Word, step: Record) -> Word:
+    """The region behind those that, from i on, members go through without meeting: block of rows
+    by block, or since they do not need each other."""
+    end = i + 1
+    by_rows = goes_by_rows(program[i], step)
+    while end < len(program) and goes_by_rows(program[end], step) == by_rows:
+        if not by_rows and program[end].joins == 0:
+            break
+        end += 1
+    return end
+
+
+@device_function
+def _units_end(regions: Record, program: Record, step: Record) -> Word:
+    """The unit behind those that a phase's tasks are of: its regions, or all its blocks of rows."""
+    i, end = regions
+    return i + 1 if goes_by_rows(program[i], step) else end
+
+
+@device_function
+def _share(
+    unit: Word, member: Word, n_ranges: Word, program: Record, step: Record, team: Words
+) -> tuple[Word, Word]:
+    """A member's first task of a unit, of the present part, and how many it has."""
+    if goes_by_rows(program[unit], step):
+        n_all = (step.n_rows + step.block_rows - 1) // step.block_rows
+    else:
+        n_all = _counted(team, program, unit)
     first = step.part * n_all // step.n_parts
-    n_tasks = (step.part + 1) * n_all // step.n_parts - first
+    n = (step.part + 1) * n_all // step.n_parts - first
+    begin = member * n // n_ranges
+    return first + begin, (member + 1) * n // n_ranges - begin
+
+
+@device_function
+def _find(
+    place: Word, owner: Word, regions: Record, program: Record, step: Record, team: Words
+) -> tuple[Word, Word]:
+    """The unit and the task that stand at a place of a member's range."""
+    unit = regions[0]
+    n_ranges = shared_get(team, RANGES)
+    begin, n = _share(unit, owner, n_ranges, program, step, team)
+    while place >= n:
+        place -= n
+        unit += 1
+        begin, n = _share(unit, owner, n_ranges, program, step, team)
+    return unit, begin + place
+
+
+@device_function
+def run_phase(
+    team: Words, program: Record, i: Word, end: Word, step: Record, memory: Record
+) -> None:
+    """Run regions i .. end - 1, or their parts, as the leader: alone, or with the team's help."""
+    units_end = _units_end((i, end), program, step)
+    n_tasks, is_small = 0, True
+    for unit in range(i, units_end):
+        _, n = _share(unit, 0, 1, program, step, team)
+        n_tasks += n
+        if units_end < end or not _is_small(program[unit], step, n):
+            is_small = False
     # One way for all, since each place that calls tasks costs half a second of compiling.
-    n_helping = 1 if _is_small(program[i], step, n_tasks) else min(step.n_members, n_tasks)
-    publish(team, i, first, n_tasks, n_helping)
+    n_helping = 1 if is_small or n_tasks == 1 else min(step.n_members, n_tasks)
+    announce(team, (i, end), n_helping)
+    for member in range(n_helping):
+        n_offered = 0
+        for unit in range(i, units_end):
+            _, n = _share(unit, member, n_helping, program, step, team)
+            n_offered += n
+        offer(team, member, n_offered)
     work_off(team, program, step, memory, 0)
     spins = 0
     while shared_get(team, DONE) < n_tasks and shared_get(team, FAILED) == 0:

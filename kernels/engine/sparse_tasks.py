@@ -10,7 +10,6 @@ no sum while weights are finite; so the results are those of the dense tasks to 
 import numpy as np
 
 from ..machine.compilation import device_function
-from ..machine.isa import SPANS
 from ..machine.kinds import Pointer, Record, Word
 from ..machine.memory import (
     advance,
@@ -22,6 +21,7 @@ from ..machine.memory import (
     stack,
     store_some,
 )
+from ..machine.sizes import ASKS, SPANS
 from ..maths.activations import activate
 from ..maths.lists import SPAN, append_nonzero, list_size, mark_count
 from ..maths.packing import pack_transposed
@@ -36,6 +36,7 @@ from .dense_tasks import (
     target_of,
 )
 from .records import STORE_MODE
+from .row_blocks import goes_by_rows
 from .splitting import SMALL_TASKS_EACH, part_size
 
 SPARSE_ROWS, LEAST_SPARSE_ROWS = 64, 16
@@ -50,9 +51,11 @@ _BLOCK_FLOATS = SPAN * SPAN
 
 
 @device_function
-def _rows_per_task(n_rows: Word, n_groups: Word, n_members: Word) -> Word:
+def _rows_per_task(n_rows: Word, n_groups: Word, region: Record, step: Record) -> Word:
     """How many rows a forward task takes, of `n_groups` groups of panels."""
-    wanted = SMALL_TASKS_EACH * n_members
+    if goes_by_rows(region, step):
+        return step.block_rows
+    wanted = SMALL_TASKS_EACH * step.split_for
     return part_size(n_rows, SPARSE_ROWS, LEAST_SPARSE_ROWS, n_groups, wanted)
 
 
@@ -64,10 +67,10 @@ def _inputs_per_task(n_in: Word, n_groups: Word, n_members: Word) -> Word:
 
 
 @device_function
-def sparse_forward_count(region: Record, n_rows: Word, width: Word, n_members: Word) -> Word:
+def sparse_forward_count(region: Record, n_rows: Word, width: Word, step: Record) -> Word:
     """Tasks of a layer's output: some rows of WIDE panels each."""
     n_groups = blocks(region.n_out, WIDE * width)
-    return n_groups * blocks(n_rows, _rows_per_task(n_rows, n_groups, n_members))
+    return n_groups * blocks(n_rows, _rows_per_task(n_rows, n_groups, region, step))
 
 
 @device_function
@@ -78,7 +81,7 @@ def sparse_forward_task(task: Word, region: Record, step: Record, memory: Record
     width = panel_columns(memory)
     n_in = region.n_in
     n_marks = mark_count(n_in)
-    part = _rows_per_task(step.n_rows, blocks(region.n_out, WIDE * width), step.split_for)
+    part = _rows_per_task(step.n_rows, blocks(region.n_out, WIDE * width), region, step)
     chunks = blocks(step.n_rows, part)
     panel = (task // chunks) * WIDE
     n_panels = min(WIDE, blocks(region.n_out, width) - panel)
@@ -191,7 +194,7 @@ def sparse_weight_task(task: Word, region: Record, step: Record, memory: Record)
     panels = (dy, width, region.delta.stride, n_panels - 1)
     for span in range(0, n_marks - 1, SPANS):
         for i in range(first, last):
-            if region.mode != STORE_MODE and span == 0:
+            if ASKS and region.mode != STORE_MODE and span == 0:
                 for p in range(n_panels):
                     prefetch_state(memory, region.weight + ((panel + p) * n_in + i) * width, width)
             listed = advance(memory.by_column, i * list_size(step.n_rows))

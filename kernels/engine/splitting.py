@@ -6,6 +6,7 @@ chain. Tasks are counted and begun by the same function, with the same numbers.
 
 from ..machine.compilation import device_function
 from ..machine.kinds import Word
+from ..machine.sizes import BLOCK_ROWS
 
 MANY_MEMBERS = 8
 """From so many on, meeting is taken to cost more than the caches save; two were measured."""
@@ -15,6 +16,17 @@ TASKS_EACH = 4
 """Such tasks for each member of a team."""
 SMALL_TASKS_EACH = 2
 """Tasks for each member where a task reads all that the others read, as of lists of non-zeros."""
+
+LEAST_BLOCK_ROWS = 32
+"""Rows that each member must have for them to go through several regions by blocks."""
+TASK_ROWS = 8
+"""Rows of one task of a region that takes rows one by one."""
+
+
+@device_function
+def rows_count(n_rows: Word) -> Word:
+    """Tasks of a few rows each."""
+    return (n_rows + TASK_ROWS - 1) // TASK_ROWS
 
 
 @device_function
@@ -34,3 +46,15 @@ def part_size(n: Word, most: Word, least: Word, n_others: Word, wanted: Word) ->
         share = (wanted + n_others - 1) // n_others
         parts = max(parts, min(share, (n + least - 1) // least))
     return (n + parts - 1) // parts
+
+
+def block_rows(n_rows: int, n_members: int) -> int:
+    """Rows that one member takes through many regions, of a batch; 0 if there are too few for it.
+
+    Blocks are so many that each member has as many as any other.
+    """
+    if n_rows < LEAST_BLOCK_ROWS * n_members or n_members == 1:
+        return 0
+    n_blocks = n_members * -(-n_rows // (n_members * BLOCK_ROWS))
+    rows = -(-n_rows // n_blocks)
+    return -(-rows // TASK_ROWS) * TASK_ROWS

@@ -14,13 +14,12 @@ from numba.np.numpy_support import from_dtype
 from ..machine.compilation import address_of, device_function, kernel, parallel_kernel
 from ..machine.kinds import Record, Word, Words
 from ..machine.launching import launch
-from ..machine.memory import advance, cast, get, lane_count, load, pointer, stack, store
+from ..machine.memory import cast, get, lane_count, load, pointer, stack, store
 from ..machine.subnormals import flush_subnormals, restore_mode
 from ..machine.team import (
     ARRIVED,
     FAILED,
     FINISHED,
-    STEPS,
     call_at,
     has_tasks,
     new_team,
@@ -33,7 +32,7 @@ from ..machine.vectors import constant
 from ..maths.optimizers import set_rates
 from .loss_tasks import LOSS_TOTAL
 from .records import REGION, STEP, Memory
-from .regions import memory_type, run_alone, run_region, work_off
+from .regions import count_all, memory_type, phase_end, run_phase, work_off
 
 
 @device_function
@@ -73,47 +72,26 @@ def _follow(team: Words, program: Record, step: Record, memory: Record, member: 
 
 
 @device_function
-def _begin(step: Record, s: Word, arrays: Record) -> None:
-    """Set the rows of step s."""
-    step.first_row = (step.first_step + s) * step.batch_size
-    step.n_rows = min(step.batch_size, len(arrays.order) - step.first_row)
-
-
-@device_function
-def _look_at_weights(program: Record, step: Record, arrays: Record) -> None:
-    """Skip no zeros where a weight is infinite: they would hide it."""
-    if step.skip_zeros != 0 and step.weights_finite == 0 and _reads_data(program):
-        step.skip_zeros = _all_finite(arrays.parameters)
-
-
-@device_function
-def _take_steps(
-    team: Words, program: Record, step: Record, arrays: Record, memory: Record, member: Word
-) -> None:
-    """Do whole steps, one after another, in memory of one's own, until none is left.
-
-    What a region writes so stays in the cache of the core that reads it next.
-    """
-    _look_at_weights(program, step, arrays)
-    s = shared_add(team, STEPS, 1)
-    while s < step.n_steps and shared_get(team, FAILED) == 0:
-        _begin(step, s, arrays)
-        for i in range(len(program)):
-            run_alone(team, program, i, step, memory, member)
-        s = shared_add(team, STEPS, 1)
-
-
-@device_function
 def _lead(team: Words, program: Record, step: Record, arrays: Record, memory: Record) -> None:
-    _look_at_weights(program, step, arrays)
+    if step.skip_zeros != 0 and step.weights_finite == 0 and _reads_data(program):
+        # Skipping zeros would hide an infinite weight.
+        step.skip_zeros = _all_finite(arrays.parameters)
+    n_counted = np.int64(-1)
     for s in range(step.n_steps):
-        _begin(step, s, arrays)
+        step.first_row = (step.first_step + s) * step.batch_size
+        step.n_rows = min(step.batch_size, len(arrays.order) - step.first_row)
+        if step.n_rows != n_counted:
+            count_all(team, program, step, memory)
+            n_counted = step.n_rows
         step.draw = np.uint64(arrays.draws[0])
         if step.rule.optimizer >= 0:
             set_rates(step.rule, arrays.schedule[s].learning_rate, step.updates_before + s + 1)
             step.beta = arrays.schedule[s].beta
-        for i in range(len(program)):
-            run_region(team, program, i, step, memory)
+        i = 0
+        while i < len(program):
+            end = phase_end(program, i, step)
+            run_phase(team, program, i, end, step, memory)
+            i = end
         if shared_get(team, FAILED) != 0:
             return
         arrays.draws[0] += 1
@@ -122,13 +100,11 @@ def _lead(team: Words, program: Record, step: Record, arrays: Record, memory: Re
 
 
 @device_function
-def _pointers(m: Record, member: Word, step: Record) -> Record:
-    """The memory as a member's tasks take it: a word for each array instead of seven."""
-    work, lists = member * step.own_work, member * step.own_lists
+def _pointers(m: Record) -> Record:
+    """The memory as tasks take it: a word for each array instead of seven."""
     return Memory(
         pointer(m.parameters), pointer(m.moment1), pointer(m.moment2), pointer(m.gradient),
-        advance(pointer(m.work), work), pointer(m.out),
-        advance(pointer(m.by_row), lists), advance(pointer(m.by_column), lists),
+        pointer(m.work), pointer(m.out), pointer(m.by_row), pointer(m.by_column),
         pointer(m.reconstruction), pointer(m.kl), pointer(m.partial), pointer(m.totals),
         pointer(m.schedule), pointer(m.draws), pointer(m.order), m.sources,
     )  # fmt: skip
@@ -136,13 +112,10 @@ def _pointers(m: Record, member: Word, step: Record) -> Record:
 
 @kernel
 def run_member(team: Words, program: Record, steps: Record, arrays: Record) -> None:
-    """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow; or to
-    take steps of its own."""
+    """One member's part of `run_steps`: to lead, if it is the first to arrive, or to follow."""
     member = shared_add(team, ARRIVED, 1)
-    memory = _pointers(arrays, member, steps[0])
-    if steps[0].own_work != 0:
-        _take_steps(team, program, steps[member], arrays, memory, member)
-    elif member == 0:
+    memory = _pointers(arrays)
+    if member == 0:
         _lead(team, program, steps[0], arrays, memory)
         shared_set(team, FINISHED, 1)
     else:
@@ -185,13 +158,13 @@ def run_steps(address: Word, team: Words, program: Record, steps: Record, *array
         A new team (`new_team`) of as many members as the step says.
     program : ndarray of REGION
         The regions of one batch.
-    steps : ndarray of STEP, shape (1,), or (n_members,) where each takes steps of its own
-        The numbers of the run; of a team of one, each, where they do not share steps.
+    steps : ndarray of STEP, shape (1,)
+        The numbers of the run.
     *arrays : ndarray
         The fields of a `Memory`.
     """
     memory = Memory(*arrays)
-    for _ in prange(max(steps[0].n_members, len(steps))):
+    for _ in prange(steps[0].n_members):
         mode = flush_subnormals()
         if call_at(address, (team, program, steps, memory)) != 0:
             # No member may wait for tasks that will never be done.
@@ -208,7 +181,7 @@ def run_program(address: int, program: np.ndarray, steps: np.ndarray, memory: Me
     RuntimeError
         If a kernel failed.
     """
-    team = new_team(max(int(steps["n_members"][0]), len(steps)))
+    team = new_team(int(steps["n_members"][0]), len(program))
     launch(run_steps, address, team, program, steps, *memory)
     if team[FAILED]:
         raise RuntimeError("a kernel failed; what it wrote is not to be used")

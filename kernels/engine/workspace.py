@@ -26,16 +26,12 @@ from .passes import Passes
 from .pieces import Piece, divide
 from .records import SOURCE, STEP, Memory, new_schedule
 from .regions import count_tasks, task_address
-from .splitting import MANY_MEMBERS
+from .splitting import block_rows
 from .steps import member_address, run_program
 
 _TOUCHED = 2**24
 """Elements that are touched at once."""
 _PAGE = 4096
-_MOST_OWN_BYTES = 2**28
-"""Of matrices for members that take steps of their own, together."""
-_KEPT_OWN_BYTES = 2**25
-"""Of these, between two passes."""
 _NOTHING = np.zeros(0)
 _NO_SCHEDULE = new_schedule(0, 0.0)
 
@@ -147,8 +143,6 @@ class Workspace:
             _touch(self.matrices[int(self.places["offset"][ACTIVE]) :])
         n_lists = n_listed(int(network.table["n_in"][0]), n_rows, training=training)
         self.lists = np.zeros(n_lists * skip_zeros, np.int32)
-        # Those of members that take steps of their own, once there are any.
-        self._own = self._no_own = np.zeros(0, dtype), np.zeros(0, np.int32)
         self.reconstruction = np.zeros(n_rows * objective.n_samples)
         self.kl = np.zeros(n_rows)
         bound = None
@@ -200,10 +194,8 @@ class Workspace:
         self._data = data, labels
 
     def release(self) -> None:
-        """Let go of the data, and of what is large and seldom needed."""
+        """Let go of the data."""
         self._data = None
-        if self._own[0].nbytes > _KEPT_OWN_BYTES:
-            self._own = self._no_own
 
     def run(
         self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray, out: np.ndarray,
@@ -212,50 +204,10 @@ class Workspace:
         """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
         self._draws[0] = first_draw
         self.set(
-            first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False
-        )
-        n_members = team_size()
-        self.set(split_for=n_members)
-        if self._pays_to_part(program, n_steps, n_members):
-            self._run_own(program, parameters, order, out, n_members)
-            return
-        self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
-
-    def _pays_to_part(self, program: np.ndarray, n_steps: int, n_members: int) -> bool:
-        """Whether members had better take steps of their own than share each.
-
-        Then they need not meet, and what a region writes stays with the core that reads it next:
-        encoding takes two threads 0.86 of the time on an Intel processor of 2 MB of second-level
-        cache. Wide outputs push the weights out of that cache, of which a core needs all then, not
-        half: decoding takes them 1.1 of the time. A large team is taken to lose more by meeting,
-        which was not measured.
-        """
-        narrows = program["n_out"][-1] <= program["n_in"][0]
-        return bool(
-            1 < n_members <= n_steps // 2
-            and n_members * self.nbytes <= _MOST_OWN_BYTES
-            and (narrows or n_members >= MANY_MEMBERS)
-        )
-
-    def _run_own(
-        self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray, out: np.ndarray,
-        n_members: int,
-    ) -> None:  # fmt: skip
-        """Run a pass whose members take steps of their own, each in matrices of its own."""
-        work, lists = self._own
-        if work.size < n_members * self.matrices.size:
-            work = aligned_zeros(n_members * self.matrices.size, self.matrices.dtype)
-            lists = np.zeros(n_members * self.lists.size, np.int32)
-            self._own = work, lists
-        steps = np.repeat(self.steps, n_members)
-        steps["n_members"] = steps["split_for"] = 1
-        steps["own_work"], steps["own_lists"] = self.matrices.size, self.lists.size
-        memory = Memory(
-            *(parameters,) * 4, work, out, lists, lists, self.reconstruction, self.kl,
-            self._partial, _NOTHING, _NO_SCHEDULE, self._draws, order, self._source,
+            first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False,
+            split_for=team_size(), block_rows=block_rows(self.n_rows, team_size()),
         )  # fmt: skip
-        self._check_data()
-        run_program(self._address, program, steps, memory)
+        self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
     def run_blocks(
         self, program: np.ndarray, parameters: np.ndarray, n_rows: int, first: int, n_blocks: int
@@ -265,7 +217,7 @@ class Workspace:
         order = np.zeros(n_rows * n_blocks, np.int64)
         self.set(
             first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False,
-            split_for=team_size(),
+            split_for=team_size(), block_rows=0,
         )  # fmt: skip
         arenas = (parameters,) * 4
         self._run(program, arenas, self.matrices, order, _NOTHING, _NO_SCHEDULE, self._draws)
@@ -305,6 +257,7 @@ class Workspace:
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
             beta=run.beta, clip_norm=run.clip_norm, weights_finite=True,
             stream=STREAM_NOISE, element=0,
+            block_rows=block_rows(run.batch_size, run.n_members),
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)
         self._run(piece.program, arenas, self.matrices, order, run.totals, run.schedule, draws)

@@ -26,6 +26,7 @@ from .cached_code import CachedCode
 from .compiler_thread import compile_aside
 from .isa import ISA
 from .layers import meet
+from .sizes import SIZES
 
 _KERNELS = Path(__file__).resolve().parents[1]
 
@@ -38,7 +39,8 @@ FLAGS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nog
 def _sources_key() -> str | None:
     """A digest of what machine code is made from; None where the sources cannot be read."""
     digest = hashlib.sha256()
-    settings = (sorted(FASTMATH), FLAGS["error_model"], ISA, config.CPU_NAME, config.CPU_FEATURES)
+    compiler = config.CPU_NAME, config.CPU_FEATURES
+    settings = (sorted(FASTMATH), FLAGS["error_model"], ISA, SIZES, *compiler)
     python = (sys.implementation.cache_tag, getattr(sys, "abiflags", ""))
     versions = (numba.__version__, llvmlite.__version__, numpy.__version__, python)
     digest.update(repr((settings, versions)).encode())

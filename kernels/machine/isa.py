@@ -1,9 +1,9 @@
 """The instruction set that kernels are built for, with its vector width and tile sizes.
 
-One table holds every number that depends on the processor. The set is the largest that the
-processor has and that Numba's code generator may use: `NUMBA_CPU_NAME`, `NUMBA_CPU_FEATURES` and
-`NUMBA_ENABLE_AVX` can take features from it. `FASTVAE_ISA` forces a smaller set (for tests, or to
-reproduce what another machine computes).
+One table holds every number that depends on it; what caches like is in `sizes`. The set is the
+largest that the processor has and that Numba's code generator may use: `NUMBA_CPU_NAME`,
+`NUMBA_CPU_FEATURES` and `NUMBA_ENABLE_AVX` can take features from it. `FASTVAE_ISA` forces a
+smaller set (for tests, or to reproduce what another machine computes).
 """
 
 import os
@@ -55,12 +55,6 @@ LINE_FLOATS = CACHE_LINE // 4
 """Elements of a cache line in float32; in float64 every line is asked for twice."""
 LINE_PAIR_WORDS = 2 * CACHE_LINE // 8
 """Words of two cache lines, which x86 fetches as a pair."""
-BLOCK = 128
-"""Contracted indices taken at a time: a part of a panel of 8 KB (AVX2) or 16 KB (AVX-512), which
-stays in the first-level cache."""
-SPANS = 2
-"""Spans of listed non-zeros taken at a time: of one, runs are so short that starting them costs
-more than the first-level cache saves; four do not fit in it."""
 
 
 # A tile needs tile_rows * tile_vectors accumulators and tile_vectors + 1 operands in registers

@@ -218,6 +218,14 @@ def stack(typingctx: Any, like: Any, count: Any) -> Any:
     return like(like, count), lower
 
 
+def emit_prefetch(builder: Any, place: Any) -> None:
+    """Emit that the cache line of a place is asked for, into all caches."""
+    byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.bitcast(place, byte), word(0), word(3), word(1)])
+
+
 @intrinsic
 def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
     """Ask for the cache line of `base[index]`, which will be written, ahead of its use."""
@@ -225,12 +233,7 @@ def prefetch(typingctx: Any, base: Any, index: Any) -> Any:
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        byte = ir.IntType(8).as_pointer()
-        word = ir.IntType(32)
-        place = builder.bitcast(builder.gep(args[0], [args[1]]), byte)
-        function_type = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0")
-        builder.call(function, [place, word(0), word(3), word(1)])
+        emit_prefetch(builder, builder.gep(args[0], [args[1]]))
         return context.get_dummy_value()
 
     return types.void(base, types.intp), lower

@@ -54,24 +54,24 @@ from numba.core import cgutils
 
 from .compilation import device_function
 from .isa import LINE_PAIR_WORDS, PROCESSOR
-from .kinds import Word, Words
+from .kinds import Record, Word, Words
 from .vectors import intrinsic
 
 _SPACING = LINE_PAIR_WORDS  # from one shared word to the next, so that none shares its lines
-ARRIVED, FINISHED, FAILED, REGION, DONE, STEPS, CLAIMS = (place * _SPACING for place in range(7))
-RANGES = REGION + 1
+ARRIVED, FINISHED, FAILED, REGION, DONE, CLAIMS = (place * _SPACING for place in range(6))
+RANGES, REGIONS_END = REGION + 1, REGION + 2
 """Shared words: members that arrived, whether the leader is through, whether a call failed, the
-region's row and, on its lines, how many members have a range; its tasks that are done; steps that
-members took for themselves, where they do not share them; then for each member the next task of its
-range and, in the high half, the end."""
+first region of those that are worked on and, on its lines, how many members have a range, and the
+region behind the last; tasks that are done; then for each member the next place of its range and,
+in the high half, the end."""
 _HALF = 32
 _SPINS = 200
 """Looks before a waiting member offers its processor, about 10 us."""
 
 
-def new_team(n_members: int) -> np.ndarray:
-    """Return the shared words of a team, zeroed."""
-    return np.zeros(CLAIMS + n_members * _SPACING, np.int64)
+def new_team(n_members: int, n_regions: int) -> np.ndarray:
+    """Return the shared words of a team, zeroed, and behind them one for each region."""
+    return np.zeros(CLAIMS + n_members * _SPACING + n_regions, np.int64)
 
 
 @functools.cache
@@ -197,16 +197,20 @@ def wait(spins: Word, yield_to: Word) -> Word:
 
 
 @device_function
-def publish(team: Words, region: Word, first: Word, n_tasks: Word, n_members: Word) -> None:
-    """Offer `n_tasks` tasks of a region from task `first` on, a range to each of `n_members`."""
+def announce(team: Words, regions: Record, n_members: Word) -> None:
+    """Say which regions come next, the first and that behind the last, and how many members have a
+    range of their tasks, which is offered then."""
+    region, end = regions
     shared_set(team, REGION, region)
+    shared_set(team, REGIONS_END, end)
     shared_set(team, RANGES, n_members)
     shared_set(team, DONE, 0)
-    end = np.int64(first)
-    for member in range(n_members):
-        begin = end
-        end = first + (member + 1) * n_tasks // n_members
-        shared_set(team, CLAIMS + member * _SPACING, begin | (end << _HALF))
+
+
+@device_function
+def offer(team: Words, member: Word, n_tasks: Word) -> None:
+    """Offer tasks 0 .. n_tasks - 1 of a member's range."""
+    shared_set(team, CLAIMS + member * _SPACING, n_tasks << _HALF)
 
 
 @device_function

@@ -18,7 +18,7 @@ from numba.core import cgutils
 from ..machine.compilation import device_function
 from ..machine.isa import ISA, panel_width
 from ..machine.kinds import Pointer, Record, Word
-from ..machine.memory import element_alignment, emit_vector_pointer
+from ..machine.memory import element_alignment, emit_prefetch, emit_vector_pointer
 from ..machine.vectors import emit_fma, emit_splat, intrinsic, vector_of
 
 MR = ISA.tile_rows
@@ -51,14 +51,15 @@ def tile_start(tile: Word, n_rows: Word) -> Word:
 
 def _emit_product(
     builder: Any, places: list[Any], a: tuple[list[Any], int], b: tuple[list[Any], Any],
-    indices: Any, length: Any, resume: Any,
+    indices: Any, length: Any, resume: Any, ahead: tuple[list[Any], Any] = ([], None),
 ) -> None:  # fmt: skip
     """Emit the sums over s < length of a_rows[r][s * a_step] * columns[v][k * b_step].
 
     `a` are a_rows and a_step, `b` columns and b_step. `columns` and `places` are pointers to
     vectors; the sum of r and v is left in places[r * len(columns) + v]. k is indices[s] (a pointer
     to int32) or, with None, s itself. With an a_step of 0, a_rows are read at k. With `resume` the
-    sums go on from what stands in `places`.
+    sums go on from what stands in `places`. `ahead` are pointers and how many elements after each
+    step what stands there is asked for: one line at a time, as many at once keep the loop waiting.
     """
     (a_rows, a_step), (columns, b_step) = a, b
     vector = places[0].type.pointee
@@ -97,6 +98,9 @@ def _emit_product(
     for column in columns:
         place = builder.gep(builder.bitcast(column, vector.element.as_pointer()), [row_b])
         operands.append(builder.load(builder.bitcast(place, column.type), align=align))
+    asked, ahead_step = ahead
+    for place in asked:
+        emit_prefetch(builder, builder.gep(place, [builder.mul(step, ahead_step)]))
     offset_a = builder.mul(step, word(a_step)) if a_step else k
     updated = []
     for r, a_row in enumerate(a_rows):
@@ -168,34 +172,37 @@ def _emit_vectors(builder: Any, base: Any, starts: list[Any]) -> list[Any]:
 
 
 def _emit_tile(
-    builder: Any, tile: Any, a_rows: list[Any], a_step: int, b: Any, b_step: Any,
-    length: Any, resume: Any,
+    builder: Any, tile: Any, a: tuple[list[Any], int], b: tuple[Any, Any], length: Any, resume: Any,
+    ahead: tuple[list[Any], Any],
 ) -> None:  # fmt: skip
     """Emit tile[r, :] (+)= sum over k < length of a_rows[r][k * a_step] * b[k * b_step + :]."""
-    word = length.type
-    width = panel_width(4 if isinstance(b.type.pointee, ir.FloatType) else 8)
-    places = _emit_vectors(builder, tile, [word(r * width) for r in range(len(a_rows))])
-    columns = _emit_vectors(builder, b, [word(0)])
-    _emit_product(builder, places, (a_rows, a_step), (columns, b_step), None, length, resume)
+    first, b_step = b
+    width = panel_width(4 if isinstance(first.type.pointee, ir.FloatType) else 8)
+    places = _emit_vectors(builder, tile, [length.type(r * width) for r in range(len(a[0]))])
+    columns = _emit_vectors(builder, first, [length.type(0)])
+    _emit_product(builder, places, a, (columns, b_step), None, length, resume, ahead)
 
 
 def _rows_product(n_rows: int, doc: str) -> Any:
     def typed(
-        typingctx: Any, tile: Any, a: Any, a_stride: Any, last_row: Any, b: Any, length: Any,
-        resume: Any,
-    ) -> Any:  # fmt: skip
-        if not (_pointers(tile, a, b) and tile == a == b):
+        typingctx: Any, tile: Any, a: Any, rows: Any, b: Any, length: Any, resume: Any, ahead: Any
+    ) -> Any:
+        if not (_pointers(tile, a, b) and tile == a == b and _start_with_pointer(ahead, 2)):
+            return None
+        if rows != types.UniTuple(types.intp, 2):
             return None
 
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            tile_, a_, a_stride_, last_row_, b_, length_, resume_ = args
-            rows = _emit_row_pointers(builder, a_, a_stride_, last_row_, n_rows)
+            tile_, a_, rows_, b_, length_, resume_, ahead_ = args
+            stride, last_row = cgutils.unpack_tuple(builder, rows_)
+            next_, ahead_step = cgutils.unpack_tuple(builder, ahead_)
+            a_rows = _emit_row_pointers(builder, a_, stride, last_row, n_rows)
             step = length_.type(panel_width(b.dtype.bitwidth // 8))
-            _emit_tile(builder, tile_, rows, 1, b_, step, length_, resume_)
+            asked = [next_], ahead_step
+            _emit_tile(builder, tile_, (a_rows, 1), (b_, step), length_, resume_, asked)
             return context.get_dummy_value()
 
-        word = types.intp
-        return types.void(tile, a, word, word, b, word, types.boolean), lower
+        return types.void(tile, a, rows, b, types.intp, types.boolean, ahead), lower
 
     return intrinsic(typed, doc=doc)
 
@@ -206,16 +213,19 @@ _short_product = _rows_product(SHORT, "The product of a tile of SHORT rows.")
 
 @device_function
 def rows_product(
-    tile: Pointer, a: Pointer, a_stride: Word, n_rows: Word, b: Pointer, length: Word, resume: Word
-) -> None:
+    tile: Pointer, a: Pointer, a_stride: Word, n_rows: Word, b: Pointer, length: Word, resume: Word,
+    ahead: Record,
+) -> None:  # fmt: skip
     """tile[r, c] (+)= sum over k < length of a[r * a_stride + k] * b[k * W + c], r < n_rows.
 
     `b` is a part of a panel. n_rows <= MR; what the tile holds past n_rows is not defined.
+    `ahead` is a pointer to what is asked for meanwhile, and how many elements for each k.
     """
+    rows = (a_stride, n_rows - 1)
     if n_rows <= SHORT:
-        _short_product(tile, a, a_stride, n_rows - 1, b, length, resume)
+        _short_product(tile, a, rows, b, length, resume, ahead)
     else:
-        _full_product(tile, a, a_stride, n_rows - 1, b, length, resume)
+        _full_product(tile, a, rows, b, length, resume, ahead)
 
 
 @intrinsic
@@ -263,11 +273,11 @@ def columns_product(
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         tile_, a_, b_, b_step_, length_, resume_ = args
         rows = [builder.gep(a_, [length_.type(r)]) for r in range(MR)]
-        _emit_tile(builder, tile_, rows, MR, b_, b_step_, length_, resume_)
+        asked: tuple[list[Any], Any] = [], length_.type(0)
+        _emit_tile(builder, tile_, (rows, MR), (b_, b_step_), length_, resume_, asked)
         return context.get_dummy_value()
 
-    word = types.intp
-    return types.void(tile, a, b, word, word, types.boolean), lower
+    return types.void(tile, a, b, types.intp, types.intp, types.boolean), lower
 
 
 @intrinsic

@@ -14,7 +14,7 @@ from network_checks import build, sparse_rows, train
 
 from fastvae.kernels.engine import splitting
 from fastvae.kernels.engine.records import GATHER, ROW_LOSSES, TOTALS
-from fastvae.kernels.engine.workspace import Workspace
+from fastvae.kernels.machine.sizes import BLOCK_ROWS
 
 part_size = numba.njit(lambda *numbers: splitting.part_size(*numbers))
 wanted_tasks = numba.njit(lambda n_members: splitting.wanted_tasks(n_members))
@@ -86,45 +86,24 @@ def test_totals_and_losses_of_many_rows_are_shared() -> None:
         {"n_classes": 3, "prior": "label"},
     ],
 )
-def test_members_with_steps_of_their_own_find_the_same_bits(
+def test_passes_of_a_team_of_any_size_find_the_same_bits(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Encoding, from two members on; decoding, from many on."""
     vae = small_vae(**settings)
     rng = np.random.default_rng(0)
-    rows: Any = sparse_rows(20_000, vae.n_features)
+    rows: Any = sparse_rows(2_000, vae.n_features)
     if "missing" in settings:
         rows = np.where(rng.random(rows.shape) < 0.1, np.nan, rows / 255)
     labels = rng.integers(0, 3, len(rows)) if vae.n_classes else None
-    parted = []
-    own = Workspace._run_own
-
-    def run_own(self: Workspace, *arguments: Any) -> None:
-        parted.append(arguments[-1])
-        own(self, *arguments)
-
-    monkeypatch.setattr(Workspace, "_run_own", run_own)
-    found = []
-    for n_members in (1, 2, 3, 8):
+    found, blocks = [], []
+    for n_members in (1, 2, 3, 8, 64):
         monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda n=n_members: n)
         mean, log_var = vae.encode(rows, labels=labels)
         decoded = vae.decode(mean, labels=labels)
         found.append((mean.tobytes(), log_var.tobytes(), decoded.tobytes()))
+        blocks.append(splitting.block_rows(512, n_members))
     assert len(set(found)) == 1
-    assert set(parted) == {2, 3, 8}
-    assert parted.count(8) > parted.count(2) == 1
-
-
-def test_an_infinite_weight_shows_where_members_have_steps_of_their_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda: 2)
-    vae = small_vae()
-    weight = np.array(vae.encoder.layers[0].weight)
-    weight[0, 0] = np.inf
-    vae.network.write_dense(0, weight, np.array(vae.encoder.layers[0].bias))
-    rows = np.zeros((20_000, vae.n_features), np.uint8)
-    assert np.isnan(vae.encode(rows)[0]).any()
+    assert blocks == [0, 64, 64, 64, 0]
 
 
 def test_a_team_that_changes_within_a_step_leaves_nothing_out(
@@ -143,3 +122,58 @@ def test_a_team_that_changes_within_a_step_leaves_nothing_out(
     monkeypatch.setattr("fastvae.kernels.engine.workspace.team_size", lambda: next(teams))
     monkeypatch.setattr("fastvae.model.network.flop_per_piece", lambda: 1e6)
     assert trained() == wanted
+
+
+@pytest.mark.parametrize("n_members", [2, 3, 8])
+@pytest.mark.parametrize("n_rows", [16, 64, 100, 128, 500, 513, 2048, 10_001])
+def test_blocks_of_rows_are_shared_evenly(n_rows: int, n_members: int) -> None:
+    size = splitting.block_rows(n_rows, n_members)
+    if n_rows < splitting.LEAST_BLOCK_ROWS * n_members:
+        assert size == 0
+        return
+    assert size % splitting.TASK_ROWS == 0
+    assert 0 < size <= BLOCK_ROWS
+    n_blocks = -(-n_rows // size)
+    assert n_members * -(-n_rows // (n_members * BLOCK_ROWS)) >= n_blocks
+    # Rounded up to whole tasks, blocks are fewer by what that takes from the last ones.
+    assert n_blocks > n_members * (-(-n_rows // (n_members * BLOCK_ROWS)) - 1)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"dtype": np.float64},
+        {"n_classes": 3, "prior": "label"},
+        {"likelihood": "gaussian", "sigma": "feature"},
+        {"likelihood": "gaussian", "missing": "ignore"},
+    ],
+)
+@pytest.mark.parametrize(
+    "objective",
+    [
+        {},
+        {"objective": "iwae", "n_samples": 5},
+        {"objective": "dreg", "n_samples": 3},
+        {"free_bits": 0.1},
+        {"clip_norm": 0.5},
+        {"binarize": "dynamic"},
+    ],
+)
+def test_rows_in_blocks_train_the_same_bits(
+    settings: dict[str, Any], objective: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Regions by rows and regions by columns, with whole batches and a short last one."""
+    if "binarize" in objective and "likelihood" in settings:
+        pytest.skip("binary rows are those of a Bernoulli likelihood")
+    found = []
+    for size in (0, 8, 40, 64):
+        monkeypatch.setattr("fastvae.kernels.engine.workspace.block_rows", lambda n, m, s=size: s)
+        vae = small_vae(**settings)
+        rows: Any = sparse_rows(500, vae.n_features)
+        if "missing" in settings:
+            rows = np.where(np.random.default_rng(0).random(rows.shape) < 0.1, np.nan, rows / 255)
+        labels = np.arange(500) % 3 if vae.n_classes else None
+        vae.fit(rows, labels=labels, epochs=1, batch_size=130, verbose=False, **objective)
+        found.append(vae.network.parameters.tobytes())
+    assert len(set(found)) == 1

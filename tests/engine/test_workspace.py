@@ -22,9 +22,10 @@ PASSES_LISTS = [I, I]
 """Of each row what is not zero, and where that is."""
 GRADIENTS = [H, Z, 2 * Z, H]
 """Columns of what is derived by: hidden layer, latent, head, hidden layer."""
-DENSE = [*PASSES, *GRADIENTS, I]
-"""The last is the widest of the inputs, packed."""
-SPARSE = [*PASSES, *PASSES_LISTS, *GRADIENTS, H]
+PACKED = [H, Z, H]
+"""Inputs of the layers behind the first, packed."""
+DENSE = [*PASSES, *GRADIENTS, I, *PACKED]
+SPARSE = [*PASSES, *PASSES_LISTS, *GRADIENTS, *PACKED]
 """The data is not packed. Lists of rows and those of columns take turns in one room."""
 ROOM = 1.08
 """Rows are padded to an odd number of cache lines; threads have a panel each."""
@@ -44,6 +45,17 @@ def test_a_workspace_has_room_for_what_it_needs(n_rows, training, skip_zeros, co
     work = network.new_workspace(n_rows, training=training, skip_zeros=skip_zeros)
     needed = 4 * n_rows * sum(columns)
     assert needed <= work.nbytes <= ROOM * needed
+
+
+def test_packed_inputs_of_large_layers_have_one_room():
+    network = VAE.from_sizes(I, (1024, 1024), Z).network
+    work = network.new_workspace(64, training=True, skip_zeros=False)
+    first = layout.ACTIVE + 2 * len(network.table)
+    offsets = work.places["offset"][first:]
+    large = [layout.is_large(layer) for layer in network.table]
+    assert large == [True, True, False, False, True, True]
+    assert len({*offsets[large]}) == 1
+    assert len({*offsets}) == 3
 
 
 FENCE = 100_000

@@ -18,7 +18,8 @@ from fastvae.kernels.machine import team
 from fastvae.kernels.machine.compilation import address_of
 
 # What only kernels can call, for calls from here.
-publish = numba.njit(lambda *arguments: team.publish(*arguments))
+announce = numba.njit(lambda *arguments: team.announce(*arguments))
+offer = numba.njit(lambda *arguments: team.offer(*arguments))
 claim = numba.njit(lambda words, member: team.claim(words, member))
 has_tasks = numba.njit(lambda words, member: team.has_tasks(words, member))
 wait = numba.njit(lambda spins, address: team.wait(spins, address))
@@ -26,21 +27,21 @@ wait = numba.njit(lambda spins, address: team.wait(spins, address))
 LAYERS = [(29, 17, "relu"), (17, 6, "identity"), (3, 17, "relu"), (17, 29, "sigmoid")]
 
 
-@pytest.mark.parametrize("first", [0, 6])
 @pytest.mark.parametrize(("n_tasks", "n_members"), [(10, 3), (2, 4), (7, 1)])
-def test_every_task_is_claimed_once_and_ranges_are_even(first, n_tasks, n_members):
-    words = team.new_team(n_members)
-    publish(words, 5, first, n_tasks, n_members)
-    assert words[team.REGION] == 5
-    claimed = []
+def test_every_place_of_a_range_is_claimed_once(n_tasks, n_members):
+    words = team.new_team(n_members, 3)
+    announce(words, (5, 7), n_members)
+    assert (words[team.REGION], words[team.REGIONS_END], words[team.RANGES]) == (5, 7, n_members)
+    for member in range(n_members):
+        assert not has_tasks(words, member)
+        offer(words, member, n_tasks + member)
     for member in range(n_members):
         own = []
-        while (task := claim(words, member)) >= 0:
-            own.append(task)
-        assert n_tasks // n_members <= len(own) <= -(-n_tasks // n_members)
+        while (place := claim(words, member)) >= 0:
+            own.append(place)
+        assert own == list(range(n_tasks + member))
         assert not has_tasks(words, member)
-        claimed += own
-    assert claimed == list(range(first, first + n_tasks))
+    assert not words[-3:].any()
 
 
 @numba.njit(nogil=True)
@@ -52,9 +53,9 @@ def count_claims(words, counts):
 
 
 def test_claims_of_many_threads_do_not_collide():
-    words, n_tasks = team.new_team(1), 1_000_000
+    words, n_tasks = team.new_team(1, 0), 1_000_000
     count_claims(words, np.zeros(1, np.int64))  # compiled before the threads start
-    publish(words, 0, 0, n_tasks, 1)
+    offer(words, 0, n_tasks)
     counts = np.zeros((4, n_tasks), np.int64)
     run_threads([(count_claims, (words, own)) for own in counts])
     np.testing.assert_array_equal(counts.sum(axis=0), 1)
@@ -73,10 +74,11 @@ def train(monkeypatch, n_members, run_members=None):
 
     `run_members(words, program, steps, memory)` stands in for the threads of `run_steps`.
     """
-    words = team.new_team(n_members)
+    teams = []
     run_all = steps.run_steps
 
-    def run_steps(address, _, program, numbers, *arrays):
+    def run_steps(address, words, program, numbers, *arrays):
+        teams.append(words)
         if run_members is None:
             run_all(address, words, program, numbers, *arrays)
         else:
@@ -114,7 +116,7 @@ def train(monkeypatch, n_members, run_members=None):
         work.set(draws_noise=True)
         (piece,) = work.pieces(run, np.inf)
         work.train((parameters, *others), np.arange(len(rows)), run, piece)
-    return parameters, words
+    return parameters, teams[0]
 
 
 @pytest.mark.parametrize("arrivals", [1, 3])
@@ -164,7 +166,7 @@ def test_a_call_that_fails_releases_everybody():
         arena, arena, arena, arena, arena, arena, lists, lists, reals, reals, reals, totals,
         engine.new_schedule(0, 0.0), words_, words_, sources,
     )  # fmt: skip
-    words = team.new_team(2)
+    words = team.new_team(2, 0)
     address = address_of(fails, tuple(map(numba.typeof, (words, program, numbers, memory))))
     steps.run_steps(address, words, program, numbers, *memory)
     assert totals[0] == 1.0
@@ -210,8 +212,8 @@ def test_the_processor_is_offered_by_a_function_of_the_system():
 @pytest.mark.parametrize("words", [np.zeros(9, np.int32), np.zeros(99, np.int64)[::11]])
 def test_shared_words_are_whole_words_side_by_side(words):
     """A narrower or strided array would be read and written past its end."""
-    for call in (publish, claim, has_tasks):
-        arguments = (words, 5, 0, 3, 1) if call is publish else (words, 0)
+    calls = {announce: (words, (5, 6), 1), offer: (words, 0, 3), claim: (words, 0)}
+    for call, arguments in {**calls, has_tasks: (words, 0)}.items():
         with pytest.raises(numba.TypingError):
             call(*arguments)
 
@@ -242,7 +244,7 @@ SHARED = {
 def test_shared_words_are_ordered_on_arm_too(name):
     """What orders them is an instruction there; x86 orders without."""
     function, operation, instruction = SHARED[name]
-    function(team.new_team(1))
+    function(team.new_team(1, 0))
     (code,) = function.inspect_llvm().values()
     if "aarch64.stlxr" in code:  # on Arm 8.0 itself an addition is a loop
         assert "aarch64.ldaxr" in code
