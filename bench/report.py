@@ -55,11 +55,11 @@ every row and the kernels one by one, and [README.md](README.md) says how all is
 
 
 SCALED = """\
-How many times as fast as one thread a step can be at most (and the microseconds in which the leader
-works alone): each region is timed on one thread, and its tasks are counted for a team of that size.
-Of n tasks T threads take ceil(n / T) / n of the time. What threads take to agree on each of the 20
-regions (half a microsecond for two), and the memory that they share, are no part of it: it was
-counted on a machine of two cores, and not measured on more."""
+How many times as fast as one thread a step can be at most (in brackets the microseconds in which
+the leader works alone, and how often the team meets): each region is timed on one thread, and its
+tasks, or blocks of rows, are counted for a team of that size. Of n tasks T threads take ceil(n / T)
+/ n of the time. What threads take to meet (half a microsecond for two), and the memory that they
+share, are no part of it: it was counted on a machine of two cores, and not measured on more."""
 
 
 def table(head: list[str], lines: Iterable[list[str]]) -> str:
@@ -258,7 +258,10 @@ def scaling_text(steps: list[Step], where: str) -> str:
         [
             str(step.batch_size),
             f"{step.microseconds:,.0f}",
-            *(f"{step.bound(i):.1f} ({step.serial(i):.1f})" for i in range(len(TEAMS))),
+            *(
+                f"{step.bound(i):.1f} ({step.serial(i):.1f}, {step.meetings(i)})"
+                for i in range(len(TEAMS))
+            ),
         ]
         for step in steps
     ]

@@ -1,9 +1,10 @@
 """How far a training step can be shared: `python -m bench.scaling`, for cores that are not here.
 
 Each region of a step is timed alone, on one thread, and its tasks are counted for teams of 2 to 64
-threads. Of n tasks that are alike, T threads take ceil(n / T) / n of the time, and what the leader
-does alone takes all of it: that is a bound on the speed-up (Amdahl's law), of which the time that
-threads take to agree on a region, and the memory that they share, are no part.
+threads: blocks of rows, where members take these through several regions. Of n tasks that are
+alike, T threads take ceil(n / T) / n of the time, and what the leader does alone takes all of it:
+that is a bound on the speed-up (Amdahl's law), of which the time that threads take to meet, and the
+memory that they share, are no part.
 """
 
 from __future__ import annotations
@@ -59,6 +60,8 @@ class Region:
     """Of teams of `TEAMS`."""
     alone: list[bool]
     """Whether the leader of such a team does it by itself."""
+    phases: list[int]
+    """Which regions such a team goes through without meeting."""
 
     def share(self, i: int) -> float:
         """The microseconds that it takes the i-th team at least."""
@@ -81,6 +84,10 @@ class Step:
     def serial(self, i: int) -> float:
         """Microseconds in which the i-th team's leader works alone."""
         return sum(region.microseconds for region in self.regions if region.alone[i])
+
+    def meetings(self, i: int) -> int:
+        """How often the i-th team meets."""
+        return len({region.phases[i] for region in self.regions if not region.alone[i]})
 
     def bound(self, i: int) -> float:
         """How many times as fast as one thread the i-th team is at most."""
@@ -129,8 +136,9 @@ def profile(rows: NDArray[np.uint8], batch_size: int, sizes: Sizes = SEED_MODEL)
             _name(record),
             round(1e6 * seconds[i] / _N_STEPS, 2),
             _kilobytes(record, batch_size),
-            [int(tasks[i]) for tasks, _ in counts],
-            [bool(alone[i]) for _, alone in counts],
+            [int(tasks[i]) for tasks, _, _ in counts],
+            [bool(alone[i]) for _, alone, _ in counts],
+            [int(phases[i]) for _, _, phases in counts],
         )
         for i, record in enumerate(whole.program)
     ]

@@ -45,7 +45,7 @@ from .likelihood_tasks import (
     row_likelihood_task,
     row_means_task,
 )
-from .programs import from_row, new_program, new_region
+from .programs import from_row, new_program, new_region, to_out
 from .records import (
     BACKWARD_BIAS,
     BACKWARD_INPUT,
@@ -153,12 +153,12 @@ class Passes:
     @_Once
     def encoding_to_out(self) -> np.ndarray:
         """From the data to heads in the caller's array."""
-        return _to_out(self.encoding)
+        return to_out(self.encoding)
 
     @_Once
     def decoding(self) -> np.ndarray:
         """From latents as data to means in the caller's array."""
-        return _to_out(
+        return to_out(
             new_program([*self.labels.gather_latents(), *self._means(self.labels.decoded)])
         )
 
@@ -170,7 +170,7 @@ class Passes:
         label = self.labels.gather(INPUT, self.network.n_features)
         u = new_region(GATHER, n_in=self.network.n_latent, target=self.places[LATENT])
         latents = self.labels.latents(self.places[LATENT])
-        return _to_out(
+        return to_out(
             new_program([u, label, self.labels.prior_layer(), *latents, *self._means(SCALED)])
         )
 
@@ -178,16 +178,16 @@ class Passes:
     def posterior_to_out(self) -> np.ndarray:
         """As `encoding_to_out`, the heads on the scale of the latents, not of their prior."""
         posterior = self.labels.posterior(self.places[ACTIVE + self.n_encoder])
-        return _to_out(new_program([self.encoding, posterior]))
+        return to_out(new_program([self.encoding, posterior]))
 
     @_Once
     def reconstruction(self) -> np.ndarray:
         """From the data through the posterior's mean to means in the caller's array."""
         head = ACTIVE + self.n_encoder
         if not self.network.n_classes:
-            return _to_out(new_program([self.encoding, *self._means(head)]))
+            return to_out(new_program([self.encoding, *self._means(head)]))
         latents = self.labels.latents(self.places[head], is_copied=True)
-        return _to_out(new_program([self.encoding, *latents, *self._means(self.labels.decoded)]))
+        return to_out(new_program([self.encoding, *latents, *self._means(self.labels.decoded)]))
 
     @_Once
     def losses(self) -> np.ndarray:
@@ -522,11 +522,3 @@ class Passes:
 
     def _delta(self, layer: int) -> int:
         return ACTIVE + len(self.table) + layer
-
-
-def _to_out(program: np.ndarray) -> np.ndarray:
-    """The same program, whose last region writes to the caller's array."""
-    program = program.copy()
-    program["to_out"][-1] = 1
-    program["target"]["stride"][-1] = program["n_out"][-1]
-    return program

@@ -64,7 +64,7 @@ from .records import (
     WEIGH,
     Memory,
 )
-from .row_blocks import goes_by_rows, parts_of_block, row_parts
+from .row_blocks import goes_by_rows, n_blocks, parts_of_block, row_parts
 from .sparse_tasks import (
     list_columns_count,
     list_columns_task,
@@ -145,24 +145,6 @@ def _is_small(region: Record, step: Record, n_tasks: Word) -> Word:
         products = n_rows * region.n_out
     is_light = region.kind <= BACKWARD_WEIGHT or region.kind == TOTALS
     return n_tasks == 1 or (is_light and products < SMALL_PRODUCTS)
-
-
-@kernel
-def count_tasks(tasks: Words, alone: Words, program: Record, steps: Record, width: Word) -> None:
-    """How many tasks each region of a program has, and whether its leader does it alone.
-
-    Parameters
-    ----------
-    tasks, alone : ndarray of int64, shape (n_regions,)
-    program : ndarray of REGION
-    steps : ndarray of STEP, shape (1,)
-        Of a batch of `n_rows` rows, for a team of `n_members`.
-    width : int
-        Columns of a panel.
-    """
-    for i in range(len(program)):
-        tasks[i] = _task_count(program[i], steps[0], width)
-        alone[i] = _is_small(program[i], steps[0], tasks[i])
 
 
 @kernel
@@ -316,10 +298,7 @@ def _share(
     unit: Word, member: Word, n_ranges: Word, program: Record, step: Record, team: Words
 ) -> tuple[Word, Word]:
     """A member's first task of a unit, of the present part, and how many it has."""
-    if goes_by_rows(program[unit], step):
-        n_all = (step.n_rows + step.block_rows - 1) // step.block_rows
-    else:
-        n_all = _counted(team, program, unit)
+    n_all = n_blocks(step) if goes_by_rows(program[unit], step) else _counted(team, program, unit)
     first = step.part * n_all // step.n_parts
     n = (step.part + 1) * n_all // step.n_parts - first
     begin = member * n // n_ranges
@@ -366,3 +345,33 @@ def run_phase(
     spins = 0
     while shared_get(team, DONE) < n_tasks and shared_get(team, FAILED) == 0:
         spins = wait(spins, step.yield_address)
+
+
+@kernel
+def count_tasks(
+    tasks: Words, alone: Words, phases: Words, program: Record, steps: Record, width: Word
+) -> None:
+    """How many tasks each region of a program has, whether the leader does it alone, and which
+    regions members go through without meeting.
+
+    Parameters
+    ----------
+    tasks, alone, phases : ndarray of int64, shape (n_regions,)
+        Where rows go through a phase by blocks, each of its regions has as many tasks as blocks.
+    program : ndarray of REGION
+    steps : ndarray of STEP, shape (1,)
+        Of a batch of `n_rows` rows.
+    width : int
+        Columns of a panel.
+    """
+    step = steps[0]
+    end, phase = 0, -1
+    for i in range(len(program)):
+        if i == end:
+            end, phase = phase_end(program, i, step), phase + 1
+        phases[i] = phase
+        tasks[i] = _task_count(program[i], step, width)
+        alone[i] = _is_small(program[i], step, tasks[i])
+        if goes_by_rows(program[i], step):
+            tasks[i] = n_blocks(step)
+            alone[i] = tasks[i] == 1

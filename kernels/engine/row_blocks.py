@@ -34,6 +34,12 @@ def goes_by_rows(region: Record, step: Record) -> Word:
 
 
 @device_function
+def n_blocks(step: Record) -> Word:
+    """Blocks of a batch."""
+    return (step.n_rows + step.block_rows - 1) // step.block_rows
+
+
+@device_function
 def _task_rows(region: Record, step: Record) -> Word:
     """Rows of a task, of those that the region has."""
     kind = region.kind

@@ -232,14 +232,21 @@ class Workspace:
         pieces = divide(passes.stored_training, run.batch_size, flop_per_call)
         return pieces if len(pieces) > 1 else [Piece(passes.training)]
 
-    def count_tasks(self, program: np.ndarray, n_members: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return how many tasks each region of a program has for a team of so many members, and
-        which of them its leader does alone, for a whole batch."""
-        tasks, alone = np.zeros((2, len(program)), np.int64)
+    def count_tasks(self, program: np.ndarray, n_members: int) -> np.ndarray:
+        """Count the tasks of a whole batch for a team of so many members.
+
+        Returns
+        -------
+        ndarray of int64, shape (3, n_regions)
+            Of each region its tasks, whether the leader does it alone, and its phase: the regions
+            of one members go through without meeting.
+        """
+        counts = np.zeros((3, len(program)), np.int64)
         steps = self.steps.copy()
         steps["n_rows"], steps["split_for"] = self.n_rows, n_members
-        count_tasks(tasks, alone, program, steps, panel_width(self.matrices.itemsize))
-        return tasks, alone.astype(bool)
+        steps["block_rows"] = block_rows(self.n_rows, n_members)
+        count_tasks(*counts, program, steps, panel_width(self.matrices.itemsize))
+        return counts
 
     def train(
         self, arenas: tuple[np.ndarray, ...], order: np.ndarray, run: Training, piece: Piece

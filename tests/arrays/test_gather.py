@@ -44,6 +44,15 @@ def test_contiguous(
 
 @each_implementation
 @each_dtype
+def test_each_pixel_is_rounded_as_a_quotient(module: ModuleType, dtype: DType) -> None:
+    """Vectors have a product and its correction instead."""
+    data = np.arange(256, dtype=np.uint8).reshape(1, 256)
+    (out,) = call(module, "gather", [poisoned((1, 256), dtype)], data, np.zeros(1, np.int64))
+    np.testing.assert_array_equal(out, data.astype(dtype) / dtype(255))
+
+
+@each_implementation
+@each_dtype
 @each_source
 def test_any_strides(module: ModuleType, dtype: DType, source: str) -> None:
     data, index = rows(source, (40, 33)), np.array([39, 0, 7, 7, 21])

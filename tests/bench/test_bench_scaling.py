@@ -12,13 +12,22 @@ from bench.scaling import TEAMS, Region, Step
 from bench.workload import Sizes
 
 
-def region(name: str, microseconds: float, tasks: int, *, alone: bool = False) -> Region:
-    return Region(name, microseconds, 7, [tasks] * len(TEAMS), [alone] * len(TEAMS))
+def region(
+    name: str, microseconds: float, tasks: int, phase: int, *, alone: bool = False
+) -> Region:
+    n = len(TEAMS)
+    return Region(name, microseconds, 7, [tasks] * n, [alone] * n, [phase] * n)
 
 
 def test_the_bound_is_amdahl_s() -> None:
     """90 us in 10 tasks, and 10 us that the leader does alone."""
-    step = Step(20, [region("layer", 90.0, 10), region("totals", 10.0, 1, alone=True)])
+    regions = [
+        region("layer", 60.0, 10, 0),
+        region("gradient", 30.0, 10, 0),
+        region("totals", 10.0, 1, 1, alone=True),
+    ]
+    step = Step(20, regions)
+    assert step.meetings(0) == 1
     assert step.microseconds == 100.0
     found = [(step.serial(i), step.bound(i)) for i in range(len(TEAMS))]
     assert [serial for serial, _ in found] == [10.0] * len(TEAMS)
@@ -36,12 +45,12 @@ def test_a_step_is_timed_and_counted(tmp_path: Path) -> None:
     assert "last layer with loss 64 x 784" in names
     for one in step.regions:
         assert one.microseconds > 0
-        assert one.tasks == sorted(one.tasks)
+        assert one.phases[0] <= one.phases[-1]
     assert 1.0 <= step.bound(0) <= TEAMS[0]
     assert step.bound(0) <= step.bound(len(TEAMS) - 1) <= TEAMS[-1]
     scaling.write([step], tmp_path / "scaling.json")
     (again,), where = scaling.read(tmp_path / "scaling.json")
     assert again == step
     text = report.scaling_text([again], where)
-    assert f"| 32 | {step.microseconds:,.0f} | {step.bound(0):.1f} ({step.serial(0):.1f})" in text
+    assert f"| 32 | {step.microseconds:,.0f} | {step.bound(0):.1f} ({step.serial(0):.1f}, " in text
     assert "| gathering |" in report.regions_text(again)

@@ -60,8 +60,7 @@ def test_a_team_of_any_size_finds_the_same_bits(
         network.hand_over(rows, work)
         tasks.append(int(work.count_tasks(work.passes.training, n_members)[0].sum()))
     assert len(set(found)) == 1
-    assert tasks == sorted(tasks)
-    assert tasks[-1] > 2 * tasks[0]
+    assert tasks[-1] > 2 * tasks[0]  # those between have blocks of rows
 
 
 def test_totals_and_losses_of_many_rows_are_shared() -> None:
@@ -69,7 +68,7 @@ def test_totals_and_losses_of_many_rows_are_shared() -> None:
     for n_rows, is_alone in ((16, True), (2000, False)):
         work = network.new_workspace(n_rows, training=True, skip_zeros=False)
         program = work.passes.training
-        _, alone = work.count_tasks(program, 8)
+        _, alone, _ = work.count_tasks(program, 8)
         kinds = program["kind"]
 
         assert alone[kinds == ROW_LOSSES].all() == is_alone
