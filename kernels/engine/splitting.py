@@ -7,6 +7,7 @@ chain. Tasks are counted and begun by the same function, with the same numbers.
 from ..machine.compilation import device_function
 from ..machine.kinds import Word
 from ..machine.sizes import BLOCK_ROWS
+from ..maths.tiles import CHUNK_ROWS
 
 MANY_MEMBERS = 8
 """From so many on, meeting is taken to cost more than the caches save; two were measured."""
@@ -51,10 +52,11 @@ def part_size(n: Word, most: Word, least: Word, n_others: Word, wanted: Word) ->
 def block_rows(n_rows: int, n_members: int) -> int:
     """Rows that one member takes through many regions, of a batch; 0 if there are too few for it.
 
-    Blocks are so many that each member has as many as any other.
+    Blocks are so many that each member has as many as any other; a product takes one at once.
     """
     if n_rows < LEAST_BLOCK_ROWS * n_members or n_members == 1:
         return 0
-    n_blocks = n_members * -(-n_rows // (n_members * BLOCK_ROWS))
+    most = min(BLOCK_ROWS, CHUNK_ROWS // TASK_ROWS * TASK_ROWS)
+    n_blocks = n_members * -(-n_rows // (n_members * most))
     rows = -(-n_rows // n_blocks)
     return -(-rows // TASK_ROWS) * TASK_ROWS

@@ -15,6 +15,7 @@ from network_checks import build, sparse_rows, train
 from fastvae.kernels.engine import splitting
 from fastvae.kernels.engine.records import GATHER, ROW_LOSSES, TOTALS
 from fastvae.kernels.machine.sizes import BLOCK_ROWS
+from fastvae.kernels.maths.tiles import CHUNK_ROWS
 
 part_size = numba.njit(lambda *numbers: splitting.part_size(*numbers))
 wanted_tasks = numba.njit(lambda n_members: splitting.wanted_tasks(n_members))
@@ -131,7 +132,7 @@ def test_blocks_of_rows_are_shared_evenly(n_rows: int, n_members: int) -> None:
         assert size == 0
         return
     assert size % splitting.TASK_ROWS == 0
-    assert 0 < size <= BLOCK_ROWS
+    assert 0 < size <= min(BLOCK_ROWS, CHUNK_ROWS)
     n_blocks = -(-n_rows // size)
     assert n_members * -(-n_rows // (n_members * BLOCK_ROWS)) >= n_blocks
     # Rounded up to whole tasks, blocks are fewer by what that takes from the last ones.
