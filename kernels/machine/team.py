@@ -2,8 +2,8 @@
 
 A parallel region of Numba costs 2 to 4 us with TBB and 80 us with workqueue, and a training
 step has 20 regions. So a call starts one region only, with one member per thread. The first to
-arrive leads: it runs the serial parts and publishes each region's tasks. The others follow:
-they wait for tasks, at 0.3 us a region.
+arrive leads: it runs the serial parts and offers the tasks of some regions at a time, a phase. The
+others follow: they wait for tasks, at 0.3 us a phase.
 
 Nothing waits for a member that has not arrived. Tasks are claimed one by one, from the member's
 own range first (its part of the weights is in its cache), then from the others' ranges. The
@@ -17,26 +17,29 @@ Why it is right, also where memory is weakly ordered. A store with release makes
 did before visible to whoever reads the stored value, or one that a read-modify-write chain made of
 it, with acquire. All shared words are read and written so; x86 needs nothing for it, Arm has
 `ldar`, `stlr` and `ldaddal`. What else members share is plain memory, never written and then read
-without one of these pairs between: a step's numbers, by the leader, before it publishes; results
-and scratch, by who has the task. A step's number of members and addresses are written before the
-call.
+without one of these pairs between: a step's numbers and how many tasks its regions have, by the
+leader, before it offers any; results and scratch, by who has the task. A step's number of members
+and addresses are written before the call.
 
 - A task is done once. A range's word holds the next task and the end; a claim adds 1 to it in one
   piece, so that no two members get the same number; a number at or past the end is not a task. A
   word is set anew only when its range is used up and all its tasks are done. A member that looked
-  before and adds after may so take a task of the new region: it counts as any other, for it reads
-  REGION after its claim.
-- Who runs a task sees its region. The leader writes its numbers, REGION and RANGES, then the words
-  of the ranges (release); a claim (acquire, release) reads one of these words or what other claims
-  made of it, so all that the leader wrote before is visible, the region's number with it. REGION
-  cannot change before the task is done, since the leader waits for DONE. Who looks for tasks of
-  other members has read a RANGES of this region or of an earlier one, whose words exist as well.
-- Who runs a task sees the results that it needs. They are those of earlier regions. Each member
-  adds its finished tasks to DONE (release); the leader reads the full count (acquire) before it
-  publishes the next region, and so hands on what it has seen by the words of the ranges.
-- DONE counts the present region only. The leader zeroes it before it sets the words, so nobody
+  before and adds after may so take a task of the new phase: it counts as any other, for it reads
+  REGION, REGIONS_END and RANGES after its claim, which together with its place say which task it
+  is.
+- Who runs a task sees its region. The leader writes its numbers, REGION, REGIONS_END and RANGES,
+  then the words of the ranges (release); a claim (acquire, release) reads one of these words or
+  what other claims made of it, so all that the leader wrote before is visible, the region's number
+  with it. REGION cannot change before the task is done, since the leader waits for DONE. Who looks
+  for tasks of other members has read a RANGES of this phase or of an earlier one, whose words exist
+  as well: those that have no range now are used up.
+- Who runs a task sees the results that it needs. They are those of earlier phases, or of its own
+  block. Each member adds its finished tasks to DONE (release); the leader reads the full count
+  (acquire) before it offers the next phase, and so hands on what it has seen by the words of the
+  ranges.
+- DONE counts the present phase only. The leader zeroes it before it sets the words, so nobody
   claims in between. A member adds what it has done when it finds no more, and never tasks of two
-  regions at once: while it has not added those of the first, that region has not ended.
+  phases at once: while it has not added those of the first, that phase has not ended.
 - The end. The leader sets FINISHED (release) when all is done, or FAILED when a task has failed; a
   follower leaves when it reads FINISHED (acquire) and has no task in hand, and the call returns
   when all members have left. Who arrives later finds it set.
