@@ -1,5 +1,7 @@
 """Regions: how a region of a program is split into tasks, and who runs them.
 
+Regions that members go through without meeting are a phase: by rows, or side by side.
+
 A task owns what it writes, so that it matters neither when nor by whom it is run. One compiled
 function runs the tasks of all kinds; how many there are stands beside what each does.
 """
@@ -225,7 +227,7 @@ def _run_block(
     block: Word, regions: Record, program: Record, step: Record, memory: Record, team: Words,
     member: Word,
 ) -> None:  # fmt: skip
-    """Run the tasks of regions i .. end - 1 that are of one block of rows."""
+    """Run the tasks of a phase's regions that are of one block of rows."""
     i, end = regions
     for j in range(i, end):
         parts, each = row_parts(program[j], step), parts_of_block(program[j], step)

@@ -1,8 +1,9 @@
 """Sizes that depend on the processor: how much work stays in which cache, and who fetches it.
 
-Results do not depend on them. Each row of the table was found by `python -m bench.sizes`, which
-times training steps with other numbers in turn (bench/NOTES.md has what it said). `FASTVAE_SIZES`
-sets some of them, as in `FASTVAE_SIZES=block=256,spans=4`: for that search.
+Results do not depend on them. `python -m bench.sizes` times training steps with other numbers in
+turn; on Intel it found none that is better (bench/NOTES.md). Zen's are those of earlier trials, and
+were not searched so; its blocks of rows were not measured. `FASTVAE_SIZES` sets some of them, as in
+`FASTVAE_SIZES=block=256,spans=4`: for that search.
 """
 
 import os
@@ -24,7 +25,7 @@ class Sizes(NamedTuple):
     first-level cache saves; four do not fit in it."""
     block_rows: int
     """Rows that a member takes through several regions, at most: their outputs and gradients, with
-    the weights that they meet, stay in the second-level cache."""
+    the weights that they meet, stay in the second-level cache. A sparse product has room for 64."""
     asks: int
     """Whether parameters and moments are asked for while their gradient is computed: they do not
     fit in the second-level cache, and come from the third one by one."""
