@@ -370,6 +370,12 @@ def test_no_file_is_long() -> None:
     assert not long, long
 
 
+def test_test_modules_have_names_of_their_own() -> None:
+    """Tests lie in folders that are no packages: two modules of one name would be one to Python."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py")]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_importing_fastvae_compiles_nothing_and_draws_nothing(tmp_path: Path) -> None:
     program = """
 import sys
