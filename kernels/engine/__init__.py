@@ -12,6 +12,7 @@ from .layout import (
     NOISE,
     OBSERVED,
     Architecture,
+    aligned_zeros,
     layer_table,
     new_arena,
     read_dense,
@@ -20,6 +21,7 @@ from .layout import (
 from .likelihood_tasks import RowLikelihood
 from .loss_tasks import new_totals, read_totals
 from .records import new_schedule
+from .slices import Slice, cut_panels, panels
 from .workspace import Training, Workspace
 
 __all__ = [
@@ -30,15 +32,19 @@ __all__ = [
     "Architecture",
     "Objective",
     "RowLikelihood",
+    "Slice",
     "Training",
     "Workspace",
+    "aligned_zeros",
     "blocks_of",
+    "cut_panels",
     "layer_table",
     "new_arena",
     "new_lists",
     "new_schedule",
     "new_sums",
     "new_totals",
+    "panels",
     "read_dense",
     "read_totals",
     "write_dense",

@@ -1,0 +1,220 @@
+"""One step: the gradient of each own block, the sum over all blocks, and the update of the slice."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvae import kernels
+from fastvae.data.labelled import Checked
+from fastvae.distributed.blocks import Batch, Blocks
+from fastvae.distributed.exchange import Exchange, Weighted, add
+from fastvae.distributed.spread import Owners, Spread
+from fastvae.distributed.tree import Span, fold, leaves
+from fastvae.kernels import engine
+from fastvae.kernels.maths.optimizers import NO_UPDATE
+
+_NO_RATES = engine.new_schedule(0, 0.0)
+
+
+class Gate(Protocol):
+    """Who reads parameters, and who changes them, takes turns."""
+
+    reading: AbstractContextManager[None]
+    writing: AbstractContextManager[None]
+
+
+class Network(Protocol):
+    """What a step needs of a network."""
+
+    dtype: np.dtype[Any]
+    parameters: NDArray[Any]
+    gate: Any
+
+    def new_workspace(
+        self, n_rows: int, *, training: bool, skip_zeros: bool, objective: engine.Objective
+    ) -> engine.Workspace:
+        """A workspace of one caller's own."""
+
+    def hand_over(self, data: Any, work: engine.Workspace, first_row: int = 0) -> None:
+        """Set a workspace to work on rows, the first of which has a number."""
+
+    def new_arena(self) -> NDArray[Any]:
+        """Zeros laid out like the parameters."""
+
+
+class BlockSteps:
+    """Steps of training whose batches are made of blocks.
+
+    Parameters
+    ----------
+    network : Network
+    rows : ndarray or Labelled
+        Those of this rank, whose blocks' parts they are.
+    spread : Spread
+    blocks : Blocks
+        Of all rows.
+    owners : Owners
+    batch_size : int
+        Rows of a batch of all ranks together.
+    objective : engine.Objective
+    skip_zeros : bool
+
+    Attributes
+    ----------
+    totals : ndarray of float64, shape (n_blocks, n)
+        Of the epoch, as the kernels sum them, for each block; a rank has those of its own blocks
+        until `share_totals`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        rows: Checked,
+        spread: Spread,
+        blocks: Blocks,
+        owners: Owners,
+        *,
+        batch_size: int,
+        objective: engine.Objective,
+        skip_zeros: bool,
+    ) -> None:
+        self._network, self._rows, self._spread = network, rows, spread
+        self._blocks, self._owners, self._batch_size = blocks, owners, batch_size
+        own = spread.own_blocks
+        self._first_row = blocks.rows(own).start
+        self._work = network.new_workspace(
+            max(1, -(-batch_size // spread.n_blocks)),
+            training=True, skip_zeros=skip_zeros, objective=objective,
+        )  # fmt: skip
+        self._exchange = Exchange(owners, spread.n_blocks, network.dtype)
+        self._arenas: list[NDArray[Any]] = []
+        self._orders: dict[int, NDArray[np.int64]] = {}
+
+    def begin_epoch(self, seed: int, epoch: int) -> None:
+        """Put the rows of each own part in a new order."""
+        for block in self._spread.own_blocks:
+            part = self._blocks.part(block)
+            order = np.empty(len(part), np.int64)
+            kernels.permutation(order, seed, kernels.STREAM_BLOCKS + block, epoch)
+            order += part.start
+            self._orders[block] = order
+
+    def train(
+        self,
+        run: engine.Training,
+        totals: NDArray[np.float64],
+        moments: tuple[NDArray[Any], NDArray[Any]],
+        seed: int,
+        flop_per_piece: float,
+    ) -> None:
+        """Run steps of training on the epoch's orders, as `model.network.Network.train` does.
+
+        Parameters
+        ----------
+        run : engine.Training
+            Its `totals` are not used.
+        totals : ndarray of float64, shape (n_blocks, n)
+            Of the epoch; a row for each block, of which those of other ranks stay.
+        moments : pair of ndarray
+            Of the own slice.
+        seed : int
+        flop_per_piece : float
+            What one call does at most, so that Ctrl-C need not wait long.
+        """
+        self._network.hand_over(self._rows, self._work, self._first_row)
+        self._work.set(draws_noise=True, seed=seed)
+        try:
+            for step in map(run.step, range(run.n_steps)):
+                first = step.first_step * self._batch_size
+                last = min(first + self._batch_size, self._blocks.n_rows)
+                self._step(step, self._blocks.batch(first, last), totals, moments, flop_per_piece)
+        finally:
+            self._work.release()
+
+    def _step(
+        self,
+        step: engine.Training,
+        batch: Batch,
+        totals: NDArray[np.float64],
+        moments: tuple[NDArray[Any], NDArray[Any]],
+        flop_per_piece: float,
+    ) -> None:
+        exchange, network = self._exchange, self._network
+        exchange.expect(batch)
+
+        def gradient(span: Span) -> Weighted | None:
+            block = span[0]
+            if not batch.taken[block]:
+                return None
+            arena = self._arenas.pop() if self._arenas else network.new_arena()
+            self._gradient(arena, step, batch, block, totals[block], flop_per_piece)
+            return arena, batch.weight(block)
+
+        def merge(left: Weighted, right: Weighted) -> Weighted:
+            self._arenas.append(right[0])  # free once it is added
+            return add(left, right)
+
+        own: dict[Span, Weighted | None] = {}
+        with network.gate.reading:
+            for span in exchange.own_spans:
+                own[span] = fold(span, leaves(span), gradient, merge)
+                found = own[span]
+                if found is not None:
+                    exchange.send(span, found[0])
+            total = exchange.total(own, batch)
+        self._update(step, total, moments)
+        exchange.finish()
+        self._arenas += [found[0] for found in own.values() if found is not None]
+
+    def _gradient(
+        self,
+        arena: NDArray[Any],
+        step: engine.Training,
+        batch: Batch,
+        block: int,
+        totals: NDArray[np.float64],
+        flop_per_piece: float,
+    ) -> None:
+        """Write the gradient of the mean over a block, and add the block to its totals."""
+        taken = batch.taken[block]
+        run = replace(
+            step, optimizer=NO_UPDATE, batch_size=len(taken), first_step=0, schedule=_NO_RATES,
+            beta=float(step.schedule["beta"][0]), totals=totals, draws=step.draws.copy(),
+            first_place=batch.place(block), clip_norm=0.0,
+        )  # fmt: skip
+        order = self._orders[block][taken.start : taken.stop]
+        arenas = self._network.parameters, arena, arena, arena
+        for piece in self._work.pieces(run, flop_per_piece):
+            self._work.train(arenas, order, run, piece)
+
+    def _update(
+        self,
+        step: engine.Training,
+        gradient: NDArray[Any],
+        moments: tuple[NDArray[Any], NDArray[Any]],
+    ) -> None:
+        """Update the own slice, and take over the others'; the count of updates goes up with it."""
+        owners, network = self._owners, self._network
+        if step.clip_norm > 0.0:
+            owners.slice.add_squares(gradient)
+            owners.ranks.complete(owners.slice.partial, owners.sum_ends)
+        with network.gate.writing:
+            owners.slice.apply(owners.own(network.parameters), moments, gradient, step)
+            owners.ranks.complete(network.parameters, owners.ends)
+
+    def share_totals(self, totals: NDArray[np.float64]) -> None:
+        """Let all ranks have the totals of all blocks."""
+        self._owners.ranks.complete(totals, self._spread.block_ends)
+
+
+def sum_of_blocks(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The totals of an epoch, of those of each block."""
+    tree = (0, len(totals))
+    total = fold(tree, leaves(tree), lambda span: totals[span[0]], np.add)
+    assert total is not None
+    return total
