@@ -60,4 +60,4 @@ class Interrupts:
         handler = self._handlers.get(number)
         if handler is None:
             raise KeyboardInterrupt(f"stopped by {number.name}")
-        handler(number, None)  # type: ignore[operator]
+        handler(number, None)

@@ -1,8 +1,8 @@
-"""One step: the gradient of each own block, the sum over all blocks, and the update of the slice."""
+"""One step: the gradient of each own block, the sum over all, and the update of the own slice."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,26 +21,27 @@ from fastvae.kernels.maths.optimizers import NO_UPDATE
 _NO_RATES = engine.new_schedule(0, 0.0)
 
 
-class Gate(Protocol):
-    """Who reads parameters, and who changes them, takes turns."""
-
-    reading: AbstractContextManager[None]
-    writing: AbstractContextManager[None]
-
-
 class Network(Protocol):
     """What a step needs of a network."""
 
-    dtype: np.dtype[Any]
-    parameters: NDArray[Any]
-    gate: Any
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters."""
 
-    def new_workspace(
-        self, n_rows: int, *, training: bool, skip_zeros: bool, objective: engine.Objective
-    ) -> engine.Workspace:
+    @property
+    def parameters(self) -> NDArray[Any]:
+        """All weights and biases."""
+
+    @property
+    def gate(self) -> Any:
+        """Who reads parameters, and who changes them, takes turns."""
+
+    @property
+    def new_workspace(self) -> Callable[..., engine.Workspace]:
         """A workspace of one caller's own."""
 
-    def hand_over(self, data: Any, work: engine.Workspace, first_row: int = 0) -> None:
+    @property
+    def hand_over(self) -> Callable[..., None]:
         """Set a workspace to work on rows, the first of which has a number."""
 
     def new_arena(self) -> NDArray[Any]:
@@ -63,12 +64,6 @@ class BlockSteps:
         Rows of a batch of all ranks together.
     objective : engine.Objective
     skip_zeros : bool
-
-    Attributes
-    ----------
-    totals : ndarray of float64, shape (n_blocks, n)
-        Of the epoch, as the kernels sum them, for each block; a rank has those of its own blocks
-        until `share_totals`.
     """
 
     def __init__(
@@ -107,7 +102,6 @@ class BlockSteps:
     def train(
         self,
         run: engine.Training,
-        totals: NDArray[np.float64],
         moments: tuple[NDArray[Any], NDArray[Any]],
         seed: int,
         flop_per_piece: float,
@@ -117,9 +111,7 @@ class BlockSteps:
         Parameters
         ----------
         run : engine.Training
-            Its `totals` are not used.
-        totals : ndarray of float64, shape (n_blocks, n)
-            Of the epoch; a row for each block, of which those of other ranks stay.
+            Its `totals` have a row for each block; those of other ranks' blocks stay.
         moments : pair of ndarray
             Of the own slice.
         seed : int
@@ -132,7 +124,7 @@ class BlockSteps:
             for step in map(run.step, range(run.n_steps)):
                 first = step.first_step * self._batch_size
                 last = min(first + self._batch_size, self._blocks.n_rows)
-                self._step(step, self._blocks.batch(first, last), totals, moments, flop_per_piece)
+                self._step(step, self._blocks.batch(first, last), moments, flop_per_piece)
         finally:
             self._work.release()
 
@@ -140,7 +132,6 @@ class BlockSteps:
         self,
         step: engine.Training,
         batch: Batch,
-        totals: NDArray[np.float64],
         moments: tuple[NDArray[Any], NDArray[Any]],
         flop_per_piece: float,
     ) -> None:
@@ -152,7 +143,7 @@ class BlockSteps:
             if not batch.taken[block]:
                 return None
             arena = self._arenas.pop() if self._arenas else network.new_arena()
-            self._gradient(arena, step, batch, block, totals[block], flop_per_piece)
+            self._gradient(arena, step, batch, block, flop_per_piece)
             return arena, batch.weight(block)
 
         def merge(left: Weighted, right: Weighted) -> Weighted:
@@ -177,15 +168,14 @@ class BlockSteps:
         step: engine.Training,
         batch: Batch,
         block: int,
-        totals: NDArray[np.float64],
         flop_per_piece: float,
     ) -> None:
         """Write the gradient of the mean over a block, and add the block to its totals."""
         taken = batch.taken[block]
         run = replace(
             step, optimizer=NO_UPDATE, batch_size=len(taken), first_step=0, schedule=_NO_RATES,
-            beta=float(step.schedule["beta"][0]), totals=totals, draws=step.draws.copy(),
-            first_place=batch.place(block), clip_norm=0.0,
+            beta=float(step.schedule["beta"][0]), totals=step.totals[block],
+            draws=step.draws.copy(), first_place=batch.place(block), clip_norm=0.0,
         )  # fmt: skip
         order = self._orders[block][taken.start : taken.stop]
         arenas = self._network.parameters, arena, arena, arena

@@ -1,8 +1,8 @@
 """The binary tree in which the sums of blocks are added up, whoever has computed them.
 
-A span [first, last) of blocks is split after the largest power of two of them that is less than all
-of them. What a rank sends are sums of whole subtrees, so that the tree is the same for any number of
-ranks. A block without rows is left out: its neighbour's sum takes the place of the sum of both.
+A span [first, last) of blocks is split after the largest power of two of them that is less than
+all of them. What a rank sends are sums of whole subtrees, so that the tree is the same for any
+number of ranks. A block without rows is left out: its neighbour's sum is then the sum of both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def split(span: Span) -> tuple[Span, Span]:
 
 
 def subtrees(blocks: range, span: Span) -> list[Span]:
-    """The fewest whole subtrees of the tree over `span` that some consecutive blocks are made of."""
+    """The fewest whole subtrees of the tree over `span` that make up some consecutive blocks."""
     first, last = span
     if not blocks or last <= blocks.start or first >= blocks.stop:
         return []

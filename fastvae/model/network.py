@@ -562,6 +562,11 @@ class Network(RowStatistics, Value):
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
 
+    @property
+    def flop_per_piece(self) -> float:
+        """Operations of one call at most, where a long step is done in pieces."""
+        return flop_per_piece()
+
     def pays_to_skip(self, X: RowSource, binarize: str | None = None) -> bool:
         """Tell whether X, made binary, has so many exact zeros that leaving them out is faster.
 

@@ -25,6 +25,9 @@ from fastvae.data import labelled
 from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
+from fastvae.distributed.parts import WHOLE, Parts
+from fastvae.distributed.ranks import Communicator
+from fastvae.distributed.spread import Spread
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, starts
 from fastvae.model.bounds import Bounds
@@ -470,6 +473,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         resume: bool | str | os.PathLike[str] | None = None,
         verbose: bool = True,
         n_threads: int | None = None,
+        comm: Communicator | None = None,
+        n_blocks: int | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> History:
         """Train on rows, in a new order each epoch; the last, smaller batch is trained too.
 
@@ -546,6 +552,17 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             Show a progress bar on a terminal, and a line per epoch.
         n_threads : int, optional
             Number of threads for this fit.
+        comm : mpi4py.MPI.Comm, optional
+            Train on all ranks of a communicator together, each of which calls `fit` with the same
+            arguments; see docs/scaling.md. Rank 0 alone prints, writes, and calls callbacks.
+        n_blocks : int, optional
+            Blocks that every batch is made of, whose gradients are added up in a fixed order: the
+            result is the same to the bit for every number of ranks, and with `comm` or without.
+            8 with `comm` if missing, else 1. At most so many ranks can take part.
+        shard : (int, int), optional
+            Where each rank is given its own rows of `data` and `labels` only: the number of the
+            first of them, and how many rows all ranks have; `fastvae.distributed.rows_of` says
+            which they are to be. Without, all ranks are given the same rows, and read their own.
 
         Returns
         -------
@@ -598,21 +615,25 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
         Inverse Autoregressive Flow", eq. 15. Also docs/theory.md, (19), (22), (23) and (31).
         """
-        settings = Settings(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            beta=beta,
-            optimizer=optimizer,
-            clip_norm=clip_norm,
-            binarize=check_binarize(binarize, self.likelihood),
-            objective=Objective.of(objective, n_samples, free_bits),
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            verbose=verbose,
-            n_threads=n_threads,
+        spread = Spread.of(comm, n_blocks, shard)
+        settings = spread.ranks.together(
+            lambda: Settings(
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                beta=beta,
+                optimizer=optimizer,
+                clip_norm=clip_norm,
+                binarize=check_binarize(binarize, self.likelihood),
+                objective=Objective.of(objective, n_samples, free_bits),
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+                verbose=verbose,
+                n_threads=n_threads,
+                spread=spread,
+            )
         )
         return loop.fit(self, data, validation, settings, labels=labels)
 
@@ -759,7 +780,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             scales.warn_of_scales(values, *taken(X, name, use), self.sigma)
         return rows
 
-    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
+    def start_output_bias(
+        self, rows: Checked, binarize: str | None = None, parts: Parts = WHOLE
+    ) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
@@ -770,9 +793,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             What `check_rows` returned.
         binarize : str, optional
             How they are made binary.
+        parts : Parts
+            Of which these rows are some.
         """
         if self.updates == 0:
-            starts.start(self.decoder.layers[-1], self.network, rows, binarize)
+            starts.start(self.decoder.layers[-1], self.network, rows, binarize, parts)
 
     def _lazy_rows(
         self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None

@@ -32,9 +32,10 @@ def _weighted_sum(out: Record, a: Record, b: Record, weight_a: Real, weight_b: R
     for task in prange((out.size + _BLOCK - 1) // _BLOCK):
         first = np.int64(task) * _BLOCK
         n = min(_BLOCK, out.size - first)
-        places = advance(pointer(out), first), advance(pointer(a), first), advance(pointer(b), first)
+        target, left = advance(pointer(out), first), advance(pointer(a), first)
+        right = advance(pointer(b), first)
         mode = flush_subnormals()
-        _sum_span(places[0], places[1], places[2], n, weight_a, weight_b)
+        _sum_span(target, left, right, n, weight_a, weight_b)
         restore_mode(mode)
 
 

@@ -19,7 +19,7 @@ from .layout import (
     write_dense,
 )
 from .likelihood_tasks import RowLikelihood
-from .loss_tasks import new_totals, read_totals
+from .loss_tasks import Totals, new_totals, read_totals
 from .records import new_schedule
 from .slices import Slice, cut_panels, panels
 from .workspace import Training, Workspace
@@ -33,6 +33,7 @@ __all__ = [
     "Objective",
     "RowLikelihood",
     "Slice",
+    "Totals",
     "Training",
     "Workspace",
     "aligned_zeros",

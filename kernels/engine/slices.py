@@ -69,20 +69,10 @@ class Slice:
         self.sums = slice(first_panel * width, last_panel * width)
         self.partial = np.zeros((len(starts) - 1) * width)
         self._dtype, self._address = dtype, member_address(dtype)
-        own = heights[first_panel:last_panel]
-        # Panels of one height, one after another, are one region.
-        ends = [*(np.flatnonzero(np.diff(own)) + 1), len(own)] if len(own) else []
-        self._squares = [
-            new_region(
-                ROWS,
-                task_address=task_address(dtype, panel_squares_task),
-                n_tasks=end - first,
-                n_in=own[first],
-                weight=starts[first_panel + first] - self.elements.start,
-                first_panel=first_panel + first,
-            )
-            for first, end in pairwise([0, *ends])
-        ]
+        self._first_panel = first_panel
+        self._starts = starts[first_panel:last_panel]
+        self._heights = heights[first_panel:last_panel]
+        self._squares: list[np.ndarray] | None = None
 
     @property
     def size(self) -> int:
@@ -91,10 +81,27 @@ class Slice:
 
     def add_squares(self, gradient: np.ndarray) -> None:
         """Put the sums of the squares of the slice's gradient into `partial`."""
-        if self._squares:
-            steps = new_step(self._dtype)
-            arenas, draws = (gradient,) * 4, np.zeros(1, np.int64)
-            self._run(self._squares, steps, arenas, new_schedule(0, 0.0), draws)
+        if self.size == 0:
+            return
+        if self._squares is None:
+            self._squares = self._regions_of_squares()
+        arenas, draws = (gradient,) * 4, np.zeros(1, np.int64)
+        self._run(self._squares, new_step(self._dtype), arenas, new_schedule(0, 0.0), draws)
+
+    def _regions_of_squares(self) -> list[np.ndarray]:
+        """Panels of one height, one after another, are one region."""
+        ends = [*(np.flatnonzero(np.diff(self._heights)) + 1), len(self._heights)]
+        return [
+            new_region(
+                ROWS,
+                task_address=task_address(self._dtype, panel_squares_task),
+                n_tasks=end - first,
+                n_in=self._heights[first],
+                weight=self._starts[first] - self.elements.start,
+                first_panel=self._first_panel + first,
+            )
+            for first, end in pairwise([0, *ends])
+        ]
 
     def apply(
         self, parameters: np.ndarray, moments: tuple[np.ndarray, np.ndarray],
@@ -120,8 +127,10 @@ class Slice:
         schedule: np.ndarray, draws: np.ndarray,
     ) -> None:  # fmt: skip
         steps["batch_size"] = 1
+        parameters, moment1, moment2, gradient = arenas
         memory = Memory(
-            *arenas, arenas[0], arenas[0], _NO_LIST, _NO_LIST, _NOTHING, _NOTHING, self.partial,
-            _NOTHING, schedule, draws, np.zeros(1, np.int64), np.zeros(0, SOURCE),
+            parameters, moment1, moment2, gradient, parameters, parameters, _NO_LIST, _NO_LIST,
+            _NOTHING, _NOTHING, self.partial, _NOTHING, schedule, draws,
+            np.zeros(1, np.int64), np.zeros(0, SOURCE),
         )  # fmt: skip
         run_program(self._address, new_program(program), steps, memory)

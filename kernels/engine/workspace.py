@@ -190,9 +190,7 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(
-        self, data: np.ndarray, labels: np.ndarray | None = None, first_row: int = 0
-    ) -> None:
+    def take(self, data: np.ndarray, labels: np.ndarray | None = None, first_row: int = 0) -> None:
         """Set the data that rows are gathered from, kept until `release`.
 
         With classes also the label of each row: int64 side by side, within the classes. Passes call
