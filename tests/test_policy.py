@@ -45,8 +45,9 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "checks": (),
     "files": ("kernels", "checks"),
     "data": ("kernels", "checks", "files:kinds", "files:npy", "files:reading"),
-    "training": ("kernels", "checks", "data", "files"),
-    "model": ("kernels", "checks", "data", "files", "training"),
+    "distributed": ("kernels", "checks", "data"),
+    "training": ("kernels", "checks", "data", "files", "distributed"),
+    "model": ("kernels", "checks", "data", "files", "distributed", "training"),
     "estimators": ("kernels", "checks", "data", "training", "model"),
     "plots": (
         "kernels",

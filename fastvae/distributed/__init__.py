@@ -2,3 +2,7 @@
 
 How blocks, sums and owners fit together: docs/scaling.md.
 """
+
+from fastvae.distributed.blocks import rows_of
+
+__all__ = ["rows_of"]

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -30,10 +30,10 @@ from fastvae.distributed.ranks import Communicator
 from fastvae.distributed.spread import Spread
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, starts
-from fastvae.model.bounds import Bounds
 from fastvae.model.description import Described
 from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
+from fastvae.model.gradients import Gradients
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
@@ -78,16 +78,7 @@ _LOAD = (
 
 
 @public
-class Losses(NamedTuple):
-    """What is minimised, `loss`, and its parts in nats, `reconstruction` and `kl`: see `VAE`."""
-
-    loss: float
-    reconstruction: float
-    kl: float
-
-
-@public
-class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
+class VAE(Described, Gradients, Exporting, Exchange, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
@@ -636,59 +627,6 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             )
         )
         return loop.fit(self, data, validation, settings, labels=labels)
-
-    def gradients(
-        self,
-        X: Rows,
-        noise: ArrayLike | None = None,
-        *,
-        labels: ArrayLike | None = None,
-        objective: ObjectiveName = "elbo",
-        n_samples: int = 1,
-        free_bits: float = 0.0,
-    ) -> tuple[Losses, dict[str, NDArray[Any]]]:
-        """Return the loss of rows taken as one batch, and its gradients.
-
-        Parameters
-        ----------
-        X : array_like of shape (B, I) or (I,), or Dataset
-            uint8 means pixels (value / 255); of a data set the training rows are taken.
-        noise : array_like, shape (B, Z), or (B, n_samples, Z) of several latents; optional
-            Standard normal noise of the latents; drawn like that of `feedforward` if missing.
-        labels : array_like of int, shape (B,), or a number for one row; optional
-            As for `encode`.
-        objective, n_samples, free_bits
-            As for `fit`.
-
-        Returns
-        -------
-        losses : Losses
-            Named tuple (loss, reconstruction, kl), means over the batch in nats; of several latents
-            the mean of their reconstructions.
-        gradients : dict of ndarray
-            Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...;
-            likelihood.raw_sigma where sigma = 0.001 + exp(raw) is "learned" or one per "feature".
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not what it must be.
-        """
-        bound = Objective.of(objective, n_samples, free_bits)
-        rows, nats = self.check_rows(X, labels=labels), self.nats
-        bound.check(nats, self.beta)
-        if noise is None:
-            drawn = self.sampler.noise(len(rows) * n_samples)
-        else:
-            samples = (n_samples,) if n_samples > 1 or np.ndim(noise) == 3 else ()
-            shape = len(rows), *samples, self.n_latent
-            drawn = checks.parameter(noise, "noise", shape, self.dtype)
-        loss, sums, kl, arena = self.network.gradients(
-            rows, drawn, nats.weight, self.beta, bound.for_engine
-        )
-        losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
-        raws = self.network.read_raws(arena)
-        return losses, storage.named_arrays(self._layers_in(arena), raws)
 
     def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.

@@ -337,11 +337,8 @@ class _Run:
             if keeper is not None:
                 keeper.close()
 
-    def end(self) -> None:
+    def end(self, history: History) -> None:
         """Tell all callbacks that the run has ended, though one of them may fail."""
-
-        history = self.vae.history
-        assert history is not None
 
         def call() -> None:
             with ExitStack() as ending:
@@ -396,7 +393,7 @@ def fit(
             with run.interrupts.deferred(), ExitStack() as ending:
                 ending.callback(run.network.release_training)
                 ending.callback(run.note_changes)
-                ending.callback(run.end)
+                ending.callback(run.end, vae.history)
                 ending.push(run.leave)
                 with ranks.guard():
                     run.train()
