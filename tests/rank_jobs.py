@@ -190,7 +190,7 @@ def caught(comm: Any, what: str) -> dict[str, str]:
         "rows": lambda: small_vae().fit(rows, epochs=1, comm=comm),
         "free bits": lambda: small_vae().fit(ROWS, epochs=1, comm=comm, free_bits=0.1),
         "diverges": lambda: small_vae().fit(
-            ROWS, epochs=1, comm=comm, optimizer="sgd", learning_rate=1e30, verbose=False
+            ROWS, epochs=1, comm=comm, optimizer="sgd", learning_rate=1e38, verbose=False
         ),
         "callback": lambda: small_vae().fit(
             ROWS, epochs=1, comm=comm, callbacks=[_failing], verbose=False

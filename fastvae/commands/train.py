@@ -5,7 +5,8 @@ import os
 import re
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ from fastvae.commands import plan, settings
 from fastvae.commands.arguments import DATASETS
 from fastvae.commands.inputs import labels_for, load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
+from fastvae.commands.ranks import Followers, follow, threads, world
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.watching import check_places, watchers
 from fastvae.data.variants import VARIANTS
+from fastvae.distributed.blocks import DEFAULT_BLOCKS
+from fastvae.distributed.ranks import Ranks
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import data_variant, evaluate
@@ -42,9 +46,32 @@ def train(args: Namespace) -> int:
     FloatingPointError
         If the training diverges; the model of the last good epoch, if there is one, stays.
     """
-    if args.resume is not None:
-        return _resume(args)
+    ranks = Ranks(world())
+    if not ranks.is_first:
+        return follow(ranks, partial(_prepared, ranks=ranks))
+    followers = Followers(ranks)
+    with followers.waiting():
+        return (
+            _begin(args, ranks, followers)
+            if args.resume is None
+            else _resume(args, ranks, followers)
+        )
+
+
+def _prepared(args: Namespace, ranks: Ranks) -> Callable[[], object]:
+    """What a rank other than the first does in a training by these options."""
+    dataset = load_training_data(args)
+    vae = _new_model(args, dataset)
+    rows, validation = _split(dataset, args.validation, args.conditional)
+    labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
+    return lambda: fit(vae, args, rows, validation, labels, ranks)
+
+
+def _begin(args: Namespace, ranks: Ranks, followers: Followers) -> int:
+    """Begin a run."""
     args.epochs = args.epochs or _default_epochs()
+    if args.blocks is None and ranks.size > 1:
+        args.blocks = DEFAULT_BLOCKS
     plan.check(args)
     plan.learning_rate(args)
     check_output(args.output)  # create says so too, but only after the data are loaded
@@ -58,7 +85,8 @@ def train(args: Namespace) -> int:
         variant = data_variant(vae, rows, args.binarize)
         recorded = settings.recorded(args, dataset.name, variant)
         run.write_settings(recorded)
-        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
+        training = _Training(args, run, recorded, dataset, vae, rows, validation, ranks, followers)
+        return training.do()
     finally:
         run.discard_if_empty()
         run.close()
@@ -88,7 +116,7 @@ def _check_table(vae: VAE, dataset: Dataset) -> None:
         raise ValueError(named) from error
 
 
-def _resume(args: Namespace) -> int:
+def _resume(args: Namespace, ranks: Ranks, followers: Followers) -> int:
     """Go on with a run, or begin it where it was ended before its first checkpoint."""
     run = Run.open(args.resume)
     try:
@@ -106,7 +134,8 @@ def _resume(args: Namespace) -> int:
             rows, validation = _split(dataset, args.validation, args.conditional)
         recorded["epochs"] = args.epochs
         recorded["variant"] = data_variant(vae, rows, args.binarize)
-        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
+        training = _Training(args, run, recorded, dataset, vae, rows, validation, ranks, followers)
+        return training.do()
     finally:
         run.close()
 
@@ -156,7 +185,10 @@ class _Training:
         vae: VAE,
         rows: np.ndarray,
         validation: Any,
+        ranks: Ranks,
+        followers: Followers,
     ) -> None:
+        self.ranks, self.followers = ranks, followers
         self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
         self.labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
         self.rows, self.validation = rows, validation
@@ -204,27 +236,20 @@ class _Training:
         )
 
     def _fit(self) -> History:
-        args, run = self.args, self.run
-        return self.vae.fit(
+        run = self.run
+        self.followers.call(self.args)
+        return fit(
+            self.vae,
+            self.args,
             self.rows,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            learning_rate=plan.learning_rate(args),
-            optimizer=args.optimizer,
-            beta=plan.beta(args, len(self.rows)),
-            labels=self.labels,
-            validation=self.validation,
-            clip_norm=args.clip_norm,
-            binarize=args.binarize,
-            objective=args.objective,
-            n_samples=args.n_samples,
-            free_bits=args.free_bits,
+            self.validation,
+            self.labels,
+            self.ranks,
             callbacks=self.callbacks,
             checkpoint=run.checkpoint_path,
             checkpoint_every=_CHECKPOINT_EVERY,
             resume=run.checkpoint_path if run.has_checkpoint else None,
-            verbose=not args.quiet,
-            n_threads=args.threads,
+            verbose=not self.args.quiet,
         )
 
     def _announce(self) -> None:
@@ -337,6 +362,37 @@ class _Training:
         if self.run.can_be_gone_on_with:
             return f"{condition}go on with  {self.run.command_to_go_on}"
         return f"it cannot be gone on with: {self.run.folder} has no checkpoint"
+
+
+def fit(
+    vae: VAE,
+    args: Namespace,
+    rows: np.ndarray,
+    validation: Any,
+    labels: np.ndarray | None,
+    ranks: Ranks,
+    **own: Any,
+) -> History:
+    """Train a model as the options say, on all ranks alike; `own` is what rank 0 has beside."""
+    return vae.fit(
+        rows,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=plan.learning_rate(args),
+        optimizer=args.optimizer,
+        beta=plan.beta(args, len(rows)),
+        labels=labels,
+        validation=validation,
+        clip_norm=args.clip_norm,
+        binarize=args.binarize,
+        objective=args.objective,
+        n_samples=args.n_samples,
+        free_bits=args.free_bits,
+        n_threads=threads(args),
+        comm=ranks.comm if ranks.size > 1 else None,
+        n_blocks=args.blocks,
+        **own,
+    )
 
 
 def _default_epochs() -> int:

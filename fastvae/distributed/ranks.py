@@ -174,13 +174,17 @@ class Ranks:
         self._shared = error
         raise error
 
+    def is_shared(self, error: BaseException) -> bool:
+        """Whether all ranks raise an error."""
+        return error is self._shared
+
     @contextmanager
     def guard(self) -> Iterator[None]:
         """End the job where an exception leaves the block that not all ranks have."""
         try:
             yield
         except BaseException as error:
-            if self._comm is None or error is self._shared:
+            if self._comm is None or self.is_shared(error):
                 raise
             sys.stdout.flush()
             shown = "".join(traceback.format_exception(error))
