@@ -6,20 +6,15 @@ The others wait for its options, read the same data, build the same model, and t
 
 from __future__ import annotations
 
-import os
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from typing import Any
 
-from fastvae.distributed.ranks import Communicator, Ranks
+from fastvae.commands.launch import first_alone_speaks, n_local_ranks, n_ranks
+from fastvae.distributed.ranks import Communicator, Ranks, is_shared
 from fastvae.kernels import max_threads
-
-_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Where launchers say how many ranks they have started."""
-_LOCAL_SIZES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
-"""Where they say how many of them on this machine."""
 
 
 def world() -> Communicator | None:
@@ -30,7 +25,7 @@ def world() -> Communicator | None:
     ImportError
         If mpi4py is missing then.
     """
-    if _number(_SIZES) == 1:
+    if n_ranks() == 1:
         return None
     try:
         from mpi4py import MPI
@@ -45,20 +40,10 @@ def world() -> Communicator | None:
 
 def threads(args: Namespace) -> int | None:
     """The threads of this rank: those that are asked for, or a fair share of this machine's."""
-    n_local = _number(_LOCAL_SIZES)
-    if args.threads is not None or n_local == 1:
-        given: int | None = args.threads
-        return given
-    return max(1, max_threads() // n_local)
-
-
-def _number(names: tuple[str, ...]) -> int:
-    """The number of ranks that one of these variables says, else 1."""
-    for name in names:
-        text = os.environ.get(name, "")
-        if text.isdecimal() and int(text) > 0:
-            return int(text)
-    return 1
+    if args.threads is None and n_ranks() > 1:
+        return max(1, max_threads() // n_local_ranks())
+    given: int | None = args.threads
+    return given
 
 
 class Followers:
@@ -103,17 +88,13 @@ def follow(ranks: Ranks, prepared: Callable[[Namespace], Callable[[], object]]) 
     args: Any = ranks.from_first(None)
     if args is None:
         return 0
-    with (
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stdout(nowhere),
-        warnings.catch_warnings(),
-    ):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with redirect_stderr(nowhere):
+            with first_alone_speaks():
                 train = ranks.together(lambda: prepared(args))
             train()
-        except (KeyboardInterrupt, Exception) as error:
-            if not ranks.is_shared(error):
+        except BaseException as error:
+            if not is_shared(error):
                 raise
     return 0

@@ -22,6 +22,12 @@ from numpy.typing import NDArray
 
 _Result = TypeVar("_Result")
 _FAILURE = 1
+_MARK = "is_shared_by_ranks"
+
+
+def is_shared(error: BaseException) -> bool:
+    """Whether all ranks raise an error alike."""
+    return getattr(error, _MARK, False)
 
 
 class Request(Protocol):
@@ -81,7 +87,6 @@ class Ranks:
         self.size = 1 if comm is None else comm.Get_size()
         self.rank = 0 if comm is None else comm.Get_rank()
         self._comm = comm if self.size > 1 else None
-        self._shared: BaseException | None = None
 
     @property
     def is_first(self) -> bool:
@@ -171,12 +176,8 @@ class Ranks:
 
     def raise_on_all(self, error: BaseException) -> NoReturn:
         """Raise an error that all ranks raise alike."""
-        self._shared = error
+        setattr(error, _MARK, True)
         raise error
-
-    def is_shared(self, error: BaseException) -> bool:
-        """Whether all ranks raise an error."""
-        return error is self._shared
 
     @contextmanager
     def guard(self) -> Iterator[None]:
@@ -184,7 +185,7 @@ class Ranks:
         try:
             yield
         except BaseException as error:
-            if self._comm is None or self.is_shared(error):
+            if self._comm is None or is_shared(error):
                 raise
             sys.stdout.flush()
             shown = "".join(traceback.format_exception(error))

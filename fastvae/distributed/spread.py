@@ -52,7 +52,7 @@ class Spread:
         ranks = Ranks(comm)
         if n_blocks is None:
             n_blocks = 1 if comm is None else DEFAULT_BLOCKS
-        return cls(ranks, check_blocks(n_blocks, ranks.size), _shard(shard))
+        return ranks.together(lambda: cls(ranks, check_blocks(n_blocks, ranks.size), _shard(shard)))
 
     @property
     def is_plain(self) -> bool:
