@@ -54,6 +54,8 @@ FITS: dict[str, dict[str, Any]] = {
     "iwae": {"objective": "iwae", "n_samples": 3},
     "dreg": {"objective": "dreg", "n_samples": 2},
     "many samples": {"n_samples": 3},
+    "free bits": {"free_bits": 0.02},
+    "free bits, dynamic": {"free_bits": 0.05, "binarize": "dynamic", "n_samples": 2},
     "dynamic": {"binarize": "dynamic"},
     "fixed": {"binarize": "fixed"},
     "batch of fewer rows than blocks": {"batch_size": 5},
@@ -188,7 +190,6 @@ def caught(comm: Any, what: str) -> dict[str, str]:
         ),
         "settings": lambda: small_vae(seed=rank).fit(ROWS, epochs=1, comm=comm),
         "rows": lambda: small_vae().fit(rows, epochs=1, comm=comm),
-        "free bits": lambda: small_vae().fit(ROWS, epochs=1, comm=comm, free_bits=0.1),
         "diverges": lambda: small_vae().fit(
             ROWS, epochs=1, comm=comm, optimizer="sgd", learning_rate=1e38, verbose=False
         ),

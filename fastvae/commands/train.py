@@ -23,7 +23,7 @@ from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.watching import check_places, watchers
 from fastvae.data.variants import VARIANTS
-from fastvae.distributed.blocks import DEFAULT_BLOCKS
+from fastvae.distributed.blocks import DEFAULT_BLOCKS, check_blocks
 from fastvae.distributed.ranks import Ranks
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
@@ -72,6 +72,7 @@ def _begin(args: Namespace, ranks: Ranks, followers: Followers) -> int:
     args.epochs = args.epochs or _default_epochs()
     if args.blocks is None and ranks.size > 1:
         args.blocks = DEFAULT_BLOCKS
+    check_blocks(args.blocks or 1, ranks.size)
     plan.check(args)
     plan.learning_rate(args)
     check_output(args.output)  # create says so too, but only after the data are loaded

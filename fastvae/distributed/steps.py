@@ -24,6 +24,8 @@ _NO_RATES = engine.new_schedule(0, 0.0)
 class Network(Protocol):
     """What a step needs of a network."""
 
+    n_latent: int
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the parameters."""
@@ -86,6 +88,10 @@ class BlockSteps:
             max(1, -(-batch_size // spread.n_blocks)),
             training=True, skip_zeros=skip_zeros, objective=objective,
         )  # fmt: skip
+        self._batch_kl: engine.BatchKL | None = None
+        if objective.free_bits > 0.0:
+            self._batch_kl = engine.BatchKL(self._work, network.n_latent)
+        self._free_bits = objective.free_bits
         self._exchange = Exchange(owners, spread.n_blocks, network.dtype)
         self._arenas: list[NDArray[Any]] = []
         self._orders: dict[int, NDArray[np.int64]] = {}
@@ -152,6 +158,8 @@ class BlockSteps:
 
         own: dict[Span, Weighted | None] = {}
         with network.gate.reading:
+            if self._batch_kl is not None:
+                self._find_batch_kl(self._batch_kl, step, batch)
             for span in exchange.own_spans:
                 own[span] = fold(span, leaves(span), gradient, merge)
                 found = own[span]
@@ -171,16 +179,33 @@ class BlockSteps:
         flop_per_piece: float,
     ) -> None:
         """Write the gradient of the mean over a block, and add the block to its totals."""
+        run, order = self._block(step, batch, block)
+        known = self._work if self._batch_kl is None else self._batch_kl
+        arenas = self._network.parameters, arena, arena, arena
+        for piece in known.pieces(run, flop_per_piece):
+            self._work.train(arenas, order, run, piece)
+
+    def _block(
+        self, step: engine.Training, batch: Batch, block: int
+    ) -> tuple[engine.Training, NDArray[np.int64]]:
+        """A run that stores the gradient of one block, and the rows of the block."""
         taken = batch.taken[block]
         run = replace(
             step, optimizer=NO_UPDATE, batch_size=len(taken), first_step=0, schedule=_NO_RATES,
             beta=float(step.schedule["beta"][0]), totals=step.totals[block],
             draws=step.draws.copy(), first_place=batch.place(block), clip_norm=0.0,
         )  # fmt: skip
-        order = self._orders[block][taken.start : taken.stop]
-        arenas = self._network.parameters, arena, arena, arena
-        for piece in self._work.pieces(run, flop_per_piece):
-            self._work.train(arenas, order, run, piece)
+        return run, self._orders[block][taken.start : taken.stop]
+
+    def _find_batch_kl(self, batch_kl: engine.BatchKL, step: engine.Training, batch: Batch) -> None:
+        """Let the gradients of a batch go by the mean KL of all its blocks."""
+        found = np.zeros((self._spread.n_blocks, self._network.n_latent))
+        arenas = (self._network.parameters,) * 4
+        for block in batch.present(self._spread.own_blocks):
+            run, order = self._block(step, batch, block)
+            found[block] = batch.weight(block) * batch_kl.of_block(arenas, order, run)
+        self._owners.ranks.complete(found, self._spread.block_ends)
+        batch_kl.set(sum_of_blocks(found), self._free_bits)
 
     def _update(
         self,
@@ -203,7 +228,7 @@ class BlockSteps:
 
 
 def sum_of_blocks(totals: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The totals of an epoch, of those of each block."""
+    """The sum over blocks, of which each has a row."""
     tree = (0, len(totals))
     total = fold(tree, leaves(tree), lambda span: totals[span[0]], np.add)
     assert total is not None

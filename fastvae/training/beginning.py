@@ -92,11 +92,6 @@ def check(vae: Trainable, share: Share, settings: Settings) -> None:
     _check_schedules(settings, share.n_rows)
     beta = vae.beta if settings.beta is None else settings.beta
     settings.objective.check(vae.nats, "a schedule" if callable(beta) else beta)
-    if settings.objective.free_bits and not settings.spread.is_plain:
-        raise ValueError(
-            "free_bits goes by the mean KL of the whole batch, which no block knows: it needs "
-            f"n_blocks=1; got n_blocks={settings.spread.n_blocks}"
-        )
 
 
 def check_alike(vae: Trainable, share: Share, settings: Settings) -> None:

@@ -29,6 +29,7 @@ class Network(Protocol):
     layers: tuple[tuple[int, int, str], ...]
     n_encoder: int
     n_classes: int
+    n_latent: int
 
     @property
     def likelihood(self) -> Likelihood:

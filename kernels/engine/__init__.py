@@ -5,6 +5,7 @@ stands here.
 """
 
 from ..maths.row_likelihoods import blocks_of
+from .batch_kl import BatchKL
 from .bounds import PLAIN, Objective
 from .importance_tasks import new_lists, new_sums
 from .layout import (
@@ -30,6 +31,7 @@ __all__ = [
     "OBSERVED",
     "PLAIN",
     "Architecture",
+    "BatchKL",
     "Objective",
     "RowLikelihood",
     "Slice",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,8 @@ def test_ranks_have_all_blocks_and_rows(size: int) -> None:
 
 
 def test_rows_of_takes_numbers_of_any_kind_and_refuses_nonsense() -> None:
-    assert rows_of(np.int64(16), 8, 1, 2) == range(8, 16)
+    given: Any = np.int64(16)
+    assert rows_of(given, 8, 1, 2) == range(8, 16)
     for wrong, message in (
         ((0, 8, 0, 1), "n_rows must be"),
         ((9, 2, 0, 3), "n_blocks must be at least the number of ranks"),

@@ -65,7 +65,6 @@ WRONG = {
     "shard": "must have the 5. rows from row",
     "settings": "all ranks must be given the same",
     "rows": r"data.*row",
-    "free bits": "free_bits goes by the mean KL of the whole batch",
     "diverges": "the training has diverged",
     "callback": "the callback has failed",
 }
