@@ -191,7 +191,13 @@ def caught(comm: Any, what: str) -> dict[str, str]:
         "settings": lambda: small_vae(seed=rank).fit(ROWS, epochs=1, comm=comm),
         "rows": lambda: small_vae().fit(rows, epochs=1, comm=comm),
         "diverges": lambda: small_vae().fit(
-            ROWS, epochs=1, comm=comm, optimizer="sgd", learning_rate=1e38, verbose=False
+            ROWS,
+            epochs=2,
+            batch_size=20,
+            comm=comm,
+            optimizer="sgd",
+            learning_rate=1e38,
+            verbose=False,
         ),
         "callback": lambda: small_vae().fit(
             ROWS, epochs=1, comm=comm, callbacks=[_failing], verbose=False

@@ -156,9 +156,9 @@ class Bounds(Passes):
         Kingma & Welling (2014), eq. 7 and appendix B; docs/theory.md, (4) and (6).
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
+        ranks, seed = Ranks(comm), checks.seed(seed)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         binarize = check_binarize(binarize, self.likelihood)
-        ranks = Ranks(comm)
 
         def evaluate(part: Checked, first: int) -> tuple[PerRow, PerRow]:
             call = partial(self.network.evaluate, first_row=first)
@@ -333,9 +333,9 @@ class Bounds(Passes):
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
+        ranks, seed = Ranks(comm), checks.seed(seed)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         binarize = check_binarize(binarize, self.likelihood)
-        ranks = Ranks(comm)
         with ranks.guard():
             shows = progress and ranks.is_first
             found = self._estimates(ranks, rows, n_samples, seed, binarize, shows)

@@ -110,12 +110,12 @@ class Passes(Conditional):
         KeyboardInterrupt
             On Ctrl-C, within a second; `out` holds the rows done so far.
         """
-        rows, one_row = self._lazy_rows(X, labels=labels), is_one_row(X)
+        ranks, one_row = Ranks(comm), is_one_row(X)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         into = None
         if out is not None:
             shape = len(rows), self.n_latent
             into = output_pair(out, shape, self._dtype, labelled.values(rows), one_row)
-        ranks = Ranks(comm)
         if ranks.size > 1:
             mean, log_var = self._spread_encode(ranks, rows, progress and ranks.is_first)
             for target, found in zip(into or (), (mean, log_var), strict=False):
