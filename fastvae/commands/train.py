@@ -16,6 +16,7 @@ from fastvae import VAE, Dataset
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import plan, settings
 from fastvae.commands.arguments import DATASETS
+from fastvae.commands.building import new_model
 from fastvae.commands.inputs import labels_for, load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
 from fastvae.commands.ranks import Followers, follow, threads, world
@@ -61,7 +62,7 @@ def train(args: Namespace) -> int:
 def _prepared(args: Namespace, ranks: Ranks) -> Callable[[], object]:
     """What a rank other than the first does in a training by these options."""
     dataset = load_training_data(args)
-    vae = _new_model(args, dataset)
+    vae = new_model(args, dataset)
     rows, validation = _split(dataset, args.validation, args.conditional)
     labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
     return lambda: fit(vae, args, rows, validation, labels, ranks)
@@ -78,7 +79,7 @@ def _begin(args: Namespace, ranks: Ranks, followers: Followers) -> int:
     check_output(args.output)  # create says so too, but only after the data are loaded
     check_places(args)
     dataset = load_training_data(args)
-    vae = _new_model(args, dataset)
+    vae = new_model(args, dataset)
     rows, validation = _split(dataset, args.validation, args.conditional)
     _check_table(vae, dataset)
     run = Run.create(Path(dataset.name).stem or "data", args.output)
@@ -131,7 +132,7 @@ def _resume(args: Namespace, ranks: Ranks, followers: Followers) -> int:
         _check_place_of_data(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
-            vae = _new_model(args, dataset)
+            vae = new_model(args, dataset)
             rows, validation = _split(dataset, args.validation, args.conditional)
         recorded["epochs"] = args.epochs
         recorded["variant"] = data_variant(vae, rows, args.binarize)
@@ -433,61 +434,3 @@ def _split(
     if is_conditional and labels is not None:
         return dataset.train[:n_rows], (held_out, labels[n_rows:])
     return dataset.train[:n_rows], held_out
-
-
-def _new_model(args: Namespace, dataset: Dataset) -> VAE:
-    try:
-        return _built(args, dataset)
-    except MemoryError as error:
-        raise MemoryError(f"{error}: take smaller --hidden or --latent") from error
-
-
-def _built(args: Namespace, dataset: Dataset) -> VAE:
-    n_classes, names = _classes(args, dataset)
-    return VAE.from_sizes(
-        n_features=dataset.train.shape[1],
-        hidden=plan.hidden(args),
-        n_latent=args.latent,
-        activation=args.activation,
-        output_activation=args.output_activation,
-        likelihood=args.likelihood,
-        sigma=args.sigma,
-        missing=args.missing,
-        beta=args.beta,
-        reconstruction_weight=args.reconstruction_weight,
-        seed=args.seed,
-        n_classes=n_classes,
-        prior=args.prior,
-        class_names=names,
-    )
-
-
-def _classes(args: Namespace, dataset: Dataset) -> tuple[int, list[str] | None]:
-    """The number of classes of a conditional model, none of another, and their names if known.
-
-    Raises
-    ------
-    ValueError
-        If the data have no labels, or labels that are no numbers of classes.
-    """
-    if not args.conditional:
-        return 0, None
-    parts = [dataset.train_labels, dataset.test_labels if len(dataset.test) else None]
-    labels = [part for part in parts if part is not None]
-    if dataset.train_labels is None or (len(dataset.test) and dataset.test_labels is None):
-        where = "training" if dataset.train_labels is None else "test"
-        raise ValueError(
-            f"--conditional needs labels, and the {where} rows of {printable(dataset.name)} have "
-            "none"
-        )
-    least, most = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
-    if least < 0 or most >= len(dataset.train):
-        raise ValueError(
-            "--conditional needs labels that number the classes from 0 on, of which there are "
-            f"fewer than the {len(dataset.train):,} training rows; those of "
-            f"{printable(dataset.name)} go from {least} to {most}"
-        )
-    n_classes, names = most + 1, dataset.label_names or {}
-    listed = [names.get(label, "") for label in range(n_classes)]
-    is_named = all(listed) and len(set(listed)) == n_classes
-    return n_classes, listed if is_named else None
