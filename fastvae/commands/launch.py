@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -32,11 +33,7 @@ def first_alone_speaks() -> Iterator[None]:
     if n_ranks() == 1 or _number("rank") == 0:
         yield
         return
-    with (
-        open(os.devnull, "w", encoding="utf-8") as nowhere,
-        redirect_stdout(nowhere),
-        redirect_stderr(nowhere),
-    ):
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         yield
 
 
