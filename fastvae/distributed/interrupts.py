@@ -42,6 +42,8 @@ class Interrupts:
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+            if self._noted:  # after the last time that all could take it up
+                signal.raise_signal(self._noted)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._noted = number

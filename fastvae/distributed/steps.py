@@ -95,6 +95,8 @@ class BlockSteps:
         self._exchange = Exchange(owners, spread.n_blocks, network.dtype)
         self._arenas: list[NDArray[Any]] = []
         self._orders: dict[int, NDArray[np.int64]] = {}
+        # What a step adds to the totals; it counts only where the step is done to its end.
+        self._added = np.zeros((spread.n_blocks, len(engine.new_totals(network.n_latent))))
 
     def begin_epoch(self, seed: int, epoch: int) -> None:
         """Put the rows of each own part in a new order."""
@@ -142,6 +144,7 @@ class BlockSteps:
         flop_per_piece: float,
     ) -> None:
         exchange, network = self._exchange, self._network
+        self._added[:] = 0.0
         exchange.expect(batch)
 
         def gradient(span: Span) -> Weighted | None:
@@ -178,7 +181,7 @@ class BlockSteps:
         block: int,
         flop_per_piece: float,
     ) -> None:
-        """Write the gradient of the mean over a block, and add the block to its totals."""
+        """Write the gradient of the mean over a block, and note what it adds to the totals."""
         run, order = self._block(step, batch, block)
         known = self._work if self._batch_kl is None else self._batch_kl
         arenas = self._network.parameters, arena, arena, arena
@@ -192,7 +195,7 @@ class BlockSteps:
         taken = batch.taken[block]
         run = replace(
             step, optimizer=NO_UPDATE, batch_size=len(taken), first_step=0, schedule=_NO_RATES,
-            beta=float(step.schedule["beta"][0]), totals=step.totals[block],
+            beta=float(step.schedule["beta"][0]), totals=self._added[block],
             draws=step.draws.copy(), first_place=batch.place(block), clip_norm=0.0,
         )  # fmt: skip
         return run, self._orders[block][taken.start : taken.stop]
@@ -213,13 +216,14 @@ class BlockSteps:
         gradient: NDArray[Any],
         moments: tuple[NDArray[Any], NDArray[Any]],
     ) -> None:
-        """Update the own slice, and take over the others'; the count of updates goes up with it."""
+        """Update the own slice, count this and its losses, and take over the others' slices."""
         owners, network = self._owners, self._network
         if step.clip_norm > 0.0:
             owners.slice.add_squares(gradient)
             owners.ranks.complete(owners.slice.partial, owners.sum_ends)
         with network.gate.writing:
-            owners.slice.apply(owners.own(network.parameters), moments, gradient, step)
+            parameters = owners.own(network.parameters)
+            owners.slice.apply(parameters, moments, gradient, step, self._added)
             owners.ranks.complete(network.parameters, owners.ends)
 
     def share_totals(self, totals: NDArray[np.float64]) -> None:

@@ -95,6 +95,7 @@ class _Run:
             if self.step < self.steps_per_epoch:
                 break
             self._end_epoch()
+            self.interrupts.take_up()
 
     def _train_epoch(self) -> None:
         """Go on with a pass over the rows in a new order; a callback may stop it.

@@ -2,7 +2,7 @@
 
 from ..machine.compilation import kernel
 from ..machine.kinds import Record, Word
-from ..machine.memory import advance, lane_count, load_converted, store
+from ..machine.memory import advance, float64_at, get, lane_count, load_converted, put, store
 from ..machine.vectors import constant, fma
 from .dense_tasks import panel_columns
 
@@ -25,3 +25,11 @@ def panel_squares_task(
             g = load_converted(values, i * width + v, sums)
             total = fma(g, g, total)
         store(sums, (region.first_panel + task) * width + v, total)
+
+
+@kernel
+def add_totals_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
+    """Add `n_in` numbers of float64, which stand at `sums`, to the totals: one task."""
+    added = float64_at(region.sums)
+    for e in range(region.n_in):
+        put(memory.totals, e, get(memory.totals, e) + get(added, e))

@@ -14,7 +14,7 @@ from .layout import arena_size
 from .programs import new_program, new_region
 from .records import CLIP, ROWS, SOURCE, UPDATE, Memory, new_schedule
 from .regions import task_address
-from .slice_tasks import panel_squares_task
+from .slice_tasks import add_totals_task, panel_squares_task
 from .steps import member_address, run_program
 from .workspace import Training, new_step
 
@@ -86,7 +86,8 @@ class Slice:
         if self._squares is None:
             self._squares = self._regions_of_squares()
         arenas, draws = (gradient,) * 4, np.zeros(1, np.int64)
-        self._run(self._squares, new_step(self._dtype), arenas, new_schedule(0, 0.0), draws)
+        steps, schedule = new_step(self._dtype), new_schedule(0, 0.0)
+        self._run(self._squares, steps, arenas, schedule, draws, _NOTHING)
 
     def _regions_of_squares(self) -> list[np.ndarray]:
         """Panels of one height, one after another, are one region."""
@@ -105,32 +106,42 @@ class Slice:
 
     def apply(
         self, parameters: np.ndarray, moments: tuple[np.ndarray, np.ndarray],
-        gradient: np.ndarray, run: Training,
+        gradient: np.ndarray, run: Training, added: np.ndarray,
     ) -> None:  # fmt: skip
         """Apply the slice's gradient to its parameters, all of `size` elements, in one step.
 
-        Where the run has a `clip_norm`, `partial` must be complete. The count of draws goes up.
+        Where the run has a `clip_norm`, `partial` must be complete. With the parameters change, in
+        one call that nothing interrupts, the count of draws, and the run's totals by what is
+        `added` to them.
         """
         if self.size == 0:
+            np.add(run.totals, added, out=run.totals)
             run.draws[0] += 1
             return
         steps = new_step(self._dtype)
         steps["clip_norm"], steps["updates_before"] = run.clip_norm, run.updates_before
         steps["rule"] = rule_of(run.optimizer, run.hyper)
         clip = [new_region(CLIP, n_in=len(self.partial))] if run.clip_norm > 0.0 else []
-        program = [*clip, new_region(UPDATE, n_in=self.size)]
+        totals = new_region(
+            ROWS,
+            task_address=task_address(self._dtype, add_totals_task),
+            n_tasks=1,
+            n_in=added.size,
+            sums=added.ctypes.data,
+        )
+        program = [*clip, new_region(UPDATE, n_in=self.size), totals]
         arenas = parameters, *moments, gradient
-        self._run(program, steps, arenas, run.schedule, run.draws)
+        self._run(program, steps, arenas, run.schedule, run.draws, run.totals.reshape(-1))
 
     def _run(
         self, program: list[np.ndarray], steps: np.ndarray, arenas: tuple[np.ndarray, ...],
-        schedule: np.ndarray, draws: np.ndarray,
+        schedule: np.ndarray, draws: np.ndarray, totals: np.ndarray,
     ) -> None:  # fmt: skip
         steps["batch_size"] = 1
         parameters, moment1, moment2, gradient = arenas
         memory = Memory(
             parameters, moment1, moment2, gradient, parameters, parameters, _NO_LIST, _NO_LIST,
-            _NOTHING, _NOTHING, self.partial, _NOTHING, schedule, draws,
+            _NOTHING, _NOTHING, self.partial, totals, schedule, draws,
             np.zeros(1, np.int64), np.zeros(0, SOURCE),
         )  # fmt: skip
         run_program(self._address, new_program(program), steps, memory)

@@ -13,6 +13,7 @@ from model_checks import assert_same_parameters, parameters, pixel_rows, small_v
 
 from fastvae import SGD, VAE, kernels
 from fastvae.distributed.blocks import Blocks
+from fastvae.kernels import engine
 
 ROWS = pixel_rows(53, 37)
 
@@ -110,6 +111,33 @@ def test_a_run_goes_on_where_it_was_stopped(batch_size: int) -> None:
     assert vae.history is not None
     assert straight.history is not None
     assert vae.history["elbo"] == straight.history["elbo"]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("place", ["apply", "add_squares"])
+def test_an_interrupted_step_is_done_or_not(
+    monkeypatch: pytest.MonkeyPatch, place: str, when: str
+) -> None:
+    """Weights, counts and losses belong together, wherever Ctrl-C comes."""
+    settings: dict[str, Any] = {"n_blocks": 8, "batch_size": 20, "clip_norm": 0.5}
+    straight = fitted(**settings)
+    done, calls = getattr(engine.Slice, place), []
+
+    def interrupted(*arguments: Any) -> None:
+        calls.append(place)
+        if len(calls) == 2 and when == "before":
+            raise KeyboardInterrupt
+        done(*arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine.Slice, place, interrupted)
+    vae = small_vae()
+    with pytest.raises(KeyboardInterrupt):
+        vae.fit(ROWS, epochs=2, verbose=False, **settings)
+    assert vae.updates == (2 if (place, when) == ("apply", "after") else 1)
+    vae.fit(ROWS, epochs=2, verbose=False, resume=True, **settings)
+    assert rank_jobs.digest(vae) == rank_jobs.digest(straight)
 
 
 def test_a_run_goes_on_with_its_blocks_only(tmp_path: Any) -> None:

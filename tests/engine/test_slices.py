@@ -102,17 +102,19 @@ def test_owners_update_as_one_does(dtype: np.dtype, optimizer: str, clip_norm: f
         sums = squares(table, gradient, n_owners)
         draws = np.array([11])
         run = engine.Training(
-            batch_size=1, totals=np.zeros(0), optimizer=OPTIMIZERS[optimizer],
+            batch_size=1, totals=np.arange(6.0).reshape(2, 3), optimizer=OPTIMIZERS[optimizer],
             hyper=np.array([0.9, 0.99, 1e-8]), schedule=engine.new_schedule(1, 0.01),
             updates_before=2, draws=draws, clip_norm=clip_norm,
         )  # fmt: skip
         for own in slices(table, dtype, n_owners):
             own.partial[:] = sums
             parts = [arena[own.elements] for arena in arenas]
-            count = np.array([11])
-            one = replace(run, draws=count)
-            own.apply(parts[0], (parts[1], parts[2]), gradient[own.elements].copy(), one)
+            count, totals = np.array([11]), np.arange(6.0).reshape(2, 3)
+            one = replace(run, draws=count, totals=totals)
+            part = gradient[own.elements].copy()
+            own.apply(parts[0], (parts[1], parts[2]), part, one, np.full((2, 3), 0.5))
             assert count[0] == 12
+            np.testing.assert_array_equal(totals, np.arange(6.0).reshape(2, 3) + 0.5)
         results.append(arenas)
     for others in results[1:]:
         for arena, first in zip(others, results[0], strict=True):
