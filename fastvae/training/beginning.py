@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,15 +72,27 @@ def share_of(
     with warnings.catch_warnings():
         if not spread.ranks.is_first:
             warnings.simplefilter("ignore")
-        data, labels, _, n_rows = spread.own(data, labels)
+        data, labels, first_row, n_rows = spread.own(data, labels)
         # Scales are looked at where training begins: later rows are what they are.
-        rows = vae.check_rows(data, "data", "training" if is_new else "validation", labels)
+        with _counting_from(first_row):
+            rows = vae.check_rows(data, "data", "training" if is_new else "validation", labels)
         held_out = (
             None if validation is None else vae.check_rows(validation, "validation", "validation")
         )
     blocks = Blocks(len(rows) if n_rows < 0 else n_rows, spread.n_blocks)
     parts = WHOLE if spread.is_plain else BlockParts(spread, blocks)
     return Share(rows, held_out, blocks, parts)
+
+
+@contextmanager
+def _counting_from(first_row: int) -> Iterator[None]:
+    """Make an error that names a row say where this rank's rows begin."""
+    try:
+        yield
+    except ValueError as error:
+        if first_row == 0:
+            raise
+        raise ValueError(f"{error} (rows counted from row {first_row:,} of all)") from error
 
 
 def check(vae: Trainable, share: Share, settings: Settings) -> None:

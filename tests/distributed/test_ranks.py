@@ -64,7 +64,7 @@ WRONG = {
     "blocks": "n_blocks must be at least the number of ranks",
     "shard": "must have the 5. rows from row",
     "settings": "all ranks must be given the same",
-    "rows": r"data.*row",
+    "rows": r"row 8\b.*column 3.*rows counted from row 52 of all",
     "diverges": "the training has diverged",
     "callback": "the callback has failed",
 }
