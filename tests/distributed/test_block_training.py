@@ -163,6 +163,7 @@ def test_what_has_no_meaning_is_refused() -> None:
     assert_same_parameters(fitted(shard=(0, 53)), parameters(fitted()))
 
 
+@pytest.mark.slow
 def test_blocks_need_no_mpi() -> None:
     program = (
         "import sys; sys.modules['mpi4py'] = None\n"
