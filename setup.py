@@ -13,6 +13,7 @@ ROOMS = [
     "checks",
     "data",
     "files",
+    "distributed",
     "training",
     "model",
     "estimators",

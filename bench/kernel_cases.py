@@ -394,6 +394,16 @@ CASES = (
             "eps": EPS,
         },
     ),
+    Case(
+        "weighted_sum",
+        {
+            "out": _written("P"),
+            "a": _read("P"),
+            "b": _read("P"),
+            "weight_a": 0.25,
+            "weight_b": 0.75,
+        },
+    ),
     Case("permutation", {"out": _written("T", np.int64), **_COUNTER}),
     Case(
         "philox4x32",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         animation,
         callbacks,
         data,
+        distributed,
         evaluation,
         explore,
         kernels,
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from fastvae.files.mixtures import PosteriorMixture
     from fastvae.files.storage import pretrained
     from fastvae.kernels import get_num_threads, set_num_threads, warmup
+    from fastvae.model.gradients import Losses
     from fastvae.model.importance import LogLikelihood
     from fastvae.model.layers import MLP, Dense
     from fastvae.model.sampler import Sampler
-    from fastvae.model.vae import VAE, Losses
+    from fastvae.model.vae import VAE
     from fastvae.training.evaluation import Elbo
     from fastvae.training.history import History
     from fastvae.training.optimizers import SGD, Adam, RMSprop
@@ -57,6 +59,7 @@ __all__ = [
     "animation",
     "callbacks",
     "data",
+    "distributed",
     "evaluation",
     "explore",
     "get_num_threads",
@@ -80,7 +83,7 @@ _HOMES = {
     "Elbo": "training.evaluation",
     "History": "training.history",
     "LogLikelihood": "model.importance",
-    "Losses": "model.vae",
+    "Losses": "model.gradients",
     "MLP": "model.layers",
     "PosteriorMixture": "files.mixtures",
     "RMSprop": "training.optimizers",

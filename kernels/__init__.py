@@ -41,6 +41,7 @@ from .arrays.objectives import (
 from .arrays.optimizers import adam_update, rmsprop_update, sgd_update
 from .arrays.random import normal, normal_from, permutation, philox4x32, uniform
 from .arrays.row_likelihoods import row_likelihood_loss, row_likelihood_mean
+from .arrays.sums import weighted_sum
 from .arrays.warmup import is_compiled, warmup
 from .machine.compilation import cache_folder
 from .machine.isa import isa
@@ -53,6 +54,7 @@ from .maths.likelihoods import LIKELIHOODS
 from .maths.objectives import OBJECTIVES
 from .maths.optimizers import OPTIMIZERS
 from .maths.philox import (
+    STREAM_BLOCKS,
     STREAM_DATASET,
     STREAM_DIGITS,
     STREAM_EVALUATION,
@@ -76,6 +78,7 @@ __all__ = [
     "OBJECTIVES",
     "OPTIMIZERS",
     "SIGMA_MIN",
+    "STREAM_BLOCKS",
     "STREAM_DATASET",
     "STREAM_DIGITS",
     "STREAM_EVALUATION",
@@ -126,6 +129,7 @@ __all__ = [
     "threading_layer",
     "uniform",
     "warmup",
+    "weighted_sum",
 ]
 
 

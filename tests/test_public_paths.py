@@ -22,6 +22,7 @@ PATHS = {
         *("CSVLogger", "JSONLogger", "TensorBoard", "SampleGrid"),
     },
     "data": {"Dataset", "fetch", "locate", "synthetic_digits"},
+    "distributed": {"rows_of"},
     "evaluation": {"Evaluation", "evaluate"},
     "explore": {"Written", "write_page"},
     "kernels": {"dense_forward", "get_num_threads", "set_num_threads", "warmup"},

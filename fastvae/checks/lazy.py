@@ -53,6 +53,10 @@ class LazyRows:
             converted[first : first + step] = self._converted(rows[first : first + step])
         return converted
 
+    def part(self, rows: slice) -> "LazyRows":
+        """Some of the rows, none of them converted yet."""
+        return LazyRows(self.given[rows], self._target, self._passed_through, self._clipped)
+
     def _converted(self, rows: NDArray[Any]) -> NDArray[Any]:
         rows = np.clip(rows, 0, 1) if self._clipped else rows
         if rows.dtype in self._passed_through and rows.flags.aligned:

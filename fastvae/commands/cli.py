@@ -13,6 +13,7 @@ from argparse import Namespace
 from collections.abc import Callable, Container, Mapping, Sequence
 
 from fastvae.commands.interrupt import exit_code, interruptible
+from fastvae.commands.launch import first_alone_speaks
 from fastvae.commands.parser import build_parser
 from fastvae.commands.streams import FAILURE, PIPE_CLOSED, complain
 
@@ -38,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given: frozenset[str] = frozenset()
     try:
         parser = build_parser()
-        args = parser.parse_args(argv)
+        with first_alone_speaks():
+            args = parser.parse_args(argv)
         # By name, what stands on the command line, be it the default value or not.
         args.given = given = frozenset(vars(build_parser(defaults=False).parse_args(argv)))
         flags = {name: f"--{name.replace('_', '-')}" for name in vars(args)}

@@ -45,7 +45,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     units: ((int, str), "a whole number or a text"),
 }
 # Options that runs of earlier versions did not have: they did what are the defaults now.
-_ADDED = ("missing", "conditional", "prior", "objective", "n_samples", "free_bits")
+_ADDED = ("missing", "conditional", "prior", "objective", "n_samples", "free_bits", "blocks")
 _RECORDED = [name for name in _OPTIONS if name not in _NOT_RECORDED]
 
 

@@ -5,7 +5,8 @@ import os
 import re
 import warnings
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,16 @@ from fastvae import VAE, Dataset
 from fastvae.checks.quoting import printable, quoted
 from fastvae.commands import plan, settings
 from fastvae.commands.arguments import DATASETS
+from fastvae.commands.building import new_model
 from fastvae.commands.inputs import labels_for, load_training_data, rows_to_show
 from fastvae.commands.interrupt import interruptible
+from fastvae.commands.ranks import Followers, follow, threads, world
 from fastvae.commands.runs import PICTURES, TEST, Run, check_output
 from fastvae.commands.train_options import DEFAULT_EPOCHS, EPOCHS_VARIABLE
 from fastvae.commands.watching import check_places, watchers
 from fastvae.data.variants import VARIANTS
+from fastvae.distributed.blocks import DEFAULT_BLOCKS, check_blocks
+from fastvae.distributed.ranks import Ranks
 from fastvae.files.storage import explaining
 from fastvae.training.callbacks import Callback
 from fastvae.training.evaluation import data_variant, evaluate
@@ -42,15 +47,39 @@ def train(args: Namespace) -> int:
     FloatingPointError
         If the training diverges; the model of the last good epoch, if there is one, stays.
     """
-    if args.resume is not None:
-        return _resume(args)
+    ranks = Ranks(world())
+    if not ranks.is_first:
+        return follow(ranks, partial(_prepared, ranks=ranks))
+    followers = Followers(ranks)
+    with followers.waiting():
+        return (
+            _begin(args, ranks, followers)
+            if args.resume is None
+            else _resume(args, ranks, followers)
+        )
+
+
+def _prepared(args: Namespace, ranks: Ranks) -> Callable[[], object]:
+    """What a rank other than the first does in a training by these options."""
+    dataset = load_training_data(args)
+    vae = new_model(args, dataset)
+    rows, validation = _split(dataset, args.validation, args.conditional)
+    labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
+    return lambda: fit(vae, args, rows, validation, labels, ranks)
+
+
+def _begin(args: Namespace, ranks: Ranks, followers: Followers) -> int:
+    """Begin a run."""
     args.epochs = args.epochs or _default_epochs()
+    if args.blocks is None and ranks.size > 1:
+        args.blocks = DEFAULT_BLOCKS
+    check_blocks(args.blocks or 1, ranks.size)
     plan.check(args)
     plan.learning_rate(args)
     check_output(args.output)  # create says so too, but only after the data are loaded
     check_places(args)
     dataset = load_training_data(args)
-    vae = _new_model(args, dataset)
+    vae = new_model(args, dataset)
     rows, validation = _split(dataset, args.validation, args.conditional)
     _check_table(vae, dataset)
     run = Run.create(Path(dataset.name).stem or "data", args.output)
@@ -58,7 +87,8 @@ def train(args: Namespace) -> int:
         variant = data_variant(vae, rows, args.binarize)
         recorded = settings.recorded(args, dataset.name, variant)
         run.write_settings(recorded)
-        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
+        training = _Training(args, run, recorded, dataset, vae, rows, validation, ranks, followers)
+        return training.do()
     finally:
         run.discard_if_empty()
         run.close()
@@ -88,7 +118,7 @@ def _check_table(vae: VAE, dataset: Dataset) -> None:
         raise ValueError(named) from error
 
 
-def _resume(args: Namespace) -> int:
+def _resume(args: Namespace, ranks: Ranks, followers: Followers) -> int:
     """Go on with a run, or begin it where it was ended before its first checkpoint."""
     run = Run.open(args.resume)
     try:
@@ -102,11 +132,12 @@ def _resume(args: Namespace) -> int:
         _check_place_of_data(args)
         dataset = load_training_data(args)
         with explaining(path, settings.KIND):
-            vae = _new_model(args, dataset)
+            vae = new_model(args, dataset)
             rows, validation = _split(dataset, args.validation, args.conditional)
         recorded["epochs"] = args.epochs
         recorded["variant"] = data_variant(vae, rows, args.binarize)
-        return _Training(args, run, recorded, dataset, vae, rows, validation).do()
+        training = _Training(args, run, recorded, dataset, vae, rows, validation, ranks, followers)
+        return training.do()
     finally:
         run.close()
 
@@ -156,7 +187,10 @@ class _Training:
         vae: VAE,
         rows: np.ndarray,
         validation: Any,
+        ranks: Ranks,
+        followers: Followers,
     ) -> None:
+        self.ranks, self.followers = ranks, followers
         self.args, self.run, self.dataset, self.vae = args, run, dataset, vae
         self.labels = dataset.train_labels[: len(rows)] if vae.n_classes else None  # type: ignore[index]
         self.rows, self.validation = rows, validation
@@ -204,27 +238,20 @@ class _Training:
         )
 
     def _fit(self) -> History:
-        args, run = self.args, self.run
-        return self.vae.fit(
+        run = self.run
+        self.followers.call(self.args)
+        return fit(
+            self.vae,
+            self.args,
             self.rows,
-            epochs=args.epochs,
-            batch_size=args.batch_size,
-            learning_rate=plan.learning_rate(args),
-            optimizer=args.optimizer,
-            beta=plan.beta(args, len(self.rows)),
-            labels=self.labels,
-            validation=self.validation,
-            clip_norm=args.clip_norm,
-            binarize=args.binarize,
-            objective=args.objective,
-            n_samples=args.n_samples,
-            free_bits=args.free_bits,
+            self.validation,
+            self.labels,
+            self.ranks,
             callbacks=self.callbacks,
             checkpoint=run.checkpoint_path,
             checkpoint_every=_CHECKPOINT_EVERY,
             resume=run.checkpoint_path if run.has_checkpoint else None,
-            verbose=not args.quiet,
-            n_threads=args.threads,
+            verbose=not self.args.quiet,
         )
 
     def _announce(self) -> None:
@@ -339,6 +366,37 @@ class _Training:
         return f"it cannot be gone on with: {self.run.folder} has no checkpoint"
 
 
+def fit(
+    vae: VAE,
+    args: Namespace,
+    rows: np.ndarray,
+    validation: Any,
+    labels: np.ndarray | None,
+    ranks: Ranks,
+    **own: Any,
+) -> History:
+    """Train a model as the options say, on all ranks alike; `own` is what rank 0 has beside."""
+    return vae.fit(
+        rows,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=plan.learning_rate(args),
+        optimizer=args.optimizer,
+        beta=plan.beta(args, len(rows)),
+        labels=labels,
+        validation=validation,
+        clip_norm=args.clip_norm,
+        binarize=args.binarize,
+        objective=args.objective,
+        n_samples=args.n_samples,
+        free_bits=args.free_bits,
+        n_threads=threads(args),
+        comm=ranks.comm if ranks.size > 1 else None,
+        n_blocks=args.blocks,
+        **own,
+    )
+
+
 def _default_epochs() -> int:
     text = os.environ.get(EPOCHS_VARIABLE)
     if text is None:
@@ -376,61 +434,3 @@ def _split(
     if is_conditional and labels is not None:
         return dataset.train[:n_rows], (held_out, labels[n_rows:])
     return dataset.train[:n_rows], held_out
-
-
-def _new_model(args: Namespace, dataset: Dataset) -> VAE:
-    try:
-        return _built(args, dataset)
-    except MemoryError as error:
-        raise MemoryError(f"{error}: take smaller --hidden or --latent") from error
-
-
-def _built(args: Namespace, dataset: Dataset) -> VAE:
-    n_classes, names = _classes(args, dataset)
-    return VAE.from_sizes(
-        n_features=dataset.train.shape[1],
-        hidden=plan.hidden(args),
-        n_latent=args.latent,
-        activation=args.activation,
-        output_activation=args.output_activation,
-        likelihood=args.likelihood,
-        sigma=args.sigma,
-        missing=args.missing,
-        beta=args.beta,
-        reconstruction_weight=args.reconstruction_weight,
-        seed=args.seed,
-        n_classes=n_classes,
-        prior=args.prior,
-        class_names=names,
-    )
-
-
-def _classes(args: Namespace, dataset: Dataset) -> tuple[int, list[str] | None]:
-    """The number of classes of a conditional model, none of another, and their names if known.
-
-    Raises
-    ------
-    ValueError
-        If the data have no labels, or labels that are no numbers of classes.
-    """
-    if not args.conditional:
-        return 0, None
-    parts = [dataset.train_labels, dataset.test_labels if len(dataset.test) else None]
-    labels = [part for part in parts if part is not None]
-    if dataset.train_labels is None or (len(dataset.test) and dataset.test_labels is None):
-        where = "training" if dataset.train_labels is None else "test"
-        raise ValueError(
-            f"--conditional needs labels, and the {where} rows of {printable(dataset.name)} have "
-            "none"
-        )
-    least, most = min(int(y.min()) for y in labels), max(int(y.max()) for y in labels)
-    if least < 0 or most >= len(dataset.train):
-        raise ValueError(
-            "--conditional needs labels that number the classes from 0 on, of which there are "
-            f"fewer than the {len(dataset.train):,} training rows; those of "
-            f"{printable(dataset.name)} go from {least} to {most}"
-        )
-    n_classes, names = most + 1, dataset.label_names or {}
-    listed = [names.get(label, "") for label in range(n_classes)]
-    is_named = all(listed) and len(set(listed)) == n_classes
-    return n_classes, listed if is_named else None

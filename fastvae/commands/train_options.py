@@ -268,6 +268,15 @@ TRAIN = Command(
                 help="nats that each latent may have in its KL for nothing, for elbo (default: "
                 "%(default)s)",
             ),
+            option(
+                "--blocks",
+                metavar="N",
+                type=count,
+                default=None,
+                help="make every batch of N blocks, whose gradients are added up in a fixed order, "
+                "so that results are the same for every number of ranks: mpiexec -n R fastvae "
+                "train trains on R ranks, at most N (default: 8 with several ranks, else 1)",
+            ),
             THREADS,
             seed("initial weights, order of the rows and noise"),
         ],

@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastvae.checks.lazy import LazyRows
+
 
 class RowSource(Protocol):
     """Rows of which a pass reads slices: an array, or what makes arrays when it is asked."""
@@ -58,6 +60,13 @@ def values(rows: Any) -> Any:
 def labels(rows: Any) -> NDArray[np.int64] | None:
     """Their labels, if they have any."""
     return rows.labels if isinstance(rows, Labelled) else None
+
+
+def part(rows: Any, wanted: slice) -> Any:
+    """Some of the rows, with their labels if they have any; none is converted for it."""
+    if isinstance(rows, Labelled):
+        return Labelled(part(rows.rows, wanted), rows.labels[wanted])
+    return rows.part(wanted) if isinstance(rows, LazyRows) else rows[wanted]
 
 
 def beside(rows: Any, like: Any) -> Any:

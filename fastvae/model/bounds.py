@@ -9,12 +9,15 @@ from abc import abstractmethod
 from functools import partial
 from typing import Any, Literal, overload
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fastvae import checks
 from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
 from fastvae.data.variants import check_binarize
+from fastvae.distributed.passes import spread_pass
+from fastvae.distributed.ranks import ALONE, Communicator, Ranks
 from fastvae.model import importance
 from fastvae.model.bar import run_pass
 from fastvae.model.importance import LogLikelihood
@@ -49,6 +52,7 @@ class Bounds(Passes):
         labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> Elbo: ...
 
     @overload
@@ -62,6 +66,7 @@ class Bounds(Passes):
         labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> Elbo[PerRow]: ...
 
     @overload
@@ -75,6 +80,7 @@ class Bounds(Passes):
         labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> Elbo[PerRow]: ...
 
     @overload
@@ -88,6 +94,7 @@ class Bounds(Passes):
         labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> Elbo[Any]: ...
 
     def elbo(
@@ -100,6 +107,7 @@ class Bounds(Passes):
         labels: ArrayLike | None = None,
         binarize: Binarization | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> Elbo[Any]:
         """Return the evidence lower bound and its parts, in nats.
 
@@ -127,6 +135,9 @@ class Bounds(Passes):
             probability of the data.
         progress : bool
             Show a progress bar on standard error.
+        comm : mpi4py.MPI.Comm, optional
+            Spread the rows, the same on all ranks, over the ranks of a communicator: all must call,
+            and get the same. Rank 0 alone shows progress, that of its own rows, and warns.
 
         Returns
         -------
@@ -145,15 +156,27 @@ class Bounds(Passes):
         Kingma & Welling (2014), eq. 7 and appendix B; docs/theory.md, (4) and (6).
         """
         n_samples = checks.integer(n_samples, "n_samples")
-        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
+        ranks, seed = Ranks(comm), checks.seed(seed)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         binarize = check_binarize(binarize, self.likelihood)
-        sums, kl = run_pass(self.network.evaluate, progress, rows, n_samples, seed, binarize)
+
+        def evaluate(part: Checked, first: int) -> tuple[PerRow, PerRow]:
+            call = partial(self.network.evaluate, first_row=first)
+            return run_pass(call, progress and ranks.is_first, part, n_samples, seed, binarize)
+
+        with ranks.guard():
+            sums, kl = spread_pass(ranks, rows, evaluate, [((), np.float64)] * 2)
         if per_sample:
             return elbo_of(self.nats.reconstruction(sums), kl)
         return mean_elbo(self.nats, sums, kl)
 
     def mean_bound(
-        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+        self,
+        rows: Checked,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        ranks: Ranks = ALONE,
     ) -> float:
         """Return the importance-weighted bound of checked rows, their mean in nats.
 
@@ -165,9 +188,27 @@ class Bounds(Passes):
             What `check_rows` returned.
         n_samples, seed, binarize
             As for `log_likelihood`.
+        ranks : Ranks
+            Over which the rows are spread; all must call.
         """
-        found = importance.log_likelihood(self.network, rows, n_samples, seed, self.nats, binarize)
-        return importance.mean(found).value
+        return importance.mean(self._estimates(ranks, rows, n_samples, seed, binarize)).value
+
+    def _estimates(
+        self,
+        ranks: Ranks,
+        rows: Any,
+        n_samples: int,
+        seed: int,
+        binarize: str | None,
+        progress: bool = False,
+    ) -> LogLikelihood[PerRow]:
+        """The estimate of log p(x) for each row."""
+
+        def estimate(part: Checked, first: int) -> LogLikelihood[PerRow]:
+            call = partial(importance.log_likelihood, self.network, first_row=first)
+            return run_pass(call, progress, part, n_samples, seed, self.nats, binarize)
+
+        return LogLikelihood(*spread_pass(ranks, rows, estimate, [((), np.float64)] * 3))
 
     @overload
     def log_likelihood(
@@ -180,6 +221,7 @@ class Bounds(Passes):
         progress: bool = False,
         *,
         labels: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> LogLikelihood: ...
 
     @overload
@@ -193,6 +235,7 @@ class Bounds(Passes):
         binarize: Binarization | None = None,
         progress: bool = False,
         labels: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -206,6 +249,7 @@ class Bounds(Passes):
         progress: bool = False,
         *,
         labels: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> LogLikelihood[PerRow]: ...
 
     @overload
@@ -219,6 +263,7 @@ class Bounds(Passes):
         progress: bool = False,
         *,
         labels: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> LogLikelihood[Any]: ...
 
     def log_likelihood(
@@ -231,6 +276,7 @@ class Bounds(Passes):
         progress: bool = False,
         *,
         labels: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> LogLikelihood[Any]:
         """Return log p(x) in nats, estimated by importance sampling.
 
@@ -257,6 +303,9 @@ class Bounds(Passes):
             seed and what the row holds; a fixed one by the number of the row.
         progress : bool
             Show a progress bar on standard error.
+        comm : mpi4py.MPI.Comm, optional
+            Spread the rows, the same on all ranks, over the ranks of a communicator: all must call,
+            and get the same. Rank 0 alone shows progress, that of its own rows, and warns.
 
         Returns
         -------
@@ -284,9 +333,12 @@ class Bounds(Passes):
         """
         most = importance.MAX_ELEMENTS // self.n_latent
         n_samples = checks.integer(n_samples, "n_samples", maximum=most)
-        seed, rows = checks.seed(seed), self._lazy_rows(X, labels=labels)
+        ranks, seed = Ranks(comm), checks.seed(seed)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         binarize = check_binarize(binarize, self.likelihood)
-        call = partial(importance.log_likelihood, self.network)
-        found = run_pass(call, progress, rows, n_samples, seed, self.nats, binarize)
-        importance.warn_of_few(found.ess, n_samples)
+        with ranks.guard():
+            shows = progress and ranks.is_first
+            found = self._estimates(ranks, rows, n_samples, seed, binarize, shows)
+        if ranks.is_first:
+            importance.warn_of_few(found.ess, n_samples)
         return found if per_sample else importance.mean(found)

@@ -128,10 +128,16 @@ class Gate(_Guard):
     Neither can keep the other out for long: readers that wait when a writer leaves come before the
     next writer, and readers that arrive while a writer waits come after it. A block of a thread
     that has one open already is let in at once, and the outer one goes on to count.
+
+    Attributes
+    ----------
+    n_written : int
+        How many blocks on `writing` have ended.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.n_written = 0
         self.reading = _Reading(self)
         self.writing = _Writing(self)
 
@@ -212,5 +218,6 @@ class _Writing:
         with gate.lock:
             if gate.writer.get(me) is sys._getframe(1):
                 del gate.writer[me]
+                gate.n_written += 1
                 gate.admitted = dict(gate.queue)
                 gate.changed.notify_all()

@@ -79,6 +79,7 @@ def log_likelihood(
     advance: Advance = ignore,
     *,
     common_noise: bool = False,
+    first_row: int = 0,
 ) -> LogLikelihood[PerRow]:
     """Return the estimate for each row, float64 of shape (n,).
 
@@ -89,7 +90,8 @@ def log_likelihood(
 
     The noise of a row depends on what it holds and the seed only, so that it does not matter which
     rows it stands among; its label is none of it, so that all labels of a row have the same noise.
-    So do dynamic draws that make it binary; fixed ones go by its number.
+    So do dynamic draws that make it binary; fixed ones go by its number, the first one's being
+    `first_row`.
     With `common_noise` all rows have the same noise, so that the estimate is smooth in x.
     Memory does not grow with `n_samples`.
     """
@@ -98,7 +100,7 @@ def log_likelihood(
     with network.gate.reading:
         for first in range(0, len(X), run.chunk_rows):
             rows = slice(first, min(first + run.chunk_rows, len(X)))
-            chunk = _binary(network, X[rows], binarize, seed, first)
+            chunk = _binary(network, X[rows], binarize, seed, first_row + first)
             run.add(chunk, sums[rows], advance)
     return _estimates(sums, n_samples, nats.offset)
 

@@ -295,12 +295,14 @@ class Network(RowStatistics, Value):
         seed: int,
         binarize: str | None = None,
         advance: Advance = ignore,
+        *,
+        first_row: int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return what the reconstruction is made of (see `Nats`), and the KL in nats, of each row.
 
         Both are float64 of shape (n,). The former is averaged over `n_samples` draws of the
-        latent; the noise of a row depends on its number and the seed only, as do the draws that
-        make it binary.
+        latent; the noise of a row depends on its number, the first one's being `first_row`, and
+        the seed only, as do the draws that make it binary.
         """
         reconstruction = np.zeros(len(X))
         kl = np.zeros(len(X))
@@ -315,9 +317,10 @@ class Network(RowStatistics, Value):
                 for first in range(0, len(X), CHUNK_ROWS):
                     chunk = X[first : first + CHUNK_ROWS]
                     rows = order[: len(chunk)]
-                    chunk = binarized(chunk, self.dtype, binarize, seed, first + rows)
+                    numbers = first_row + first + rows
+                    chunk = binarized(chunk, self.dtype, binarize, seed, numbers)
                     self.hand_over(chunk, work)
-                    work.set(element=first * self.n_latent)
+                    work.set(element=(first_row + first) * self.n_latent)
                     work.run(encoding, values, rows, work.matrices)
                     done = reconstruction[first : first + len(chunk)]
                     for sample in range(n_samples):
@@ -339,8 +342,10 @@ class Network(RowStatistics, Value):
         self.hand_over(data, work)
         return work
 
-    def hand_over(self, data: RowSource, work: engine.Workspace) -> None:
+    def hand_over(self, data: RowSource, work: engine.Workspace, first_row: int = 0) -> None:
         """Set a workspace of this network to work on rows, or latents, with their labels.
+
+        Passes call the first of them `first_row`.
 
         Raises
         ------
@@ -353,7 +358,7 @@ class Network(RowStatistics, Value):
             labels is not None and not 0 <= labels.min() <= labels.max() < self.n_classes
         ):
             raise ValueError(f"rows must have labels of {self.n_classes} classes, or none of 0")
-        work.take(labelled.values(data), labels)
+        work.take(labelled.values(data), labels, first_row)
 
     def give_back(self, work: engine.Workspace) -> None:
         work.release()
@@ -556,6 +561,11 @@ class Network(RowStatistics, Value):
         # Products, and the update's memory traffic.
         flop = (6 * batch_size + 50) * self._n_weights
         return max(1, int(_FLOP_PER_CALL // flop))
+
+    @property
+    def flop_per_piece(self) -> float:
+        """Operations of one call at most, where a long step is done in pieces."""
+        return flop_per_piece()
 
     def pays_to_skip(self, X: RowSource, binarize: str | None = None) -> bool:
         """Tell whether X, made binary, has so many exact zeros that leaving them out is faster.

@@ -20,6 +20,8 @@ from fastvae.checks.outputs import output, output_pair
 from fastvae.data import labelled
 from fastvae.data.labelled import Labelled
 from fastvae.data.rows import Rows, Use
+from fastvae.distributed.passes import spread_pass
+from fastvae.distributed.ranks import Communicator, Ranks
 from fastvae.model.bar import run_pass
 from fastvae.model.conditional import Conditional, Label
 from fastvae.model.guards import DrawCounter
@@ -73,6 +75,7 @@ class Passes(Conditional):
         labels: ArrayLike | None = None,
         out: Iterable[NDArray[Any]] | None = None,
         progress: bool = False,
+        comm: Communicator | None = None,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return the posterior's mean and log-variance, each of shape (B, Z) or (Z,).
 
@@ -91,6 +94,9 @@ class Passes(Conditional):
             (2, B, Z). They may be memory-mapped and of any strides, and must not overlap X.
         progress : bool
             Show a progress bar on standard error.
+        comm : mpi4py.MPI.Comm, optional
+            Spread the rows, the same on all ranks, over the ranks of a communicator: all must call,
+            and get the same. Rank 0 alone shows progress, that of its own rows.
 
         Returns
         -------
@@ -104,15 +110,30 @@ class Passes(Conditional):
         KeyboardInterrupt
             On Ctrl-C, within a second; `out` holds the rows done so far.
         """
-        rows, one_row = self._lazy_rows(X, labels=labels), is_one_row(X)
+        ranks, one_row = Ranks(comm), is_one_row(X)
+        rows = ranks.together(lambda: self._lazy_rows(X, labels=labels))
         into = None
         if out is not None:
             shape = len(rows), self.n_latent
             into = output_pair(out, shape, self._dtype, labelled.values(rows), one_row)
-        mean, log_var = run_pass(self.network.encode, progress, rows, into)
+        if ranks.size > 1:
+            mean, log_var = self._spread_encode(ranks, rows, progress and ranks.is_first)
+            for target, found in zip(into or (), (mean, log_var), strict=False):
+                target[...] = found
+        else:
+            mean, log_var = run_pass(self.network.encode, progress, rows, into)
         if out is not None:
             return cast(Any, out)
         return (mean[0], log_var[0]) if one_row else (mean, log_var)
+
+    def _spread_encode(self, ranks: Ranks, rows: Any, progress: bool) -> list[NDArray[Any]]:
+        """Means and log-variances of rows of which each rank encodes some."""
+
+        def encode(part: Any, first: int) -> tuple[NDArray[Any], NDArray[Any]]:
+            return run_pass(self.network.encode, progress, part)
+
+        with ranks.guard():
+            return spread_pass(ranks, rows, encode, [((self.n_latent,), self._dtype)] * 2)
 
     def decode(
         self,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from fastvae.data import labelled
 from fastvae.data.labelled import RowSource
 from fastvae.data.variants import binarized
+from fastvae.distributed.parts import WHOLE, Parts
 from fastvae.kernels import engine
 
 CHUNK_ROWS = 512
@@ -36,27 +38,42 @@ class RowStatistics:
     def hand_over(self, data: RowSource, work: engine.Workspace) -> None:
         """Set a workspace to work on rows."""
 
-    def column_means(self, X: RowSource, binarize: str | None = None) -> np.ndarray:
-        """Return the mean of each feature as the network sees it, float64, shape (n_features,)."""
-        return self._column_sums(X, binarize, lambda rows: rows) / len(X)
+    def column_means(
+        self, X: RowSource, binarize: str | None = None, parts: Parts = WHOLE
+    ) -> np.ndarray:
+        """Return the mean of each feature as the network sees it, float64, shape (n_features,).
+
+        It is that of all rows, where X are some of several `parts`.
+        """
+        total = parts.total(X, partial(self._column_sums, binarize, lambda rows: rows))
+        return total / parts.n_rows(X)
 
     def column_moments(
-        self, X: RowSource, binarize: str | None = None
+        self, X: RowSource, binarize: str | None = None, parts: Parts = WHOLE
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the mean and the variance of each feature, float64 of shape (n_features,).
 
         They are those of the values that are not missing, and NaN where there is none.
         """
-        n_known = self._column_sums(X, binarize, lambda rows: ~np.isnan(rows))
+
+        def total(summed: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+            return parts.total(X, partial(self._column_sums, binarize, summed))
+
+        n_known = total(lambda rows: ~np.isnan(rows))
         with np.errstate(invalid="ignore"):
-            means = self._column_sums(X, binarize, _known) / n_known
-            squares = self._column_sums(X, binarize, lambda rows: _known(np.square(rows - means)))
+            means = total(_known) / n_known
+            squares = total(lambda rows: _known(np.square(rows - means)))
             return means, squares / n_known
 
     def _column_sums(
-        self, X: RowSource, binarize: str | None, summed: Callable[[np.ndarray], np.ndarray]
+        self,
+        binarize: str | None,
+        summed: Callable[[np.ndarray], np.ndarray],
+        X: RowSource,
+        first_row: int,
     ) -> np.ndarray:
-        """Return the sum over the rows of what a function makes of them.
+        """Return the sum over the rows, from number `first_row` on, of what a function makes of
+        them.
 
         Rows are gathered into the working dtype and summed pairwise in float64, by a tree of fixed
         shape over each chunk, so that neither the dtype of X, nor its strides, nor how NumPy sums
@@ -72,7 +89,7 @@ class RowStatistics:
             for first in range(0, len(X), CHUNK_ROWS):
                 chunk = X[first : first + CHUNK_ROWS]
                 if binarize != "dynamic":
-                    keys = first + order[: len(chunk)]
+                    keys = first_row + first + order[: len(chunk)]
                     chunk = binarized(chunk, self.dtype, binarize, 0, keys)
                 self.hand_over(chunk, work)
                 gathering = work.passes.gathering
@@ -90,7 +107,7 @@ class RowStatistics:
             self.give_back(work)
         return total
 
-    def fingerprint(self, X: RowSource, n_sampled: int | None = None) -> str:
+    def fingerprint(self, X: RowSource, n_sampled: int | None = None, parts: Parts = WHOLE) -> str:
         """A digest of rows as the network sees them: their values count, not how they are stored,
         and their labels, where they have them.
 
@@ -99,8 +116,15 @@ class RowStatistics:
         X : rows of shape (n, n_features)
         n_sampled : int, optional
             Look at so many rows only, evenly spaced.
+        parts : Parts
+            Of which X are some.
         """
+        return parts.digest(X, partial(self._digest, n_sampled))
+
+    def _digest(self, n_sampled: int | None, X: RowSource, n_parts: int) -> str:
+        """A digest of one of several parts."""
         order = np.arange(len(X))
+        n_sampled = None if n_sampled is None else -(-n_sampled // n_parts)
         if n_sampled is not None and n_sampled < len(X):
             order = np.linspace(0, len(X) - 1, n_sampled).astype(np.int64)
         digest = hashlib.sha256(str(X.shape).encode())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastvae import kernels
 from fastvae.data.labelled import Checked
+from fastvae.distributed.parts import WHOLE, Parts
 from fastvae.model.kinds import KINDS
 from fastvae.model.layers import Dense
 from fastvae.model.likelihood import BERNOULLI
@@ -18,23 +19,41 @@ from fastvae.model.network import Network
 _OUTPUT_MEANS = (0.001, 0.999)
 
 
-def start(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
+def start(
+    output: Dense,
+    network: Network,
+    rows: Checked,
+    binarize: str | None,
+    parts: Parts = WHOLE,
+) -> None:
     """Start the last layer, and sigma, as the likelihood has it; a purely Gaussian one stays."""
     if network.likelihood.by_rows:
-        start_rows(output, network, rows, binarize)
+        start_rows(output, network, rows, binarize, parts)
     elif network.likelihood.name == BERNOULLI:
-        start_bernoulli(output, network, rows, binarize)
+        start_bernoulli(output, network, rows, binarize, parts)
 
 
-def start_bernoulli(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
+def start_bernoulli(
+    output: Dense,
+    network: Network,
+    rows: Checked,
+    binarize: str | None,
+    parts: Parts = WHOLE,
+) -> None:
     """Set the output bias to the logit of the rows' mean, which is clipped to [0.001, 0.999]."""
     if not output.bias.any():
-        mean = np.clip(network.column_means(rows, binarize), *_OUTPUT_MEANS)
+        mean = np.clip(network.column_means(rows, binarize, parts), *_OUTPUT_MEANS)
         # NumPy's own log has other bits on processors with AVX-512.
         output.bias = [math.log(odds) for odds in (mean / (1 - mean)).tolist()]
 
 
-def start_rows(output: Dense, network: Network, rows: Checked, binarize: str | None) -> None:
+def start_rows(
+    output: Dense,
+    network: Network,
+    rows: Checked,
+    binarize: str | None,
+    parts: Parts = WHOLE,
+) -> None:
     """Set the output bias to what has the mean of the rows, and sigma to their deviation.
 
     A column without any value keeps 0. Raws of sigma in the last layer are among its biases. The
@@ -43,7 +62,7 @@ def start_rows(output: Dense, network: Network, rows: Checked, binarize: str | N
     raws = network.raws
     if output.bias.any() or (raws is not None and raws.any()):
         return
-    means, variances = network.column_moments(rows, binarize)
+    means, variances = network.column_moments(rows, binarize, parts)
     kinds = [kind for kind, n in network.likelihood.kinds(network.n_features) for _ in range(n)]
     bias = np.zeros(output.n_out)
     for column, (kind, mean) in enumerate(zip(kinds, means.tolist(), strict=True)):

@@ -14,7 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -25,12 +25,15 @@ from fastvae.data import labelled
 from fastvae.data.labelled import Checked, Labelled
 from fastvae.data.rows import Rows, Use, taken
 from fastvae.data.variants import check_binarize
+from fastvae.distributed.parts import WHOLE, Parts
+from fastvae.distributed.ranks import Communicator
+from fastvae.distributed.spread import Spread
 from fastvae.files import seed_format, storage
 from fastvae.model import assembly, defaults, starts
-from fastvae.model.bounds import Bounds
 from fastvae.model.description import Described
 from fastvae.model.exchange import Exchange
 from fastvae.model.exporting import Exporting
+from fastvae.model.gradients import Gradients
 from fastvae.model.guards import DrawCounter, Exclusive
 from fastvae.model.layers import MLP, Dense
 from fastvae.model.likelihood import BERNOULLI, GAUSSIAN, Likelihood
@@ -75,16 +78,7 @@ _LOAD = (
 
 
 @public
-class Losses(NamedTuple):
-    """What is minimised, `loss`, and its parts in nats, `reconstruction` and `kl`: see `VAE`."""
-
-    loss: float
-    reconstruction: float
-    kl: float
-
-
-@public
-class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
+class VAE(Described, Gradients, Exporting, Exchange, Trained, Seeded, Value):
     """A variational autoencoder of dense layers.
 
     Parameters
@@ -470,6 +464,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         resume: bool | str | os.PathLike[str] | None = None,
         verbose: bool = True,
         n_threads: int | None = None,
+        comm: Communicator | None = None,
+        n_blocks: int | None = None,
+        shard: tuple[int, int] | None = None,
     ) -> History:
         """Train on rows, in a new order each epoch; the last, smaller batch is trained too.
 
@@ -546,6 +543,17 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             Show a progress bar on a terminal, and a line per epoch.
         n_threads : int, optional
             Number of threads for this fit.
+        comm : mpi4py.MPI.Comm, optional
+            Train on all ranks of a communicator together, each of which calls `fit` with the same
+            arguments; see docs/scaling.md. Rank 0 alone prints, writes, and calls callbacks.
+        n_blocks : int, optional
+            Blocks that every batch is made of, whose gradients are added up in a fixed order: the
+            result is the same to the bit for every number of ranks, and with `comm` or without.
+            8 with `comm` if missing, else 1. At most so many ranks can take part.
+        shard : (int, int), optional
+            Where each rank is given its own rows of `data` and `labels` only: the number of the
+            first of them, and how many rows all ranks have; `fastvae.distributed.rows_of` says
+            which they are to be. Without, all ranks are given the same rows, and read their own.
 
         Returns
         -------
@@ -598,76 +606,27 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
         Objectives", eq. 8. free_bits: Kingma et al. (2016), "Improved Variational Inference with
         Inverse Autoregressive Flow", eq. 15. Also docs/theory.md, (19), (22), (23) and (31).
         """
-        settings = Settings(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            beta=beta,
-            optimizer=optimizer,
-            clip_norm=clip_norm,
-            binarize=check_binarize(binarize, self.likelihood),
-            objective=Objective.of(objective, n_samples, free_bits),
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            checkpoint_every=checkpoint_every,
-            resume=resume,
-            verbose=verbose,
-            n_threads=n_threads,
+        spread = Spread.of(comm, n_blocks, shard)
+        settings = spread.ranks.together(
+            lambda: Settings(
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                beta=beta,
+                optimizer=optimizer,
+                clip_norm=clip_norm,
+                binarize=check_binarize(binarize, self.likelihood),
+                objective=Objective.of(objective, n_samples, free_bits),
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+                verbose=verbose,
+                n_threads=n_threads,
+                spread=spread,
+            )
         )
         return loop.fit(self, data, validation, settings, labels=labels)
-
-    def gradients(
-        self,
-        X: Rows,
-        noise: ArrayLike | None = None,
-        *,
-        labels: ArrayLike | None = None,
-        objective: ObjectiveName = "elbo",
-        n_samples: int = 1,
-        free_bits: float = 0.0,
-    ) -> tuple[Losses, dict[str, NDArray[Any]]]:
-        """Return the loss of rows taken as one batch, and its gradients.
-
-        Parameters
-        ----------
-        X : array_like of shape (B, I) or (I,), or Dataset
-            uint8 means pixels (value / 255); of a data set the training rows are taken.
-        noise : array_like, shape (B, Z), or (B, n_samples, Z) of several latents; optional
-            Standard normal noise of the latents; drawn like that of `feedforward` if missing.
-        labels : array_like of int, shape (B,), or a number for one row; optional
-            As for `encode`.
-        objective, n_samples, free_bits
-            As for `fit`.
-
-        Returns
-        -------
-        losses : Losses
-            Named tuple (loss, reconstruction, kl), means over the batch in nats; of several latents
-            the mean of their reconstructions.
-        gradients : dict of ndarray
-            Gradients of the loss by name: encoder.0.weight, sampler.mean.bias, ...;
-            likelihood.raw_sigma where sigma = 0.001 + exp(raw) is "learned" or one per "feature".
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument is not what it must be.
-        """
-        bound = Objective.of(objective, n_samples, free_bits)
-        rows, nats = self.check_rows(X, labels=labels), self.nats
-        bound.check(nats, self.beta)
-        if noise is None:
-            drawn = self.sampler.noise(len(rows) * n_samples)
-        else:
-            samples = (n_samples,) if n_samples > 1 or np.ndim(noise) == 3 else ()
-            shape = len(rows), *samples, self.n_latent
-            drawn = checks.parameter(noise, "noise", shape, self.dtype)
-        loss, sums, kl, arena = self.network.gradients(
-            rows, drawn, nats.weight, self.beta, bound.for_engine
-        )
-        losses = Losses(loss + nats.constant, nats.reconstruction(sums), kl)
-        raws = self.network.read_raws(arena)
-        return losses, storage.named_arrays(self._layers_in(arena), raws)
 
     def save(self, path: str | os.PathLike[str], *, format: FileFormat = "safetensors") -> None:
         """Save the model, with its card, as one safetensors file or in the seed's format.
@@ -759,7 +718,9 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             scales.warn_of_scales(values, *taken(X, name, use), self.sigma)
         return rows
 
-    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
+    def start_output_bias(
+        self, rows: Checked, binarize: str | None = None, parts: Parts = WHOLE
+    ) -> None:
         """Before the first update, set what is 0 to what has the mean of the rows; see `starts`.
 
         A bias that was set by hand or loaded stays.
@@ -770,9 +731,11 @@ class VAE(Described, Bounds, Exporting, Exchange, Trained, Seeded, Value):
             What `check_rows` returned.
         binarize : str, optional
             How they are made binary.
+        parts : Parts
+            Of which these rows are some.
         """
         if self.updates == 0:
-            starts.start(self.decoder.layers[-1], self.network, rows, binarize)
+            starts.start(self.decoder.layers[-1], self.network, rows, binarize, parts)
 
     def _lazy_rows(
         self, X: Rows, name: str = "X", use: Use = "pass", labels: ArrayLike | None = None

@@ -17,6 +17,10 @@ class Cadence:
     updates: int | None = None
     seconds: float | None = None
 
+    def next_update(self, n_done: int) -> int:
+        """The number of updates, more than `n_done`, at which one may be due by their number."""
+        return 2**62 if self.updates is None else (n_done // self.updates + 1) * self.updates
+
 
 def cadence(given: Any) -> Cadence:
     """What `checkpoint_every` means: "epoch", a number of updates, "30s", or several in a tuple.

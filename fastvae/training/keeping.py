@@ -10,6 +10,9 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fastvae.files import checkpoints
 from fastvae.files.writing import clear_left
@@ -18,6 +21,8 @@ from fastvae.training.patience import PatientWriter
 from fastvae.training.progress import Progress
 from fastvae.training.snapshots import Snapshot, new_room, snapshot
 from fastvae.training.trainable import Trainable
+
+Moments = tuple[NDArray[Any], NDArray[Any]]
 
 
 class Keeper:
@@ -53,13 +58,9 @@ class Keeper:
         self._writer = PatientWriter()
         self._writer.begin()
 
-    def next_stop(self) -> int:
-        """The number of the run's updates after which `look` is to be called at the latest."""
-        every = self._when.updates
-        return 2**62 if every is None else (self._progress.counts.n_updates // every + 1) * every
-
-    def look(self) -> None:
-        """Write a checkpoint if one is due; callbacks have been told of all that has happened.
+    @property
+    def is_due(self) -> bool:
+        """Whether a checkpoint is due; callbacks have been told of all that has happened.
 
         Where it is due by the clock and the one before is still being written, it waits for the
         next look.
@@ -68,38 +69,40 @@ class Keeper:
         is_due = when.epochs and not counts.has_begun
         is_due |= when.updates is not None and counts.n_updates % when.updates == 0
         late = when.seconds is not None and time.monotonic() - self._last >= when.seconds
-        if is_due or (late and (self._writing is None or self._writing.done())):
-            self._write()
+        return is_due or (late and (self._writing is None or self._writing.done()))
 
-    def finish(self, *, diverged: bool = False) -> None:
-        """Write the last checkpoint, unless the present state is on the disk already.
+    @property
+    def is_behind(self) -> bool:
+        """Whether the present state is not on the disk; waits for what is being written."""
+        self._settle()
+        return self._kept != self._state()
 
-        Parameters
-        ----------
-        diverged : bool
-            The present state is not to be written.
+    def finish(self, moments: Moments | None) -> None:
+        """Write the last checkpoint, where there are `moments` to write.
 
         Raises
         ------
         OSError
             If it cannot be written, and no other exception is on its way.
         """
-        try:
+        self._settle()
+        if moments is not None:
+            self.write(moments)
             self._settle()
-            if not diverged and self._kept != self._state():
-                self._write()
-                self._settle()
-        finally:
-            self._thread.shutdown(wait=False)
         self._writer.finish()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(wait=False)
 
     def _state(self) -> tuple[int, int, bool]:
         counts = self._progress.counts
         return counts.n_epochs, counts.n_updates, counts.has_begun
 
-    def _write(self) -> None:
+    def write(self, moments: Moments) -> None:
+        """Begin to write the present state, with the optimiser's moments of the whole arena."""
         self._settle()  # the room is free again
-        taken = snapshot(self._vae, self._progress, self._run, self._room)
+        taken = snapshot(self._vae, self._progress, moments, self._run, self._room)
         self._last = time.monotonic()
         self._writing = self._thread.submit(self._write_out, taken)
         self._kept = self._state()

@@ -15,25 +15,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastvae import kernels
-from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows
+from fastvae.distributed.interrupts import Interrupts
+from fastvae.distributed.spread import Owners
 from fastvae.kernels import engine
 from fastvae.kernels.arrays.warmup import objective_is_compiled
 from fastvae.kernels.machine.threads import use_threads
-from fastvae.training import resuming, schedules
-from fastvae.training.evaluation import (
-    active_units,
-    data_variant,
-    kl_per_unit,
-    latent_variance,
-    mean_elbo,
-    mean_loss,
-)
+from fastvae.training import schedules
+from fastvae.training.beginning import Share, check, check_alike, progress_of, share_of
+from fastvae.training.evaluation import data_variant
+from fastvae.training.figures import training_figures, validation_figures
 from fastvae.training.history import History
 from fastvae.training.keeping import Keeper
-from fastvae.training.objectives import Objective
 from fastvae.training.progress import NUMBERS, Counts, Moments, Progress, states_of
 from fastvae.training.settings import Settings
+from fastvae.training.sharing import call_on_first
+from fastvae.training.stepping import read_totals, stepper_for
 from fastvae.training.trainable import Trainable
 
 
@@ -41,26 +38,31 @@ class _Run:
     """One call of `fit`, checked: what each epoch needs."""
 
     def __init__(
-        self,
-        vae: Trainable,
-        rows: Checked,
-        held_out: Checked | None,
-        settings: Settings,
-        progress: Progress,
+        self, vae: Trainable, share: Share, settings: Settings, progress: Progress, owners: Owners
     ) -> None:
-        self.vae, self.rows, self.held_out, self.settings = vae, rows, held_out, settings
-        self.progress = progress
+        self.vae, self.share, self.settings = vae, share, settings
+        self.progress, self.owners = progress, owners
+        self.ranks = settings.spread.ranks
+        self.interrupts = Interrupts(self.ranks)
         # Of updates that are done and not counted: since when, and their schedule.
         self._running: tuple[float, NDArray[Any]] | None = None
         self.network = vae.network
-        self.batch_size = min(settings.batch_size, len(rows))
-        self.steps_per_epoch = -(-len(rows) // self.batch_size)
+        self.n_rows = share.n_rows
+        self.batch_size = min(settings.batch_size, self.n_rows)
+        self.steps_per_epoch = -(-self.n_rows // self.batch_size)
         self.total = settings.epochs * self.steps_per_epoch
-        self.skip_zeros = self.network.pays_to_skip(rows, settings.binarize)
-        self.keeper: Keeper | None = None
+        self.stepper = stepper_for(
+            self.network, share.rows, settings.spread, share.blocks, owners,
+            batch_size=self.batch_size, objective=settings.objective.for_engine,
+            skip_zeros=self.network.pays_to_skip(share.rows, settings.binarize),
+        )  # fmt: skip
+        self.keeper: Keeper | None = None  # of rank 0
         if settings.checkpoint is not None:
             is_kept = settings.resume == settings.checkpoint[0]
             self.keeper = Keeper(*settings.checkpoint, vae, progress, is_kept)
+        # When checkpoints are due, and whether somebody listens, as rank 0 knows it.
+        cadence = None if settings.checkpoint is None else settings.checkpoint[1]
+        self.cadence, self.is_heard = self.ranks.from_first((cadence, bool(settings.listeners)))
 
     @property
     def counts(self) -> Counts:
@@ -79,15 +81,13 @@ class _Run:
 
     def train(self) -> None:
         """Train to the last epoch, or until a callback stops the training."""
-        vae, listeners = self.vae, self.settings.listeners
-        for listener in listeners:
-            listener.on_train_begin(vae, self.settings.epochs, len(self.rows))
+        vae = self.vae
+        self._tell("on_train_begin", self.settings.epochs, self.n_rows)
         while self.counts.n_epochs < self.settings.epochs and not vae.stop_training:
             if not self.counts.has_begun:
                 self.progress.totals[:] = 0.0
                 with self._telling():
-                    for listener in listeners:
-                        listener.on_epoch_begin(vae, self.epoch)
+                    self._tell("on_epoch_begin", self.epoch)
                     self._mark(has_begun=True, order_seed=vae.seed)
                 if vae.stop_training:
                     break
@@ -95,6 +95,7 @@ class _Run:
             if self.step < self.steps_per_epoch:
                 break
             self._end_epoch()
+            self.interrupts.take_up()
 
     def _train_epoch(self) -> None:
         """Go on with a pass over the rows in a new order; a callback may stop it.
@@ -104,9 +105,8 @@ class _Run:
         FloatingPointError
             If the training diverges; the model has gone back to what it was before the epoch.
         """
-        vae, n_rows = self.vae, len(self.rows)
-        order = np.empty(n_rows, np.int64)
-        kernels.permutation(order, self.counts.order_seed, kernels.STREAM_ORDER, vae.epochs)
+        vae = self.vae
+        self.stepper.begin_epoch(self.counts.order_seed, vae.epochs)
         n_latents = self.batch_size * self.settings.objective.n_samples
         run_length = self.network.steps_per_call(n_latents)
         first = self.counts.n_epochs * self.steps_per_epoch
@@ -114,12 +114,11 @@ class _Run:
             # Callbacks are called at the same updates, wherever checkpoints are written.
             end = min((told // run_length + 1) * run_length, self.steps_per_epoch)
             while self.step < end:
-                self._train_steps(order, self._next_stop(end))
+                self._train_steps(self._next_stop(end))
                 if self.step < end:
                     self._look_at_checkpoint()
             with self._telling():
-                for listener in self.settings.listeners:
-                    listener.on_batch(vae, self.epoch, min(end * self.batch_size, n_rows))
+                self._tell("on_batch", self.epoch, min(end * self.batch_size, self.n_rows))
                 self._mark(n_told=self.counts.n_updates)
             if end < self.steps_per_epoch:  # else when the epoch has ended
                 if vae.stop_training:
@@ -131,17 +130,17 @@ class _Run:
         vae, history = self.vae, self.vae.history
         assert history is not None
         vae.epochs += 1
-        figures = _training_figures(
+        figures = training_figures(
             vae, self.settings.objective, self.progress.totals, self.counts.seconds
         )
-        figures |= _validation_figures(vae, self.held_out, self.settings)
+        figures |= validation_figures(vae, self.share.held_out, self.settings)
+        figures = self.ranks.from_first(figures)  # each has a time of its own
         val_loss = figures.get("val_loss", 0.0)
         if not np.isfinite(val_loss):
             self._fail(f"the validation loss became {val_loss}")
         history.append(figures)
         with self._telling():
-            for listener in self.settings.listeners:
-                listener.on_epoch_end(vae, self.epoch, figures)
+            self._tell("on_epoch_end", self.epoch, figures)
             np.copyto(self.progress.start, self.network.parameters)
             self._mark(
                 n_epochs=self.counts.n_epochs + 1,
@@ -151,6 +150,16 @@ class _Run:
                 start_epochs=vae.epochs,
             )
         self._look_at_checkpoint()
+
+    def _tell(self, hook: str, *given: Any) -> None:
+        """Call a hook of all callbacks, on rank 0; all ranks go on with what they have changed."""
+
+        def call() -> None:
+            for listener in self.settings.listeners:
+                getattr(listener, hook)(self.vae, *given)
+
+        if self.is_heard:
+            call_on_first(self.ranks, self.vae, call)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -194,16 +203,27 @@ class _Run:
         self.progress.counts, self._running = counts, None
 
     def _look_at_checkpoint(self) -> None:
-        if self.keeper is not None:
-            self.keeper.look()
+        """Write a checkpoint where one is due."""
+        if self.cadence is None:
+            return
+        is_due = self.ranks.from_first(self.keeper is not None and self.keeper.is_due)
+        moments = self._whole_moments() if is_due else None
+        if self.keeper is not None and moments is not None:
+            self.keeper.write(moments)
+
+    def _whole_moments(self) -> tuple[NDArray[Any], NDArray[Any]] | None:
+        """On rank 0 the optimiser's moments of the whole arena."""
+        first, second = (self.owners.whole(own) for own in self.progress.moments)
+        return None if first is None or second is None else (first, second)
 
     def _next_stop(self, end: int) -> int:
         """The step of the epoch at which the run is to be looked at, at the latest `end`."""
-        if self.keeper is None:
+        if self.cadence is None:
             return end
-        return min(end, self.step + self.keeper.next_stop() - self.counts.n_updates)
+        n_done = self.counts.n_updates
+        return min(end, self.step + self.cadence.next_update(n_done) - n_done)
 
-    def _train_steps(self, order: NDArray[np.int64], stop: int) -> None:
+    def _train_steps(self, stop: int) -> None:
         """Run steps of training up to step `stop` of the epoch.
 
         The model's count of updates goes up with the weights, inside the kernels: it is right
@@ -238,16 +258,10 @@ class _Run:
         )
         counts = replace(self.counts, updates=vae.updates)
         progress.counts, self._running = counts, (start, schedule)
-        self.network.train(
-            self.rows,
-            order,
-            run,
-            moments=progress.moments,
-            seed=vae.seed,
-            skip_zeros=self.skip_zeros,
-        )
+        self.stepper.train(run, progress.moments, vae.seed)
         self._count()
-        self._check_finite(engine.read_totals(progress.totals).loss)
+        self._check_finite(read_totals(progress.totals).loss)
+        self.interrupts.take_up()
 
     def _schedule(self, n_steps: int) -> NDArray[Any]:
         """Learning rate and beta of the next updates."""
@@ -269,7 +283,9 @@ class _Run:
             what = f"the loss became {loss}"
         elif not _all_finite(self.network.parameters):
             what = "the weights are no longer finite"
-        elif self.step == self.steps_per_epoch and not all(map(_all_finite, self.progress.moments)):
+        elif self.step == self.steps_per_epoch and not all(
+            self.ranks.of_all(all(map(_all_finite, self.progress.moments)))
+        ):
             what = "the optimizer's moments are no longer finite"
         else:
             return
@@ -279,10 +295,12 @@ class _Run:
         """Go back and raise the FloatingPointError that says what is not finite."""
         self._go_back()
         before = "`fit` began" if self.epoch == 1 else f"epoch {self.epoch - 1} ended"
-        raise FloatingPointError(
-            f"the training has diverged: {what} in epoch {self.epoch}, step {self.step} of "
-            f"{self.steps_per_epoch}; the model is again as it was when {before}. Try a smaller "
-            "learning_rate, or clip_norm"
+        self.ranks.raise_on_all(
+            FloatingPointError(
+                f"the training has diverged: {what} in epoch {self.epoch}, step {self.step} of "
+                f"{self.steps_per_epoch}; the model is again as it was when {before}. Try a "
+                "smaller learning_rate, or clip_norm"
+            )
         )
 
     def _go_back(self) -> None:
@@ -302,10 +320,34 @@ class _Run:
         is_going = kind is not None and self.vae.last_run is not None
         if is_going and not _all_finite(self.network.parameters):
             self._go_back()
-        if self.settings.listeners:  # nobody else changes the weights now
+        if self.is_heard:  # nobody else changes the weights now
             self.progress.last = self.network.parameters.copy()
-        if self.keeper is not None:
-            self.keeper.finish(diverged=self.vae.last_run is None)
+        self._keep_last()
+
+    def _keep_last(self) -> None:
+        """Write the last checkpoint, unless it is there already or the training has diverged."""
+        keeper = self.keeper
+        try:
+            if self.cadence is not None:
+                is_behind = keeper is not None and keeper.is_behind
+                is_due = self.ranks.from_first(self.vae.last_run is not None and is_behind)
+                moments = self._whole_moments() if is_due else None
+                if keeper is not None:
+                    keeper.finish(moments)
+        finally:
+            if keeper is not None:
+                keeper.close()
+
+    def end(self, history: History) -> None:
+        """Tell all callbacks that the run has ended, though one of them may fail."""
+
+        def call() -> None:
+            with ExitStack() as ending:
+                for listener in reversed(self.settings.listeners):
+                    ending.callback(listener.on_train_end, self.vae, history)
+
+        if self.is_heard:
+            call_on_first(self.ranks, self.vae, call)
 
     def note_changes(self) -> None:
         """See whether callbacks have left the model with other weights."""
@@ -328,121 +370,41 @@ def fit(
 
     Without a resumption the optimiser begins anew, or where `moments` are given, with these.
     """
-    # Scales are looked at where training begins: later rows are what they are.
-    rows = vae.check_rows(data, "data", "training" if moments is None else "validation", labels)
-    held_out = (
-        None if validation is None else vae.check_rows(validation, "validation", "validation")
-    )
-    with vae.in_fit, use_threads(settings.n_threads):
-        _check_schedules(settings, len(rows))
-        beta = vae.beta if settings.beta is None else settings.beta
-        settings.objective.check(vae.nats, "a schedule" if callable(beta) else beta)
-        _compile(vae, settings)
-        if settings.resume is False:
-            progress = _begin(vae, rows, held_out, settings, moments)
-        elif settings.resume is True:
-            progress = resuming.from_last_fit(vae, rows, held_out, settings)
-        else:
-            progress = resuming.from_checkpoint(settings.resume, vae, rows, held_out, settings)
-        if labels is None:
-            vae.take_names(data)
-        vae.stop_training = False
-        vae.last_run = progress
-        run = _Run(vae, rows, held_out, settings, progress)
-        assert vae.history is not None
-        vae.history.variant = data_variant(vae, rows, settings.binarize)
-        vae.history.objective = str(settings.objective)
-        with ExitStack() as ending:
-            ending.callback(run.network.release_training)
-            ending.callback(run.note_changes)
-            for listener in reversed(settings.listeners):
-                ending.callback(listener.on_train_end, vae, vae.history)
-            ending.push(run.leave)
-            run.train()
+    ranks = settings.spread.ranks
+    is_new = moments is None
+    with ranks.guard():
+        share = ranks.together(
+            lambda: share_of(vae, data, validation, settings, labels, is_new=is_new)
+        )
+        with vae.in_fit, use_threads(settings.n_threads):
+            ranks.together(lambda: check(vae, share, settings))
+            check_alike(vae, share, settings)
+            ranks.first_alone(lambda: _compile(vae, settings))
+            network = vae.network
+            owners = Owners(ranks, network.table, network.dtype)
+            progress = progress_of(vae, share, settings, owners, moments)
+            if labels is None:
+                vae.take_names(data)
+            vae.stop_training = False
+            vae.last_run = progress
+            run = _Run(vae, share, settings, progress, owners)
+            assert vae.history is not None
+            vae.history.variant = _variant(vae, share, settings)
+            vae.history.objective = str(settings.objective)
+            with run.interrupts.deferred(), ExitStack() as ending:
+                ending.callback(run.network.release_training)
+                ending.callback(run.note_changes)
+                ending.callback(run.end, vae.history)
+                ending.push(run.leave)
+                with ranks.guard():
+                    run.train()
         return vae.history
 
 
-def _begin(
-    vae: Trainable,
-    rows: Checked,
-    held_out: Checked | None,
-    settings: Settings,
-    moments: Moments | None,
-) -> Progress:
-    """The progress of a new run, and a model that is ready for it."""
-    thorough = settings.checkpoint is not None
-    given = resuming.identity_of(vae, rows, held_out, settings, thorough=thorough)
-    if settings.beta is not None and not callable(settings.beta):
-        vae.beta = settings.beta
-    vae.last_run = None  # of the run before, which is over from here on
-    vae.learning_rate_factor = 1.0
-    vae.history = History()
-    network = vae.network
-    updates, epochs = vae.updates, vae.epochs
-    counts = Counts(
-        updates, epochs, order_seed=vae.seed, start_updates=updates, start_epochs=epochs
-    )
-    if moments is None:
-        moments = Moments((network.new_arena(), network.new_arena()), 0)
-    progress = Progress(
-        given,
-        counts,
-        moments=moments.arenas,
-        earlier_updates=moments.n_updates,
-        start=network.parameters.copy(),
-        totals=engine.new_totals(vae.n_latent),
-    )
-    vae.start_output_bias(rows, settings.binarize)
-    return progress
-
-
-def _check_schedules(settings: Settings, n_rows: int) -> None:
-    """Ask schedules for their first and last value, before anything has changed."""
-    total = settings.epochs * -(-n_rows // min(settings.batch_size, n_rows))
-    ends = (0, total - 1)
-    schedules.rates(settings.schedule, ends, total)
-    if callable(settings.beta):
-        schedules.rates(settings.beta, ends, total, "beta")
-
-
-def _training_figures(
-    vae: Trainable, objective: Objective, totals: NDArray[np.float64], seconds: float
-) -> dict[str, float]:
-    """The figures of an epoch: means over its rows."""
-    loss, sums, kl, n_rows, means, squares = engine.read_totals(totals)
-    reconstruction = vae.nats.reconstruction(sums, n_rows)
-    bound = {"bound": -(loss / n_rows + vae.nats.offset)} if objective.is_bound else {}
-    return {
-        "loss": loss / n_rows + vae.nats.constant,
-        **bound,
-        "elbo": -(reconstruction + kl) / n_rows,
-        "reconstruction": reconstruction / n_rows,
-        "kl": kl / n_rows,
-        "active_units": active_units(latent_variance(means, squares, n_rows)),
-        "seconds": seconds,
-        "samples_per_second": n_rows / seconds,
-    }
-
-
-def _validation_figures(
-    vae: Trainable, held_out: Checked | None, settings: Settings
-) -> dict[str, float]:
-    """The figures on the validation rows, none without them; draws are the same at each epoch."""
-    if held_out is None:
-        return {}
-    nats, binarize, objective = vae.nats, settings.binarize, settings.objective
-    per_row = vae.network.evaluate(held_out, objective.n_samples, vae.seed, binarize)
-    elbo = mean_elbo(nats, *per_row)
-    figures = {f"val_{name}": value for name, value in elbo._asdict().items()}
-    if objective.is_bound:
-        bound = vae.mean_bound(held_out, objective.n_samples, vae.seed, binarize)
-        return {"val_loss": nats.constant - nats.offset - bound, "val_bound": bound} | figures
-    if objective.free_bits:
-        kl = kl_per_unit(vae, held_out, binarize, vae.seed)
-        charged = float(np.maximum(kl, objective.free_bits).sum())
-        sums = float(per_row[0].mean())
-        return {"val_loss": nats.loss(sums, charged, vae.beta)} | figures
-    return {"val_loss": mean_loss(vae, *per_row)} | figures
+def _variant(vae: Trainable, share: Share, settings: Settings) -> str:
+    """Which variant of the data all ranks' rows are together."""
+    found = settings.spread.ranks.of_all(data_variant(vae, share.rows, settings.binarize))
+    return "grey" if "grey" in found else found[0]
 
 
 def _all_finite(values: NDArray[Any]) -> bool:

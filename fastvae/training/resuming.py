@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from fastvae import checks, kernels
 from fastvae.checks.quoting import printable, quoted
 from fastvae.data.labelled import Checked
+from fastvae.distributed.parts import WHOLE, Parts
+from fastvae.distributed.spread import Owners, Spread
 from fastvae.files import checkpoints
 from fastvae.files.storage import explaining
 from fastvae.kernels import engine
@@ -37,6 +38,7 @@ def identity_of(
     settings: Settings,
     *,
     thorough: bool,
+    parts: Parts = WHOLE,
 ) -> Identity:
     """What a run of `fit` with these arguments is.
 
@@ -44,14 +46,13 @@ def identity_of(
     ----------
     thorough : bool
         Whether all rows are looked at, or 512 of them.
+    parts : Parts
+        Of which `rows` are some. Then all ranks must ask at once.
     """
     network = vae.network
     n_sampled = None if thorough else _SAMPLED_ROWS
-
-    def seen(X: Checked | None) -> str | None:
-        return None if X is None else network.fingerprint(X, n_sampled)
-
-    batch_size = min(settings.batch_size, len(rows))
+    n_rows, n_blocks = parts.n_rows(rows), settings.spread.n_blocks
+    batch_size = min(settings.batch_size, n_rows)
     beta: float | str = vae.beta if settings.beta is None else "a schedule"
     if not callable(settings.beta) and settings.beta is not None:
         beta = settings.beta
@@ -69,16 +70,17 @@ def identity_of(
         "clip_norm": settings.clip_norm or None,
         "binarize": settings.binarize,
         **settings.objective.facts,
+        **({} if n_blocks == 1 else {"n_blocks": n_blocks}),
         "arithmetic": _arithmetic(),
-        "n_rows": len(rows),
+        "n_rows": n_rows,
         "thorough": thorough,
-        "data": seen(rows),
-        "validation": seen(held_out),
+        "data": network.fingerprint(rows, n_sampled, parts),
+        "validation": None if held_out is None else network.fingerprint(held_out, n_sampled),
     }
     plans: dict[str, schedules.Schedule] = {"schedule": settings.schedule}
     if callable(settings.beta):
         plans["beta_schedule"] = settings.beta
-    return Identity(facts, plans, settings.epochs * -(-len(rows) // batch_size))
+    return Identity(facts, plans, settings.epochs * -(-n_rows // batch_size))
 
 
 def _arithmetic() -> str:
@@ -88,23 +90,29 @@ def _arithmetic() -> str:
 
 
 def from_checkpoint(
-    path: str | os.PathLike[str],
+    path: Path,
+    saved: checkpoints.SavedRun,
     vae: Trainable,
-    rows: Checked,
-    held_out: Checked | None,
+    given: Identity,
     settings: Settings,
+    owners: Owners,
 ) -> Progress:
     """Make the model and the callbacks what they were when a checkpoint was written.
 
+    Parameters
+    ----------
+    path : Path
+        The checkpoint.
+    saved : SavedRun
+        What it holds.
+    given : Identity
+        Of the run that is to go on, as `is_thorough` says of the saved one.
+
     Raises
     ------
-    FileNotFoundError, OSError
-        If there is no such file, or it cannot be read.
     ValueError
         If it is damaged, or of a run with other data, sizes or settings; nothing has changed then.
     """
-    path = Path(path)
-    saved = checkpoints.read(path)
     network, facts, arrays = vae.network, saved.facts, saved.arrays
     with explaining(path, "checkpoint"):
         run, model = _checked_run(facts["run"]), facts["model"]
@@ -112,18 +120,17 @@ def from_checkpoint(
         states = _states(facts["callbacks"], arrays)
         history = _history(facts["figures"], _part(arrays, "history"), counts.n_epochs)
         n_given, n_forward = (checks.count(n, "draw_counts") for n in model["draw_counts"])
-        thorough = run["facts"]["thorough"]
-    given = identity_of(vae, rows, held_out, settings, thorough=thorough)
     with _going_on_with(printable(str(path))):
         check_same(run, given)
         _check_counts(counts, -(-given.facts["n_rows"] // given.facts["batch_size"]))
         _check_total(settings, counts)
-        matched = match_states(settings.listeners, states)
+        is_heard = settings.spread.ranks.is_first  # elsewhere there are no callbacks
+        matched = match_states(settings.listeners, states) if is_heard else []
     with explaining(path, "checkpoint"):
         arenas = {name: network.from_arrays(_part(arrays, name)) for name in ARENAS[:3]}
         weights = arenas["weights"]
         start = network.from_arrays(_part(arrays, "start") or _part(arrays, "weights"))
-        totals = engine.new_totals(vae.n_latent)
+        totals = new_totals(vae.n_latent, settings.spread)
         if arrays["totals"].shape != totals.shape or arrays["totals"].dtype != totals.dtype:
             raise ValueError(f"totals must have shape {totals.shape}")
         totals[:] = arrays["totals"]
@@ -149,12 +156,28 @@ def from_checkpoint(
     network.overwrite(weights)
     for name, value in values.items():
         setattr(vae, name, value)
-    moments = arenas["moment1"], arenas["moment2"]
+    moments = owners.own(arenas["moment1"]).copy(), owners.own(arenas["moment2"]).copy()
     return Progress(given, counts, moments, start, totals, states)
 
 
+def new_totals(n_latent: int, spread: Spread) -> NDArray[np.float64]:
+    """Zeros for the totals of an epoch: a row for each block, where there are several."""
+    totals = engine.new_totals(n_latent)
+    return totals if spread.is_plain else np.zeros((spread.n_blocks, len(totals)))
+
+
+def is_thorough(path: Path, saved: checkpoints.SavedRun) -> bool:
+    """Whether a saved run knows its rows by all of them."""
+    with explaining(path, "checkpoint"):
+        return bool(_checked_run(saved.facts["run"])["facts"]["thorough"])
+
+
 def from_last_fit(
-    vae: Trainable, rows: Checked, held_out: Checked | None, settings: Settings
+    vae: Trainable,
+    rows: Checked,
+    held_out: Checked | None,
+    settings: Settings,
+    parts: Parts = WHOLE,
 ) -> Progress:
     """Go on where the model's last `fit` ended, whatever ended it but a divergence.
 
@@ -171,7 +194,9 @@ def from_last_fit(
             "diverged; give the path of a checkpoint, or leave resume out"
         )
     counts, begun = progress.counts, progress.identity
-    given = identity_of(vae, rows, held_out, settings, thorough=begun.facts["thorough"])
+    given = identity_of(
+        vae, rows, held_out, settings, thorough=begun.facts["thorough"], parts=parts
+    )
     # The object has its seed and weights of the loss, whatever set them meanwhile.
     but_for = {"seed", "reconstruction_weight"}
     if settings.beta is None and "beta_schedule" not in begun.plans:
@@ -190,7 +215,7 @@ def from_last_fit(
         del figures[counts.n_epochs :]
     if settings.checkpoint is not None and not given.facts["thorough"]:
         # Another process will know the rows by it.
-        given = identity_of(vae, rows, held_out, settings, thorough=True)
+        given = identity_of(vae, rows, held_out, settings, thorough=True, parts=parts)
     # Another process makes the model that the run was begun with.
     kept = {name: begun.facts[name] for name in but_for}
     progress.identity = replace(given, facts=given.facts | kept)

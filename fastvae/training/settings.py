@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvae import checks
+from fastvae.distributed.spread import Spread
 from fastvae.files.checkpoints import previous_of
 from fastvae.files.writing import check_file
 from fastvae.training import optimizers, schedules
@@ -17,6 +18,7 @@ from fastvae.training.names import OptimizerName
 from fastvae.training.objectives import PLAIN, Objective
 
 MOST_EPOCHS = 2**31 - 1
+_PLAIN = Spread()
 
 
 @dataclass(frozen=True, init=False)
@@ -42,6 +44,7 @@ class Settings:
     resume: bool | Path
     verbose: bool
     n_threads: int | None
+    spread: Spread
 
     def __init__(
         self,
@@ -60,7 +63,10 @@ class Settings:
         resume: bool | str | os.PathLike[str] | None,
         verbose: bool,
         n_threads: int | None,
+        spread: Spread = _PLAIN,
     ) -> None:
+        is_first = spread.ranks.is_first
+        listeners = resolve_callbacks(callbacks, verbose and is_first)
         vars(self).update(
             epochs=checks.integer(epochs, "epochs", maximum=MOST_EPOCHS),
             batch_size=checks.integer(batch_size, "batch_size"),
@@ -72,11 +78,12 @@ class Settings:
             ),
             binarize=binarize,
             objective=objective,
-            listeners=resolve_callbacks(callbacks, verbose),
-            checkpoint=_checkpoint(checkpoint, checkpoint_every),
+            listeners=listeners if is_first else [],
+            checkpoint=_checkpoint(checkpoint if is_first else None, checkpoint_every),
             resume=_resume(resume),
-            verbose=verbose,
+            verbose=verbose and is_first,
             n_threads=n_threads,
+            spread=spread,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,19 +38,25 @@ class Snapshot:
 
 
 def snapshot(
-    vae: Trainable, progress: Progress, run: Mapping[str, Any], room: Mapping[str, NDArray[Any]]
+    vae: Trainable,
+    progress: Progress,
+    moments: Sequence[NDArray[Any]],
+    run: Mapping[str, Any],
+    room: Mapping[str, NDArray[Any]],
 ) -> Snapshot:
     """Copy all that a run needs to go on.
 
     Parameters
     ----------
+    moments : pair of ndarray
+        The optimiser's, of the whole arena.
     run : mapping
         What `Identity.plain` returned.
     room : mapping of ndarray
         Arenas (`new_room`) that the copies are written to.
     """
     arenas = dict(room)
-    copied = (vae.network.parameters, *progress.moments, progress.start)
+    copied = (vae.network.parameters, *moments, progress.start)
     for name, value in zip(ARENAS, copied, strict=True):
         np.copyto(arenas[name], value)
     if not progress.counts.has_begun:

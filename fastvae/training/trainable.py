@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastvae.data.labelled import Checked
 from fastvae.data.rows import Rows, Use
+from fastvae.distributed.parts import WHOLE, Parts
+from fastvae.distributed.ranks import ALONE, Ranks
 from fastvae.training.history import History
 from fastvae.training.nats import Nats
 from fastvae.training.progress import Progress
@@ -27,6 +29,7 @@ class Network(Protocol):
     layers: tuple[tuple[int, int, str], ...]
     n_encoder: int
     n_classes: int
+    n_latent: int
 
     @property
     def likelihood(self) -> Likelihood:
@@ -39,6 +42,30 @@ class Network(Protocol):
     @property
     def train(self) -> Callable[..., None]:
         """Run steps of training: see `model.network.Network.train`."""
+
+    @property
+    def table(self) -> NDArray[Any]:
+        """The layer table, see `kernels.engine.layout`."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters."""
+
+    @property
+    def gate(self) -> Any:
+        """Who reads the parameters, and who changes them, takes turns; counts changes."""
+
+    @property
+    def flop_per_piece(self) -> float:
+        """Operations of one call at most."""
+
+    @property
+    def new_workspace(self) -> Callable[..., Any]:
+        """A workspace of one caller's own: see `model.network.Network.new_workspace`."""
+
+    @property
+    def hand_over(self) -> Callable[..., None]:
+        """Set a workspace to work on rows."""
 
     def release_training(self) -> None:
         """Let go of what training works in, where it is large."""
@@ -55,7 +82,7 @@ class Network(Protocol):
     def from_arrays(self, arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
         """The opposite of `to_arrays`."""
 
-    def fingerprint(self, X: Checked, n_sampled: int | None = None) -> str:
+    def fingerprint(self, X: Checked, n_sampled: int | None = None, parts: Parts = WHOLE) -> str:
         """A digest of rows, or of some of them."""
 
     def steps_per_call(self, batch_size: int) -> int:
@@ -72,7 +99,13 @@ class Network(Protocol):
         """Means of the likelihood, shape (n, n_features)."""
 
     def evaluate(
-        self, X: Checked, n_samples: int, seed: int, binarize: str | None = None
+        self,
+        X: Checked,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        *,
+        first_row: int = 0,
     ) -> tuple[NDArray[Any], NDArray[Any]]:
         """What the reconstruction is made of (see `Nats`), and KL in nats, of each row."""
 
@@ -139,9 +172,16 @@ class Trainable(Evaluable, Protocol):
         """Keep what a data set calls its labels, where the model is conditional."""
 
     def mean_bound(
-        self, rows: Checked, n_samples: int, seed: int, binarize: str | None = None
+        self,
+        rows: Checked,
+        n_samples: int,
+        seed: int,
+        binarize: str | None = None,
+        ranks: Ranks = ALONE,
     ) -> float:
         """The importance-weighted bound of checked rows, their mean in nats."""
 
-    def start_output_bias(self, rows: Checked, binarize: str | None = None) -> None:
+    def start_output_bias(
+        self, rows: Checked, binarize: str | None = None, parts: Parts = WHOLE
+    ) -> None:
         """Set the output bias by the rows, before the first update."""

@@ -68,6 +68,7 @@ __all__ = [
     "row_likelihood_mean",
     "sgd_update",
     "uniform",
+    "weighted_sum",
 ]
 
 Array = npt.NDArray[Any]
@@ -449,6 +450,17 @@ def adam_update(
     np.divide(moment1, scratch, out=scratch)
     scratch *= float(learning_rate) / (1 - float(beta1) ** step)
     param -= scratch
+
+
+def weighted_sum(out: Array, a: Array, b: Array, weight_a: float, weight_b: float) -> None:
+    """``out = weight_a a + weight_b b``.
+
+    Parameters
+    ----------
+    out, a, b : (n,)
+    weight_a, weight_b : float
+    """
+    np.add(a * a.dtype.type(weight_a), b * b.dtype.type(weight_b), out=out)
 
 
 # Rows of a data set ------------------------------------------------------------------------------

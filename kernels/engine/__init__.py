@@ -5,6 +5,7 @@ stands here.
 """
 
 from ..maths.row_likelihoods import blocks_of
+from .batch_kl import BatchKL
 from .bounds import PLAIN, Objective
 from .importance_tasks import new_lists, new_sums
 from .layout import (
@@ -12,14 +13,16 @@ from .layout import (
     NOISE,
     OBSERVED,
     Architecture,
+    aligned_zeros,
     layer_table,
     new_arena,
     read_dense,
     write_dense,
 )
 from .likelihood_tasks import RowLikelihood
-from .loss_tasks import new_totals, read_totals
+from .loss_tasks import Totals, new_totals, read_totals
 from .records import new_schedule
+from .slices import Slice, cut_panels, panels
 from .workspace import Training, Workspace
 
 __all__ = [
@@ -28,17 +31,23 @@ __all__ = [
     "OBSERVED",
     "PLAIN",
     "Architecture",
+    "BatchKL",
     "Objective",
     "RowLikelihood",
+    "Slice",
+    "Totals",
     "Training",
     "Workspace",
+    "aligned_zeros",
     "blocks_of",
+    "cut_panels",
     "layer_table",
     "new_arena",
     "new_lists",
     "new_schedule",
     "new_sums",
     "new_totals",
+    "panels",
     "read_dense",
     "read_totals",
     "write_dense",

@@ -45,5 +45,6 @@ def _binarize(place: Pointer, b: Word, region: Record, step: Record, memory: Rec
     if region.mode != DYNAMIC:
         seed, stream = np.uint64(0), np.uint64(STREAM_BINARY_FIXED)
     elif region.row_keys == 0:
-        element, key, stream = b * n, step.draw, np.uint64(STREAM_BINARY_VISITS)
+        element, key = (step.first_place + b) * n, step.draw
+        stream = np.uint64(STREAM_BINARY_VISITS)
     draw_row(place, n, element, seed, stream, key)

@@ -155,6 +155,7 @@ STEP = np.dtype(
         ("block_rows", np.int64),
         ("n_rows", np.int64),
         ("first_row", np.int64),
+        ("first_place", np.int64),
         ("skip_zeros", np.int64),
         ("weights_finite", np.int64),
         ("draws_noise", np.int64),
@@ -186,6 +187,9 @@ block_rows
     `splitting.TASK_ROWS`; 0 where each region is split for itself.
 n_rows, first_row, draw
     The step: its rows, the first of them in `order`, the number of its noise.
+first_place
+    Where the step's rows are a part of a batch, the place of the first of them in it: draws that
+    make the data binary go by it. Its noise has `element`.
 skip_zeros, weights_finite, draws_noise
     Whether zeros of the data are left out; whether all weights are known to be finite, which is
     looked at otherwise; whether noise is drawn or taken as it stands.

@@ -78,6 +78,8 @@ class Training:
         The bound that is maximised, that of the workspace which the run is done in.
     weights_finite : bool
         Whether all weights are known to be finite; else it is looked at where zeros are skipped.
+    first_place : int
+        Where the rows are a part of a batch, the place in it that noise and draws begin at.
     n_members : int
         The team that regions are split into tasks for: all pieces of a step must go by one number.
     """
@@ -97,6 +99,7 @@ class Training:
     binarization: str | None = None
     objective: Objective = PLAIN
     weights_finite: bool = False
+    first_place: int = 0
     n_members: int = field(default_factory=team_size)
 
     def step(self, number: int) -> "Training":
@@ -132,6 +135,7 @@ class Workspace:
     ) -> None:  # fmt: skip
         self.n_rows, self.training, self.skip_zeros = n_rows, training, skip_zeros
         self.objective = objective
+        self._n_latent = network.n_latent
         rows = None if isinstance(likelihood, str) else likelihood
         self.places, size = workspace_places(
             network, n_rows, max_threads(), dtype, training=training,
@@ -180,16 +184,19 @@ class Workspace:
         for name, number in numbers.items():
             self._views[name][0] = number
 
-    def take(self, data: np.ndarray, labels: np.ndarray | None = None) -> None:
+    def take(self, data: np.ndarray, labels: np.ndarray | None = None, first_row: int = 0) -> None:
         """Set the data that rows are gathered from, kept until `release`.
 
-        With classes also the label of each row: int64 side by side, within the classes.
+        With classes also the label of each row: int64 side by side, within the classes. Passes call
+        the rows first_row, first_row + 1, ...: no others may be asked for.
         """
         if (labels is not None) != (len(self._source) > 1):
             raise RuntimeError("a workspace takes labels if it is of classes, and only then")
         self._source[0] = array_source(data)
         if labels is not None:
-            self._source[1] = LABELS, 0, labels.ctypes.data, 0, 0, 0, 0, 0
+            self._source[1] = LABELS, 0, labels.ctypes.data, labels.strides[0], 0, 0, 0, 0
+        # Rows are named by order alone: where they begin at another number, so does the address.
+        self._source["address"] -= first_row * self._source["row_step"]
         self._views["skip_zeros"][0] = self.skip_zeros
         self._data = data, labels
 
@@ -263,8 +270,8 @@ class Workspace:
             first_step=run.first_step, n_steps=run.n_steps, batch_size=run.batch_size,
             updates_before=run.updates_before, reconstruction_weight=run.reconstruction_weight,
             beta=run.beta, clip_norm=run.clip_norm, weights_finite=True,
-            stream=STREAM_NOISE, element=0,
-            block_rows=block_rows(run.batch_size, run.n_members),
+            stream=STREAM_NOISE, element=run.first_place * self._n_latent,
+            first_place=run.first_place, block_rows=block_rows(run.batch_size, run.n_members),
         )  # fmt: skip
         self.steps["rule"] = rule_of(run.optimizer, run.hyper)
         self._run(piece.program, arenas, self.matrices, order, run.totals, run.schedule, draws)

@@ -39,6 +39,8 @@ STREAM_BINARY_ROWS = 9
 STREAM_BINARY_FIXED = 10
 STREAM_IMPORTANCE = 11
 STREAM_POSTERIOR = 12
+STREAM_BLOCKS = 2**16
+"""Of the order of part 0 where rows are cut into parts; part b has stream STREAM_BLOCKS + b."""
 
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)

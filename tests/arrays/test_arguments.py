@@ -259,6 +259,8 @@ BAD_NUMBERS: dict[str, list[tuple[type[Exception], Any]]] = {
     "step": [*NOT_WHOLE, (ValueError, -1), (ValueError, 2**64)],
     "objective": [*NOT_WHOLE, *((ValueError, code) for code in (-1, 0, len(kernels.OBJECTIVES)))],
     "scale": NOT_REAL,
+    "weight_a": NOT_REAL,
+    "weight_b": NOT_REAL,
     "sigma_min": [*NOT_REAL, *((ValueError, value) for value in (-0.1, np.nan, np.inf))],
     "learning_rate": [*NOT_REAL, *((ValueError, value) for value in (-1e-3, np.nan, np.inf))],
     "momentum": OF_DECAY,
