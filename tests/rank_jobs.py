@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -175,6 +176,8 @@ def checkpointed(comm: Any, path: str, epochs: str) -> dict[str, str]:
 
 def endless(comm: Any, path: str) -> dict[str, str]:
     """A run that does not end by itself; each rank says which process it is."""
+    # A shell has its background jobs ignore Ctrl-C, and so do their children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     Path(f"{path}.{comm.Get_rank()}").write_text(str(os.getpid()), "utf-8")
     return {"fitted": fit_case("adam", comm, checkpoint=path, epochs=10**6)}
 
