@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 PROGRAM = Path(__file__).resolve().parents[2] / "examples" / "search_on_dask.py"
-EPOCHS = 2
+EPOCHS, N_WORKERS = 2, 2
 PATIENCE = 600  # seconds for a search; processes are slow to start where others want the CPUs
 
 
@@ -83,7 +83,7 @@ def test_scores_are_those_of_a_search_without_dask(
     assert without_time(found) == without_time(alone)
     scores = [score for candidate in found for score in candidate["scores"]]
     assert len(set(scores)) == len(scores) == 18
-    assert "2 workers" in done.stdout
+    assert f"{N_WORKERS} workers" in done.stdout
     assert done.stdout.count("\n| ") == 1 + len(found)
     best = found[0]["parameters"]
     assert f"'n_components': {best['n_components']}" in done.stdout.splitlines()[-1]
@@ -101,14 +101,17 @@ def free_port() -> int:
 
 @pytest.fixture
 def scheduler(tmp_path: Path) -> Iterator[str]:
-    """The address of a scheduler with one worker, which are started by Dask's commands."""
+    """The address of a scheduler with two workers, which are started by Dask's commands.
+
+    With one worker alone joblib gives nothing away.
+    """
     address = f"tcp://127.0.0.1:{free_port()}"
     where = tmp_path / "cluster"
     where.mkdir()
     port, options = address.rpartition(":")[2], ["--no-dashboard"]
     commands = [
         ["scheduler", "--host", "127.0.0.1", "--port", port, *options],
-        ["worker", address, "--nthreads", "1", "--no-nanny", *options],
+        ["worker", address, "--nworkers", str(N_WORKERS), "--nthreads", "1", *options],
     ]
     with ExitStack() as stack:
         surroundings = environment(where)
@@ -124,7 +127,7 @@ def scheduler(tmp_path: Path) -> Iterator[str]:
             stack.callback(process.wait, timeout=60)
             stack.callback(process.terminate)
         begin = time.monotonic()
-        while "Registered to:" not in (where / "worker.log").read_text("utf-8"):
+        while (where / "worker.log").read_text("utf-8").count("Registered to:") < N_WORKERS:
             assert time.monotonic() - begin < PATIENCE
             time.sleep(0.1)
         yield address
@@ -136,7 +139,7 @@ def test_a_running_scheduler_is_used(
     options = ["--epochs", str(EPOCHS), "--output", "found.json", "--scheduler", scheduler]
     done = searched(tmp_path, *options)
     assert done.returncode == 0, done.stderr
-    assert "1 workers" in done.stdout
+    assert f"{N_WORKERS} workers" in done.stdout
     found = json.loads((tmp_path / "found.json").read_text("utf-8"))
     assert without_time(found) == without_time(alone)
 
