@@ -49,12 +49,20 @@ import sys, tomllib
 from pip._vendor.packaging.requirements import Requirement
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
 extras = project["optional-dependencies"]
-for line in [*project["dependencies"], *extras["bench"], *extras["tensorboard"], *extras["test"]]:
-    wanted = Requirement(line)
-    if wanted.name in ("fastvae", "ruff", "mypy"):
-        continue
+
+def all_of(lines):
+    for wanted in map(Requirement, lines):
+        if wanted.name == project["name"]:
+            yield from all_of(line for extra in sorted(wanted.extras) for line in extras[extra])
+        elif wanted.name not in ("ruff", "mypy"):
+            yield wanted
+
+found = {}
+for wanted in all_of([*project["dependencies"], f"{project['name']}[bench,tensorboard,test]"]):
     if wanted.marker is None or wanted.marker.evaluate({"platform_machine": "aarch64"}):
-        print(f"{wanted.name}{wanted.specifier}")
+        of_it = f"[{','.join(sorted(wanted.extras))}]" if wanted.extras else ""
+        found[f"{wanted.name}{of_it}{wanted.specifier}"] = None
+print(*found, sep="\n")
 END
 )
 if [ "$requirements" != "$(cat "$folder/requirements" 2> /dev/null)" ]; then
