@@ -36,7 +36,8 @@ MODELS = (SEED_MODEL, DEEP_MODEL, WIDE_MODEL)
 N_ROWS = {SEED_MODEL: 16_384, DEEP_MODEL: 8_192, WIDE_MODEL: 4_096}
 BATCH_SIZES = (512, 2048)
 BLOCKS = (1, 8, 32)
-MATCH_BATCH = 2048
+MATCH_BATCH, MATCH_ROWS = 2048, 29 * 2048
+"""An epoch of MNIST but for the last, smaller batch."""
 PACKAGES = ("numpy", "numba", "mpi4py", "torch")
 _LOOPBACK = {"GLOO_SOCKET_IFNAME": "lo"}
 
@@ -54,22 +55,30 @@ class Measurement:
         self._digits = training_rows(data_dir)[1]
         self._folder = folder
 
-    def _rows(self, sizes: Sizes) -> Path:
+    def _rows(self, sizes: Sizes, n_rows: int) -> Path:
         """The rows of a model in a file."""
-        path = self._folder / f"{sizes.title}.npy"
+        n = n_rows or N_ROWS[sizes]
+        path = self._folder / f"{sizes.title}-{n}.npy"
         if not path.exists():
-            n = N_ROWS[sizes]
             digits = sizes.n_features == self._digits.shape[1]
             np.save(path, self._digits[:n] if digits else mnist_like_rows(n, sizes.n_features))
         return path
 
     def run(
-        self, contestant: str, sizes: Sizes, n_ranks: int, n_threads: int, settings: Any
+        self,
+        contestant: str,
+        sizes: Sizes,
+        n_ranks: int,
+        n_threads: int,
+        settings: Any,
+        *,
+        n_rows: int = 0,
+        n_fits: int = 3,
     ) -> list[float]:
         """Seconds of a step with each setting, of ranks of so many threads each."""
         order = Order(
-            contestant, sizes.hidden, sizes.n_latent, str(self._rows(sizes)),
-            tempfile.mkdtemp(dir=self._folder), n_threads, settings,
+            contestant, sizes.hidden, sizes.n_latent, str(self._rows(sizes, n_rows)),
+            tempfile.mkdtemp(dir=self._folder), n_threads, n_fits, settings,
         )  # fmt: skip
         command = [sys.executable, "-m", "bench.ranks.worker", json.dumps(asdict(order))]
         found: list[float] = self._json_of(command, n_ranks, n_threads)
@@ -141,7 +150,10 @@ def measure_match(measurement: Measurement, rounds: int) -> list[Match]:
         turn = number % len(order)
         for who in order[turn:] + order[:turn]:
             name, n_ranks = who
-            (seconds,) = measurement.run(name, DEEP_MODEL, n_ranks, 2 // n_ranks, [settings[who]])
+            (seconds,) = measurement.run(
+                name, DEEP_MODEL, n_ranks, 2 // n_ranks, [settings[who]],
+                n_rows=MATCH_ROWS, n_fits=1,
+            )  # fmt: skip
             matches[who].seconds.append(seconds)
         last = {who: match.seconds[-1] for who, match in matches.items()}
         print(f"round {number + 1} of {rounds}: {last}", flush=True)

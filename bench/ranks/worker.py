@@ -23,9 +23,6 @@ from fastvae import VAE
 from fastvae.commands.launch import n_ranks
 from fastvae.distributed.ranks import ALONE, Ranks
 
-FITS = 3
-"""Of a setting, after a warm one of two updates; the median is what is reported."""
-
 
 @dataclass(frozen=True)
 class Order:
@@ -35,6 +32,7 @@ class Order:
     ----------
     contestant : "fastvae" or "torch"
     rows : the .npy file of the uint8 rows
+    n_fits : of each setting, after a warm one of two updates; the median is reported
     settings : each one more measurement: its `batch_size`, and of fastvae `n_blocks` (0: as it
         comes), of PyTorch `variant`
     """
@@ -45,6 +43,7 @@ class Order:
     rows: str
     folder: str
     n_threads: int
+    n_fits: int
     settings: list[dict[str, Any]]
 
     def sizes(self, n_features: int) -> Sizes:
@@ -96,11 +95,13 @@ def _torch(order: Order, ranks: Ranks, rows: Any, setting: Setting) -> Callable[
     return lambda n_rows: model.fit(own[: n_rows // size], 1, setting["batch_size"])
 
 
-def _seconds(ranks: Ranks, fit: Callable[[int], object], n_rows: int, batch_size: int) -> float:
+def _seconds(
+    ranks: Ranks, fit: Callable[[int], object], n_rows: int, batch_size: int, n_fits: int
+) -> float:
     """Seconds of a step, of the median fit."""
     fit(2 * batch_size)
     found = []
-    for _ in range(FITS):
+    for _ in range(n_fits):
         ranks.of_all(None)
         begun = time.perf_counter()
         fit(n_rows)
@@ -114,7 +115,13 @@ def _all(
 ) -> list[float]:
     rows = np.load(order.rows, mmap_mode="r" if order.contestant == "fastvae" else None)
     return [
-        _seconds(ranks, prepare(order, ranks, rows, setting), len(rows), setting["batch_size"])
+        _seconds(
+            ranks,
+            prepare(order, ranks, rows, setting),
+            len(rows),
+            setting["batch_size"],
+            order.n_fits,
+        )
         for setting in order.settings
     ]
 

@@ -97,6 +97,18 @@ class Exchange:
         """Wait until all that was sent may be changed."""
         _wait(self._going)
 
+    def share(self, parameters: NDArray[Any]) -> None:
+        """Give all ranks the own slice of the parameters, and take over theirs where they lie."""
+        own, tag = self._owners.own(parameters), self._tree[1]  # which no sum has
+        messages: list[Request] = []
+        for rank in self._others:
+            part = parameters[self._owners.elements(rank)]
+            if part.size:
+                messages.append(self._owners.ranks.comm.Irecv(part, rank, tag=tag))
+            if own.size:
+                messages.append(self._owners.ranks.comm.Isend(own, rank, tag=tag))
+        _wait(messages)
+
 
 def _wait(requests: list[Request]) -> None:
     """Wait for messages, and forget them."""

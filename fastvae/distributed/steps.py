@@ -224,7 +224,7 @@ class BlockSteps:
         with network.gate.writing:
             parameters = owners.own(network.parameters)
             owners.slice.apply(parameters, moments, gradient, step, self._added)
-            owners.ranks.complete(network.parameters, owners.ends)
+            self._exchange.share(network.parameters)
 
     def share_totals(self, totals: NDArray[np.float64]) -> None:
         """Let all ranks have the totals of all blocks."""
