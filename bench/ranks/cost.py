@@ -4,11 +4,13 @@ A step of batch B in N blocks, of which a rank does n, takes it
 
     s + n k + (n B / N) r                  the gradients: a step, a block, a row
     + P / R (u + (m R - 1) a)              the own slice of P parameters: update, all ranks' sums
-    + (R - 1) (m + 1) l                    messages: m sums to each rank, one round of all slices
+    + 2 l + (R - 1) (m + 1) o              messages: m sums to each rank, one round of all slices
     + (m + 1) (R - 1) / R P w / b          their bytes, w to a parameter
 
-with latency l and bandwidth b of the network, m sums of whole subtrees of blocks on each rank. No
-message overlaps with arithmetic, and none waits for others' on the way.
+with latency l, overhead o of each message and bandwidth b of the network (Culler et al. 1993,
+"LogP: Towards a Realistic Model of Parallel Computation"), m sums of whole subtrees of blocks on
+each rank. Sums overlap with nothing, ranks of one machine share no memory, and no message waits for
+others' on the way: the first makes it too slow, the others too fast.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ class Network:
 
     Attributes
     ----------
-    latency : seconds
+    latency : seconds that a message is on its way
+    overhead : seconds that a rank is busy with each
     bandwidth : bytes a second, each way
     """
 
     name: str
     latency: float
+    overhead: float
     bandwidth: float
 
 
@@ -56,13 +60,12 @@ class Cost:
 
     Attributes
     ----------
-    plain_step, plain_row : of training without blocks
+    plain_row : of training without blocks, with the batch that is best for it
     step, block, row : of training on blocks, all in one process
     add, update : of an element of the gradient
     """
 
     n_parameters: int
-    plain_step: float
     plain_row: float
     step: float
     block: float
@@ -72,21 +75,13 @@ class Cost:
 
     @classmethod
     def fitted(cls, n_parameters: int, points: Iterable[Point], add: float, update: float) -> Cost:
-        """The cost that comes nearest to what was measured, by relative errors."""
+        """The cost of blocks that comes nearest to what was measured, by relative errors."""
         points = list(points)
-        plain_step, plain_row = _fit(
-            (p.seconds, 1, p.batch_size) for p in points if p.n_blocks == 1
-        )
+        best = min(p.seconds / p.batch_size for p in points if p.n_blocks == 1)
         step, block, row = _fit(
             (p.seconds, 1, p.n_blocks, p.batch_size) for p in points if p.n_blocks > 1
         )
-        return cls(
-            n_parameters, plain_step, plain_row, step, block, row, add=add, update=update
-        )  # fmt: skip
-
-    def plain(self, batch_size: int) -> float:
-        """Seconds of a step of one process without blocks."""
-        return self.plain_step + batch_size * self.plain_row
+        return cls(n_parameters, best, step, block, row, add=add, update=update)
 
     def on_ranks(
         self, batch_size: int, n_ranks: int, n_blocks: int, network: Network, speed: float = 1.0
@@ -105,18 +100,17 @@ class Cost:
             + own * (batch_size / n_blocks) * self.row
             + size / n_ranks * (n_sums * n_ranks - 1) * self.add
         )
-        exchange = others * (n_sums + 1) * network.latency + (n_sums + 1) * (
-            others / n_ranks * size * BYTES / network.bandwidth
-        )
+        per_message = network.overhead + size / n_ranks * BYTES / network.bandwidth
+        exchange = (2 * network.latency if others else 0) + others * (n_sums + 1) * per_message
         return compute / speed + exchange
 
     def efficiency(
         self, batch_size: int, n_ranks: int, network: Network, speed: float = 1.0
     ) -> float:
-        """The speed of ranks, with few blocks, over as many times that of one without blocks."""
+        """The speed of ranks, with few blocks, over as many times that of one at its best."""
         n_blocks = blocks_for(n_ranks)
         together = self.on_ranks(batch_size, n_ranks, n_blocks, network, speed)
-        return self.plain(batch_size) / speed / (n_ranks * together)
+        return batch_size * self.plain_row / speed / (n_ranks * together)
 
     def batch_for(
         self, efficiency: float, n_ranks: int, network: Network, speed: float = 1.0
