@@ -92,11 +92,11 @@ class TorchVAE:
         self._block = block
         self._split = split
         self._product = product
-        self._layers = torch.nn.ModuleList(
+        self.layers = torch.nn.ModuleList(
             torch.nn.Linear(n_in, n_out) for n_in, n_out in sizes.dense_shapes
         )
         self._optimizer = self._new_optimizer()
-        self._losses: Callable[..., Losses] = self._batch_losses
+        self.losses: Callable[..., Losses] = self._batch_losses
         self._encode: Callable[[Tensor], Tensor] = self._encode_rows
         self._decode: Callable[[Tensor], Tensor] = self._decode_latents
         self._draw: Callable[..., tuple[Tensor, Tensor]] = self._draw_latents
@@ -105,14 +105,14 @@ class TorchVAE:
     def set_parameters(self, named: dict[str, Array]) -> None:
         with torch.no_grad():
             given = join_heads(named, self.sizes)
-            for layer, (weight, bias) in zip(self._layers, given, strict=True):
+            for layer, (weight, bias) in zip(self.layers, given, strict=True):
                 layer.weight.copy_(torch.from_numpy(weight))
                 layer.bias.copy_(torch.from_numpy(bias))
         self._optimizer = self._new_optimizer()
 
     def get_parameters(self) -> dict[str, Array]:
         layers = [
-            (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in self._layers
+            (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in self.layers
         ]
         return split_heads(layers, self.sizes)
 
@@ -141,9 +141,9 @@ class TorchVAE:
         index = torch.arange(len(rows))
         self._optimizer.zero_grad(set_to_none=True)
         data, drawn = self.prepare(rows), torch.from_numpy(noise)
-        loss, reconstruction, kl = self._losses(data, index, drawn)
+        loss, reconstruction, kl = self.losses(data, index, drawn)
         loss.backward(_inverse(len(rows)))
-        layers = [(layer.weight.grad.numpy(), layer.bias.grad.numpy()) for layer in self._layers]
+        layers = [(layer.weight.grad.numpy(), layer.bias.grad.numpy()) for layer in self.layers]
         named = split_heads(layers, self.sizes)
         return reconstruction.item() / len(rows), kl.item() / len(rows), named
 
@@ -185,7 +185,7 @@ class TorchVAE:
 
         x . logits = h . (W^T x) + b . x with the last hidden layer h: the logits are read once.
         """
-        last = self._layers[-1]
+        last = self.layers[-1]
         given = x @ last.weight, mean, (0.5 * log_var).exp()
         weights = ((x @ last.bias) + 0.5 * log_var.sum(1))[:, None].repeat(1, n_samples)
         if self._split == "operation":
@@ -213,7 +213,7 @@ class TorchVAE:
 
     def _last_product(self) -> Callable[[Tensor], Tensor]:
         """The last layer: from its inputs to logits that may be overwritten."""
-        last = self._layers[-1]
+        last = self.layers[-1]
         if self._product == "MKL":
             return last
         # What `torch.compile` calls for packed weights: oneDNN's product, which has no public name.
@@ -224,7 +224,7 @@ class TorchVAE:
     def _draw_latents(self, noise: Tensor, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """Latents, and the last hidden layer."""
         h = z = torch.addcmul(mean, noise, std)
-        for layer in self._layers[self.sizes.n_encoder + 1 : -1]:
+        for layer in self.layers[self.sizes.n_encoder + 1 : -1]:
             h = F.relu(layer(h))
         return z, h
 
@@ -236,7 +236,7 @@ class TorchVAE:
 
     def _new_optimizer(self) -> Any:
         return torch.optim.Adam(
-            self._layers.parameters(),
+            self.layers.parameters(),
             lr=LEARNING_RATE,
             betas=(BETA1, BETA2),
             eps=EPS,
@@ -246,7 +246,7 @@ class TorchVAE:
     def _update(self, data: Tensor, index: Tensor, noise: Tensor) -> Tensor:
         """Do one update; return the batch's loss, summed over its rows."""
         self._optimizer.zero_grad(set_to_none=True)
-        loss, _, _ = self._losses(data, index, noise)
+        loss, _, _ = self.losses(data, index, noise)
         loss.backward(_inverse(len(index)))
         self._optimizer.step()
         return loss.detach()
@@ -258,14 +258,14 @@ class TorchVAE:
         return self._heads(self._pixels(rows))
 
     def _heads(self, x: Tensor) -> Tensor:
-        for layer in self._layers[: self.sizes.n_encoder]:
+        for layer in self.layers[: self.sizes.n_encoder]:
             x = F.relu(layer(x))
-        return self._layers[self.sizes.n_encoder](x)
+        return self.layers[self.sizes.n_encoder](x)
 
     def _logits(self, z: Tensor) -> Tensor:
-        for layer in self._layers[self.sizes.n_encoder + 1 : -1]:
+        for layer in self.layers[self.sizes.n_encoder + 1 : -1]:
             z = F.relu(layer(z))
-        return self._layers[-1](z)
+        return self.layers[-1](z)
 
     def _decode_latents(self, z: Tensor) -> Tensor:
         return torch.sigmoid(self._logits(z))
@@ -331,7 +331,7 @@ class CompiledTorchVAE(TorchVAE):
             sizes, storage=storage, chunk=chunk, block=block, split=split, product=product
         )
         # One graph per batch size: the last, smaller batch must not make the others dynamic.
-        self._losses = torch.compile(self._batch_losses, dynamic=False, mode=mode)
+        self.losses = torch.compile(self._batch_losses, dynamic=False, mode=mode)
         self._encode = torch.compile(self._encode_rows, dynamic=False, mode=mode)
         self._decode = torch.compile(self._decode_latents, dynamic=False, mode=mode)
         self._factors = factors

@@ -36,6 +36,9 @@ class Request(Protocol):
     def Wait(self) -> object:
         """Wait until its array may be used again."""
 
+    def Test(self) -> object:
+        """Do what can be done for it without waiting."""
+
 
 class Communicator(Protocol):
     """What is used of ``mpi4py.MPI.Comm``."""

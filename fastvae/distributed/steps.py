@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from fastvae.data.labelled import Checked
 from fastvae.distributed.blocks import Batch, Blocks
 from fastvae.distributed.exchange import Exchange, Weighted, add
 from fastvae.distributed.spread import Owners, Spread
-from fastvae.distributed.tree import Span, fold, leaves
+from fastvae.distributed.tree import Span, fold, leaves, split
 from fastvae.kernels import engine
 from fastvae.kernels.maths.optimizers import NO_UPDATE
 
@@ -92,7 +92,9 @@ class BlockSteps:
         if objective.free_bits > 0.0:
             self._batch_kl = engine.BatchKL(self._work, network.n_latent)
         self._free_bits = objective.free_bits
-        self._exchange = Exchange(owners, spread.n_blocks, network.dtype)
+        layers = engine.large_layers(self._work.passes.gradient, network.dtype)
+        self._exchange = Exchange(owners, spread.n_blocks, network.dtype, layers)
+        self._flop_per_piece = np.inf
         self._arenas: list[NDArray[Any]] = []
         self._orders: dict[int, NDArray[np.int64]] = {}
         # What a step adds to the totals; it counts only where the step is done to its end.
@@ -126,13 +128,14 @@ class BlockSteps:
         flop_per_piece : float
             What one call does at most, so that Ctrl-C need not wait long.
         """
+        self._flop_per_piece = flop_per_piece
         self._network.hand_over(self._rows, self._work, self._first_row)
         self._work.set(draws_noise=True, seed=seed)
         try:
             for step in map(run.step, range(run.n_steps)):
                 first = step.first_step * self._batch_size
                 last = min(first + self._batch_size, self._blocks.n_rows)
-                self._step(step, self._blocks.batch(first, last), moments, flop_per_piece)
+                self._step(step, self._blocks.batch(first, last), moments)
         finally:
             self._work.release()
 
@@ -141,37 +144,65 @@ class BlockSteps:
         step: engine.Training,
         batch: Batch,
         moments: tuple[NDArray[Any], NDArray[Any]],
-        flop_per_piece: float,
     ) -> None:
         exchange, network = self._exchange, self._network
         self._added[:] = 0.0
         exchange.expect(batch)
-
-        def gradient(span: Span) -> Weighted | None:
-            block = span[0]
-            if not batch.taken[block]:
-                return None
-            arena = self._arenas.pop() if self._arenas else network.new_arena()
-            self._gradient(arena, step, batch, block, flop_per_piece)
-            return arena, batch.weight(block)
-
-        def merge(left: Weighted, right: Weighted) -> Weighted:
-            self._arenas.append(right[0])  # free once it is added
-            return add(left, right)
-
         own: dict[Span, Weighted | None] = {}
         with network.gate.reading:
             if self._batch_kl is not None:
                 self._find_batch_kl(self._batch_kl, step, batch)
             for span in exchange.own_spans:
-                own[span] = fold(span, leaves(span), gradient, merge)
-                found = own[span]
-                if found is not None:
-                    exchange.send(span, found[0])
+                own[span] = self._sum(span, step, batch)
             total = exchange.total(own, batch)
         self._update(step, total, moments)
         exchange.finish()
         self._arenas += [found[0] for found in own.values() if found is not None]
+
+    def _sum(self, root: Span, step: engine.Training, batch: Batch) -> Weighted | None:
+        """The sum over a subtree of blocks, of which parts are sent as soon as they are there.
+
+        All blocks before the last are added up first, to the sums that stand left of it in the
+        tree. While the last one is computed, these are added to the layers that are done.
+        """
+
+        def gradient(span: Span) -> Weighted | None:
+            if not batch.taken[span[0]]:
+                return None
+            arena = self._new_arena()
+            for _ in self._gradient(arena, step, batch, span[0], by_layers=False):
+                pass
+            return arena, batch.weight(span[0])
+
+        def merge(left: Weighted, right: Weighted) -> Weighted:
+            self._arenas.append(right[0])  # free once it is added
+            return add(left, right)
+
+        before, span = [], root
+        while span[1] - span[0] > 1:
+            left, right = split(span)
+            if batch.present(range(*right)):
+                found = fold(left, leaves(left), gradient, merge)
+                before += [] if found is None else [found]
+                span = right
+            else:
+                span = left
+        if not batch.taken[span[0]]:
+            return None
+        last = self._new_arena(), batch.weight(span[0])
+        chain = [last, *reversed(before)]
+        for part in self._gradient(last[0], step, batch, span[0], by_layers=True):
+            for elements in self._exchange.parts[part]:
+                total = _part(last, elements)
+                for sum_before in reversed(before):
+                    total = add(_part(sum_before, elements), total)
+            self._exchange.send(root, chain[-1][0], part)
+        self._arenas += [arena for arena, _ in chain[:-1]]
+        return chain[-1][0], 1.0 if before else last[1]
+
+    def _new_arena(self) -> NDArray[Any]:
+        """An array that is laid out like the parameters, to be written to."""
+        return self._arenas.pop() if self._arenas else self._network.new_arena()
 
     def _gradient(
         self,
@@ -179,14 +210,27 @@ class BlockSteps:
         step: engine.Training,
         batch: Batch,
         block: int,
-        flop_per_piece: float,
-    ) -> None:
-        """Write the gradient of the mean over a block, and note what it adds to the totals."""
+        *,
+        by_layers: bool,
+    ) -> Iterator[int]:
+        """Write the gradient of the mean over a block, and note what it adds to the totals.
+
+        Yields the numbers of the exchange's parts that are done: one by one, or all at the end.
+        """
         run, order = self._block(step, batch, block)
         known = self._work if self._batch_kl is None else self._batch_kl
+        program, n_rows = known.gradient(run), len(batch.taken[block])
         arenas = self._network.parameters, arena, arena, arena
-        for piece in known.pieces(run, flop_per_piece):
-            self._work.train(arenas, order, run, piece)
+        if by_layers and self._spread.ranks.size > 1:
+            layers = engine.divide_by_layers(program, n_rows, self._flop_per_piece)
+        else:
+            layers = [engine.divide(program, n_rows, self._flop_per_piece)]
+        parts = iter(range(len(self._exchange.parts)))
+        for pieces in layers:
+            for piece in pieces:
+                self._work.train(arenas, order, run, piece)
+            yield next(parts)
+        yield from parts
 
     def _block(
         self, step: engine.Training, batch: Batch, block: int
@@ -224,11 +268,16 @@ class BlockSteps:
         with network.gate.writing:
             parameters = owners.own(network.parameters)
             owners.slice.apply(parameters, moments, gradient, step, self._added)
-            owners.ranks.complete(network.parameters, owners.ends)
+            self._exchange.share(network.parameters)
 
     def share_totals(self, totals: NDArray[np.float64]) -> None:
         """Let all ranks have the totals of all blocks."""
         self._owners.ranks.complete(totals, self._spread.block_ends)
+
+
+def _part(weighted: Weighted, elements: slice) -> Weighted:
+    """Some elements of an array that counts for something."""
+    return weighted[0][elements], weighted[1]
 
 
 def sum_of_blocks(totals: NDArray[np.float64]) -> NDArray[np.float64]:

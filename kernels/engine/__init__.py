@@ -21,6 +21,7 @@ from .layout import (
 )
 from .likelihood_tasks import RowLikelihood
 from .loss_tasks import Totals, new_totals, read_totals
+from .pieces import divide, divide_by_layers, large_layers
 from .records import new_schedule
 from .slices import Slice, cut_panels, panels
 from .workspace import Training, Workspace
@@ -41,6 +42,9 @@ __all__ = [
     "aligned_zeros",
     "blocks_of",
     "cut_panels",
+    "divide",
+    "divide_by_layers",
+    "large_layers",
     "layer_table",
     "new_arena",
     "new_lists",

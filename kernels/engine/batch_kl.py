@@ -9,7 +9,7 @@ import numpy as np
 
 from .layout import GATES
 from .objective_tasks import free_bits_task
-from .pieces import Piece, divide
+from .pieces import Piece
 from .regions import task_address
 from .workspace import Training, Workspace
 
@@ -45,11 +45,10 @@ class BatchKL:
         kls[:] = means
         gates[:] = kls > free_bits
 
-    def pieces(self, run: Training, flop_per_call: float) -> list[Piece]:
-        """Return the pieces of a block's gradient (see `Workspace.pieces`)."""
-        program = self._work.passes.binarizing(run.binarization).gradient
-        program = np.delete(program, self._place(program))
-        return divide(program, run.batch_size, flop_per_call)
+    def gradient(self, run: Training) -> np.ndarray:
+        """Return the program that stores a block's gradient (see `Workspace.gradient`)."""
+        program = self._work.gradient(run)
+        return np.delete(program, self._place(program))
 
     def _place(self, program: np.ndarray) -> int:
         """Which region of a program finds the means."""

@@ -233,11 +233,15 @@ class Workspace:
         """Return the pieces of each step of a run: one if it is short (see `divide`)."""
         passes = self.passes.binarizing(run.binarization)
         if run.optimizer == NO_UPDATE:
-            return divide(passes.gradient, run.batch_size, flop_per_call)
+            return divide(self.gradient(run), run.batch_size, flop_per_call)
         if run.clip_norm > 0.0:
             return divide(passes.clipped_training, run.batch_size, flop_per_call)
         pieces = divide(passes.stored_training, run.batch_size, flop_per_call)
         return pieces if len(pieces) > 1 else [Piece(passes.training)]
+
+    def gradient(self, run: Training) -> np.ndarray:
+        """Return the program that stores the gradient of a run's batches."""
+        return self.passes.binarizing(run.binarization).gradient
 
     def count_tasks(self, program: np.ndarray, n_members: int) -> np.ndarray:
         """Count the tasks of a whole batch for a team of so many members.

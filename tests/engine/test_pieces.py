@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from network_checks import OPTIMIZERS, build, sparse_rows, train, training
 
 from fastvae import VAE
 from fastvae.kernels import engine
-from fastvae.kernels.engine.pieces import Piece, divide
-from fastvae.kernels.engine.records import CLIP, SQUARE_SUMS, TOTALS, UPDATE
+from fastvae.kernels.engine.pieces import Piece, divide, divide_by_layers, large_layers
+from fastvae.kernels.engine.records import BACKWARD_WEIGHT, CLIP, SQUARE_SUMS, TOTALS, UPDATE
+from fastvae.kernels.maths.optimizers import NO_UPDATE
 from fastvae.model import network as networks
 
 SIZES = (53, (7, 37), 11)
@@ -159,3 +161,35 @@ def test_ctrl_c_ends_a_step_of_60000_dense_rows_within_a_second():
             vae.fit(rows, epochs=100, batch_size=60_000, verbose=False)
         assert time.perf_counter() - sent[-1] < 1.0
         timer.join()
+
+
+@pytest.mark.parametrize("flop", [1e7, np.inf])
+def test_the_gradient_of_a_large_layer_is_done_with_its_pieces(flop):
+    """What is written until then: the layer's elements, which no later piece changes."""
+    network = build((700, (750, 720), 11))  # 700 x 750 and 750 x 720 weights, both ways
+    rows = sparse_rows(40, 700)
+    work = network.new_workspace(40, training=True, skip_zeros=True)
+    network.hand_over(rows, work)
+    work.set(draws_noise=True, seed=3)
+    run = replace(training(network, n_steps=1, batch_size=40), optimizer=NO_UPDATE)
+    program = work.gradient(run)
+    layers = large_layers(program, network.dtype)
+    groups = divide_by_layers(program, 40, flop)
+    assert len(groups) == len(layers) + 1 == 5
+    whole, gradient = network.new_arena(), network.new_arena()
+    for piece in divide(program, 40, np.inf):
+        first = replace(run, draws=run.draws.copy())
+        work.train((network.parameters, *[whole] * 3), np.arange(40), first, piece)
+    before = np.zeros(len(whole), bool)
+    for pieces, elements in zip(groups[:-1], layers, strict=True):
+        for piece in pieces:
+            work.train((network.parameters, *[gradient] * 3), np.arange(40), run, piece)
+        assert pieces[-1].program["kind"][-1] == BACKWARD_WEIGHT
+        before[elements] = True
+        np.testing.assert_array_equal(gradient[before], whole[before])
+        assert gradient[elements].any()
+    assert not gradient[~before].any()
+    for piece in groups[-1]:
+        work.train((network.parameters, *[gradient] * 3), np.arange(40), run, piece)
+    np.testing.assert_array_equal(gradient, whole)
+    assert groups[-1][-1].is_last

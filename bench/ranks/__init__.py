@@ -1,0 +1,1 @@
+"""Training on several ranks: measured beside one process, and beside PyTorch's over gloo."""
