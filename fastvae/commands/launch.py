@@ -22,6 +22,11 @@ def n_ranks() -> int:
     return max(1, _number("size"))
 
 
+def is_first() -> bool:
+    """Whether this is the process that alone speaks."""
+    return n_ranks() == 1 or _number("rank") == 0
+
+
 def n_local_ranks() -> int:
     """How many of them on this machine, 1 where that is not said."""
     return max(1, _number("local size"))
@@ -30,7 +35,7 @@ def n_local_ranks() -> int:
 @contextmanager
 def first_alone_speaks() -> Iterator[None]:
     """Let processes other than the first say nothing in the block."""
-    if n_ranks() == 1 or _number("rank") == 0:
+    if is_first():
         yield
         return
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):

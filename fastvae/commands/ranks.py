@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fastvae.commands.launch import first_alone_speaks, n_local_ranks, n_ranks
+from fastvae.commands.launch import first_alone_speaks, is_first, n_local_ranks, n_ranks
 from fastvae.distributed.ranks import Communicator, Ranks, is_shared
 from fastvae.kernels import max_threads
 
@@ -23,13 +23,15 @@ def world() -> Communicator | None:
     Raises
     ------
     ImportError
-        If mpi4py is missing then.
+        If mpi4py is missing then; on other ranks than the first SystemExit.
     """
     if n_ranks() == 1:
         return None
     try:
         from mpi4py import MPI
     except ImportError as error:
+        if not is_first():
+            raise SystemExit(1) from error  # the first says what is missing
         raise ImportError(
             "training on several ranks needs mpi4py and an MPI: pip install 'fastvae-cpu[mpi]' "
             f"(in a clone: pip install '.[mpi]'; {error})"
