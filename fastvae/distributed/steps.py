@@ -145,6 +145,7 @@ class BlockSteps:
         batch: Batch,
         moments: tuple[NDArray[Any], NDArray[Any]],
     ) -> None:
+        """One update by a batch."""
         exchange, network = self._exchange, self._network
         self._added[:] = 0.0
         exchange.expect(batch)
@@ -190,15 +191,15 @@ class BlockSteps:
         if not batch.taken[span[0]]:
             return None
         last = self._new_arena(), batch.weight(span[0])
-        chain = [last, *reversed(before)]
+        sums = [last, *reversed(before)]  # each is added to the next
         for part in self._gradient(last[0], step, batch, span[0], by_layers=True):
             for elements in self._exchange.parts[part]:
                 total = _part(last, elements)
-                for sum_before in reversed(before):
+                for sum_before in sums[1:]:
                     total = add(_part(sum_before, elements), total)
-            self._exchange.send(root, chain[-1][0], part)
-        self._arenas += [arena for arena, _ in chain[:-1]]
-        return chain[-1][0], 1.0 if before else last[1]
+            self._exchange.send(root, sums[-1][0], part)
+        self._arenas += [arena for arena, _ in sums[:-1]]
+        return sums[-1][0], 1.0 if before else last[1]
 
     def _new_arena(self) -> NDArray[Any]:
         """An array that is laid out like the parameters, to be written to."""
