@@ -11,12 +11,12 @@ from bench.workload import BETA1, BETA2, EPS, LEARNING_RATE
 from fastvae import kernels
 
 _SIZE = 2**22
-"""Elements, as many as the 1024-wide model has."""
+"""Elements of an array: 4.2 million, of which the 1024-wide model has 3.9."""
 _TIMES = 20
 
 
 def elements() -> dict[str, float]:
-    """Seconds for an element, to `add` the sum of a block, and to `update` a parameter by Adam."""
+    """Seconds for each element in float32: `add` a block's sum, `update` a weight by Adam."""
     arrays = [np.ones(_SIZE, np.float32) for _ in range(4)]
     parameter, gradient, moment1, moment2 = arrays
     before = kernels.get_num_threads()

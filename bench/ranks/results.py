@@ -13,7 +13,7 @@ RESULTS = Path(__file__).resolve().parents[1] / "results" / "ranks.json"
 
 @dataclass
 class Times:
-    """Steps of a model on ranks of one thread: seconds of each round. 1 block: without blocks."""
+    """Seconds of a step in each round, of ranks of one thread; 1 block: training without blocks."""
 
     model: str
     batch_size: int
