@@ -23,6 +23,7 @@ from .likelihood_tasks import RowLikelihood
 from .loss_tasks import Totals, new_totals, read_totals
 from .pieces import divide, divide_by_layers, large_layers
 from .records import new_schedule
+from .results import go_past_caches, new_results
 from .slices import Slice, cut_panels, panels
 from .workspace import Training, Workspace
 
@@ -44,10 +45,12 @@ __all__ = [
     "cut_panels",
     "divide",
     "divide_by_layers",
+    "go_past_caches",
     "large_layers",
     "layer_table",
     "new_arena",
     "new_lists",
+    "new_results",
     "new_schedule",
     "new_sums",
     "new_totals",

@@ -13,10 +13,12 @@ from ..machine.memory import (
     lane_count,
     load,
     load_row,
+    pointer_at,
     prefetch,
     stack,
     store,
     store_some,
+    stream,
 )
 from ..machine.sizes import ASKS, BLOCK
 from ..machine.vectors import constant, numbers_from, select, sums_of_eight
@@ -74,6 +76,12 @@ def target_of(region: Record, step: Record, memory: Record) -> Pointer:
     if region.to_out != 0:
         return advance(memory.out, step.first_row * region.repeat * region.target.stride)
     return advance(memory.work, region.target.offset)
+
+
+@device_function
+def second_target(n: Word, step: Record, memory: Record) -> Pointer:
+    """The first row of the batch in the caller's second array, of rows of n."""
+    return advance(pointer_at(memory.out, step.second_out), step.first_row * n)
 
 
 @device_function
@@ -184,10 +192,14 @@ def forward_task(task: Word, region: Record, step: Record, memory: Record) -> No
     x = advance(memory.work, region.source.offset + first * region.source.stride)
     multiply(tiles, x, region.source.stride, rows, weights, region.n_in)
     target = target_of(region, step, memory)
+    streams = region.to_out != 0 and step.streams != 0 and n_valid >= width
     for r in range(rows):
         y = advance(target, (first + r) * region.target.stride + panel * width)
         value = activate(load_row(tiles, r * width) + load_row(bias, 0), region.activation)
-        store_some(y, 0, value, n_valid)
+        if streams:
+            stream(y, 0, value)
+        else:
+            store_some(y, 0, value, n_valid)
 
 
 @device_function

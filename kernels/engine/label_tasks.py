@@ -13,7 +13,7 @@ from ..machine.compilation import kernel
 from ..machine.kinds import Record, Word
 from ..machine.memory import advance, get, put
 from ..maths.latent import row_draw, row_draw_backward, row_log_var_of, row_scale
-from .dense_tasks import batch_row, target_of
+from .dense_tasks import batch_row, second_target, target_of
 from .splitting import TASK_ROWS
 
 
@@ -49,14 +49,13 @@ def posterior_task(task: Word, region: Record, step: Record, memory: Record, thr
     """The posterior of z, of that of u which the head says: m + exp(s / 2) mean, s + log_var."""
     work = memory.work
     n = region.n_in
-    target = target_of(region, step, memory)
+    means, log_vars = target_of(region, step, memory), second_target(n, step, memory)
     first = task * TASK_ROWS
     for b in range(first, min(first + TASK_ROWS, step.n_rows)):
         prior = advance(work, region.hidden.offset + b * region.hidden.stride)
         head = advance(work, region.source.offset + b * region.source.stride)
-        mean = advance(target, b * region.target.stride)
-        row_draw(mean, prior, advance(prior, n), head, n)
-        row_log_var_of(advance(mean, n), advance(head, n), advance(prior, n), n)
+        row_draw(advance(means, b * n), prior, advance(prior, n), head, n)
+        row_log_var_of(advance(log_vars, b * n), advance(head, n), advance(prior, n), n)
 
 
 @kernel

@@ -79,7 +79,7 @@ class Labels:
     def posterior(self, head: np.ndarray) -> np.ndarray:
         """The posterior of the latents, of that on the scale of the prior, for the caller."""
         region = self._of_prior(posterior_task, head)
-        region["n_out"] = 2 * self._network.n_latent
+        region["n_out"] = self._network.n_latent
         return region
 
     def backward_prior(self, slopes: int) -> np.ndarray:

@@ -4,12 +4,12 @@ The head's row holds mean and log_var side by side: a layer of two parts. Any la
 be drawn from. Of each row of the batch `repeat` latents are drawn, which stand one after another.
 """
 
-from ..machine.compilation import device_function
+from ..machine.compilation import device_function, kernel
 from ..machine.kinds import Record, Word
-from ..machine.memory import advance, put
-from ..maths.latent import row_draw, row_draw_backward, row_kl, row_kl_backward
+from ..machine.memory import advance, get, put
+from ..maths.latent import row_bounded, row_draw, row_draw_backward, row_kl, row_kl_backward
 from ..maths.philox import normal_range
-from .dense_tasks import batch_row
+from .dense_tasks import batch_row, second_target, target_of
 from .splitting import TASK_ROWS
 
 
@@ -55,3 +55,20 @@ def backward_latent_task(task: Word, region: Record, step: Record, memory: Recor
             noise = advance(work, region.noise.offset + k * n)
             row_draw_backward(dmean, dlog_var, dz, log_var, noise, n, k > b * region.repeat)
         row_kl_backward(dmean, dlog_var, mean, log_var, n, scale)
+
+
+@kernel
+def head_task(task: Word, region: Record, step: Record, memory: Record, thread: Word) -> None:
+    """Mean, and log_var within its bounds, of rows of the head, to the caller's two arrays.
+
+    It is compiled when a pass that ends so is built.
+    """
+    n = region.n_out
+    means, log_vars = target_of(region, step, memory), second_target(n, step, memory)
+    first = task * TASK_ROWS
+    for b in range(first, min(first + TASK_ROWS, step.n_rows)):
+        head = advance(memory.work, region.source.offset + b * region.source.stride)
+        mean = advance(means, b * n)
+        for z in range(n):
+            put(mean, z, get(head, z))
+        row_bounded(advance(log_vars, b * n), advance(head, n), n)

@@ -140,9 +140,13 @@ class Architecture:
 def aligned_zeros(size: int, dtype: np.dtype | type) -> np.ndarray:
     """Return a zeroed 1-D array that starts on a cache line."""
     itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(size * itemsize + CACHE_LINE, np.uint8)
+    return from_line(np.zeros(size * itemsize + CACHE_LINE, np.uint8)).view(dtype)
+
+
+def from_line(raw: np.ndarray) -> np.ndarray:
+    """Return the bytes of an array from a cache line on, one line less in all."""
     start = -raw.ctypes.data % CACHE_LINE
-    return raw[start : start + size * itemsize].view(dtype)
+    return raw[start : len(raw) - CACHE_LINE + start]
 
 
 def arena_size(table: np.ndarray, dtype: np.dtype | type) -> int:

@@ -21,6 +21,7 @@ from .importance_tasks import (
     weights_task,
 )
 from .labels import Labels
+from .latent_tasks import head_task
 from .layout import (
     ACTIVE,
     COLUMN_VALUES,
@@ -152,8 +153,10 @@ class Passes:
 
     @_Once
     def encoding_to_out(self) -> np.ndarray:
-        """From the data to heads in the caller's array."""
-        return to_out(self.encoding)
+        """From the data to the posterior's mean and log_var in the caller's two arrays."""
+        source = self.places[ACTIVE + self.n_encoder]
+        head = self._rows(head_task, n_out=self.network.n_latent, source=source)
+        return to_out(new_program([self.encoding, head]))
 
     @_Once
     def decoding(self) -> np.ndarray:
@@ -176,7 +179,7 @@ class Passes:
 
     @_Once
     def posterior_to_out(self) -> np.ndarray:
-        """As `encoding_to_out`, the heads on the scale of the latents, not of their prior."""
+        """As `encoding_to_out`, on the scale of the latents, not of their prior."""
         posterior = self.labels.posterior(self.places[ACTIVE + self.n_encoder])
         return to_out(new_program([self.encoding, posterior]))
 
@@ -232,10 +235,9 @@ class Passes:
             Address of what `importance_tasks.new_lists` returned.
         """
         head, places = self.n_encoder, self.places
-        draw = new_region(
-            ROWS,
+        draw = self._rows(
+            latents_task,
             self.table[head],
-            task_address=task_address(self.dtype, latents_task),
             parts=2,
             source=from_row(places[ACTIVE + head], first_row),
             target=places[LATENT],
@@ -252,9 +254,7 @@ class Passes:
                 *self._fused_losses(n_rows * repeat, lists),
             ]
             losses[-2]["data"] = from_row(places[INPUT], first_row)
-        weights = new_region(
-            ROWS, task_address=task_address(self.dtype, weights_task), n_tasks=n_rows, sums=sums
-        )
+        weights = self._rows(weights_task, n_tasks=n_rows, sums=sums)
         latents = self.labels.latents(places[LATENT], first_row)
         program = new_program([draw, *latents, *losses, weights])
         program["repeat"] = repeat
@@ -264,10 +264,9 @@ class Passes:
         """Each row's loss, of outputs that are stored nowhere."""
         groups = self.places[LOSS].copy()
         groups["stride"] = n_groups(int(self.table["n_out"][self.last]))
-        output = new_region(
-            ROWS,
+        output = self._rows(
+            output_sums_task,
             self.table[self.last],
-            task_address=task_address(self.dtype, output_sums_task),
             n_tasks=n_output_tasks(n_rows),
             reads_data=1,
             lists=lists,
@@ -381,6 +380,10 @@ class Passes:
             regions.append(labels)
         return new_program(regions)
 
+    def _rows(self, tasks: Any, layer: np.void | None = None, **fields: object) -> np.ndarray:
+        """A region of rows whose tasks are compiled when the program that has it is built."""
+        return new_region(ROWS, layer, task_address=task_address(self.dtype, tasks), **fields)
+
     def _listed(self) -> dict[str, Any]:
         """What the last region that fills the input has for the lists of what is not zero."""
         n_columns = self.table["n_in"][0]
@@ -389,9 +392,8 @@ class Passes:
     def _row_inputs(self) -> np.ndarray:
         """The data as the encoder takes them."""
         assert self.rows is not None
-        return new_region(
-            ROWS,
-            task_address=task_address(self.dtype, row_inputs_task),
+        return self._rows(
+            row_inputs_task,
             n_in=self.network.n_features,
             source=self.places[OBSERVED],
             target=self.places[INPUT],
@@ -428,9 +430,8 @@ class Passes:
 
     def _row_losses(self, rows: RowLikelihood) -> np.ndarray:
         """Each row's loss, and its gradients."""
-        region = new_region(
-            ROWS,
-            task_address=task_address(self.dtype, row_likelihood_task),
+        region = self._rows(
+            row_likelihood_task,
             n_out=self.network.n_features,
             parts=2 if rows.raws_in_row else 1,
             source=self.places[self._delta(self.last)],
@@ -451,9 +452,8 @@ class Passes:
         """From the matrix at `place` to the mean of x given z, which goes to the caller's array."""
         if self.rows is None:
             return self._decoder(place)
-        means = new_region(
-            ROWS,
-            task_address=task_address(self.dtype, row_means_task),
+        means = self._rows(
+            row_means_task,
             n_out=self.network.n_features,
             source=self.places[self._delta(self.last)],
             likelihood=self.rows.record,

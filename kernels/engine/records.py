@@ -159,6 +159,8 @@ STEP = np.dtype(
         ("skip_zeros", np.int64),
         ("weights_finite", np.int64),
         ("draws_noise", np.int64),
+        ("second_out", np.int64),
+        ("streams", np.int64),
         ("likelihood", np.int64),
         ("seed", np.uint64),
         ("stream", np.uint64),
@@ -193,6 +195,9 @@ first_place
 skip_zeros, weights_finite, draws_noise
     Whether zeros of the data are left out; whether all weights are known to be finite, which is
     looked at otherwise; whether noise is drawn or taken as it stands.
+second_out, streams
+    Address of the second array of a pass that has two; whether results go past the caches
+    (`results`).
 seed, stream, element
     Of the noise (`maths.philox`), and its element that the first row's noise starts at.
 reconstruction_weight, beta, clip_norm, free_bits

@@ -1,5 +1,6 @@
 """Workspace: the matrices that passes over a batch write to, allocated once per batch size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -215,6 +216,20 @@ class Workspace:
             split_for=team_size(), block_rows=block_rows(self.n_rows, team_size()),
         )  # fmt: skip
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
+
+    def run_to(
+        self, program: np.ndarray, parameters: np.ndarray, order: np.ndarray,
+        outs: Sequence[np.ndarray], *, streams: bool,
+    ) -> None:  # fmt: skip
+        """Run a pass over all of `order` whose results go to one array or to two, a row for a row.
+
+        With `streams` those of the first go past the caches, see `results`.
+        """
+        self._views["streams"][0] = streams
+        if len(outs) > 1:
+            self._views["second_out"][0] = outs[1].ctypes.data
+        n_steps = -(-len(order) // self.n_rows)
+        self.run(program, parameters, order, outs[0].reshape(-1), n_steps=n_steps)
 
     def run_blocks(
         self, program: np.ndarray, parameters: np.ndarray, n_rows: int, first: int, n_blocks: int

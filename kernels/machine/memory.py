@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 
 from .compilation import device_function
-from .isa import ISA
+from .isa import CACHE_LINE, ISA
 from .kinds import Pointer, Word
 from .vectors import (
     LLVM_BASE,
@@ -71,6 +71,18 @@ int32_at = _pointer_from_address(types.int32, "A pointer to int32 at an integer 
 int64_at = _pointer_from_address(types.int64, "A pointer to int64 at an integer address.")
 float32_at = _pointer_from_address(types.float32, "A pointer to float32 at an integer address.")
 float64_at = _pointer_from_address(types.float64, "A pointer to float64 at an integer address.")
+
+
+@intrinsic
+def pointer_at(typingctx: Any, like: Any, address: Any) -> Any:
+    """A pointer of the type of another at an integer address."""
+    if not (_is_pointer(like) and _are_whole(address)):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.inttoptr(args[1], args[0].type)
+
+    return like(like, types.intp), lower
 
 
 @intrinsic
@@ -193,6 +205,28 @@ def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
         builder.store(args[2], place, align=element_alignment(value.llvm))
+        return context.get_dummy_value()
+
+    return types.void(base, types.intp, value), lower
+
+
+@intrinsic
+def stream(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+    """As `store`, past the caches: the place is one of a cache line, or of a smaller vector's size.
+
+    Others see it once the team has met: on x86 such stores are in the order of no other store, but
+    are done before any instruction that adds to a shared word in one piece.
+    """
+    if not (_points_to(base, types.Number) and _are_whole(index)):
+        return None
+    if not (isinstance(value, Vector) and value.base == base.dtype):
+        return None
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
+        size = value.lanes * value.base.bitwidth // 8
+        stored = builder.store(args[2], place, align=min(size, CACHE_LINE))
+        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
         return context.get_dummy_value()
 
     return types.void(base, types.intp, value), lower

@@ -153,6 +153,13 @@ def row_scale(values: Pointer, log_var: Pointer, n: Word) -> None:
 
 
 @device_function
+def row_bounded(out: Pointer, log_var: Pointer, n: Word) -> None:
+    """out = log_var within its bounds."""
+    for c in range(0, n, lane_count(out)):
+        store_some(out, c, bound_log_var(load_some(log_var, c, n - c)), n - c)
+
+
+@device_function
 def row_log_var_of(out: Pointer, log_var: Pointer, of_scale: Pointer, n: Word) -> None:
     """out = log_var + of_scale, both within their bounds: the log_var of what is scaled."""
     for c in range(0, n, lane_count(out)):

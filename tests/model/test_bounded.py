@@ -98,15 +98,15 @@ def test_means_are_written_to_out(name, kind, dtype, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_kernels_write_to_aligned_memory(kind, tmp_path, monkeypatch):
-    run, written = engine.Workspace.run, []
+    run, written = engine.Workspace.run_to, []
 
     def noted(
-        work: engine.Workspace, program: Any, values: Any, order: Any, out: Output, *rest: Any
+        work: engine.Workspace, program: Any, values: Any, order: Any, outs: Any, **rest: Any
     ):
-        written.append(out)
-        run(work, program, values, order, out, *rest)
+        written.extend(outs)
+        run(work, program, values, order, outs, **rest)
 
-    monkeypatch.setattr(engine.Workspace, "run", noted)
+    monkeypatch.setattr(engine.Workspace, "run_to", noted)
     out = KINDS[kind](tmp_path, N_ROWS, 37, np.float32)
     small_vae().decode(Z, out=out)
     assert all(array.flags.aligned and array.flags.c_contiguous for array in written)
