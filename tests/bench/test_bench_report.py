@@ -137,32 +137,32 @@ def test_promises_are_judged_on_all_rounds_and_name_runs_that_say_otherwise(
     assert judgements == {
         f"training throughput, batch 128, {peers}": (
             "1.20 x",
-            "**missed by 25 %**, kept in run 1",
+            "**missed by 46 %**, kept in run 1",
         ),
         "training throughput, batch 128, against NumPy": (
             "3.00 x",
-            "**missed by 33 %**, kept in run 1",
+            "kept, **missed in run 2**",
         ),
         "time of an epoch of 60,000 images, batch 128, over the dense limit": (
             "3.71 x",
-            "**missed by 223 %**",
+            "**missed by 254 %**",
         ),
     }
 
 
 def test_a_run_that_missed_shows_where_the_median_keeps(repeated: Results) -> None:
     runs = repeated.rows["train-b128"].runs
-    runs[1].measured["numpy"].seconds[:] = [8.0, 9.0, 16.1]
+    runs[1].measured["numpy"].seconds[:] = [6.0, 7.0, 12.4]
     (line,) = [
         line for line in claims_table(repeated).splitlines() if "batch 128, against NumPy" in line
     ]
-    expected = "4.03 x (3.60 x to 5.00 x) | 5.00 x, 4.00 x | kept |"
+    expected = "3.10 x (2.80 x to 5.00 x) | 5.00 x, 3.00 x | kept |"
     assert line.endswith(expected)
-    runs[1].measured["numpy"].seconds[:] = [7.9, 9.0, 16.1]
+    runs[1].measured["numpy"].seconds[:] = [5.9, 7.0, 12.4]
     (line,) = [
         line for line in claims_table(repeated).splitlines() if "batch 128, against NumPy" in line
     ]
-    assert line.endswith("4.03 x (3.60 x to 5.00 x) | 5.00 x, 3.95 x | kept, **missed in run 2** |")
+    assert line.endswith("3.10 x (2.80 x to 5.00 x) | 5.00 x, 2.95 x | kept, **missed in run 2** |")
 
 
 def test_tables_show_all_runs(repeated: Results) -> None:
@@ -233,20 +233,23 @@ def test_claims_say_what_is_kept_and_what_is_missed(results: Results) -> None:
     peers = "against the fastest of PyTorch and JAX"
     assert verdicts == {
         f"training throughput, batch 128, {peers}": ("1.75 x", "kept"),
-        "training throughput, batch 128, against NumPy": ("5.00 x", "kept"),
+        "training throughput, batch 128, against NumPy": ("5.00 x", "better than hoped"),
         "time of an epoch of 60,000 images, batch 128, over the dense limit": (
             "1.86 x",
-            "**missed by 61 %**",
+            "**missed by 77 %**",
         ),
-        "first-ever compile of everything that `fastvae train` needs": ("11.50 s", "kept"),
+        "first-ever compile of everything that `fastvae train` needs": (
+            "11.50 s",
+            "**missed by 5 %**",
+        ),
         "peak memory of that process": ("255 MB", "better than hoped"),
     }
 
 
 def test_a_promise_that_is_nearly_kept_is_not_missed_by_nothing() -> None:
-    claim = next(claim for claim in CLAIMS if claim.bound == 1.35)
-    assert claim.verdict(1.349) == "**missed by less than 1 %**"
-    assert claim.verdict(1.35) == "kept"
+    claim = next(claim for claim in CLAIMS if claim.bound == 1.45)
+    assert claim.verdict(1.449) == "**missed by less than 1 %**"
+    assert claim.verdict(1.45) == "kept"
 
 
 def test_results_survive_their_file(repeated: Results, tmp_path: Path) -> None:
@@ -271,7 +274,7 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
         "| 20 | 1 | 500 (500 to 500) |  |  |  |  | 36 % (36 % to 36 %) |  |",
         "**Others used the machine during 1 of 6 rows: these figures are in doubt.**",
         "![Training throughput against batch size](figures/throughput.png)",
-        "17 promises: 4 kept, 1 missed, 12 not measured.",
+        "19 promises: 3 kept, 2 missed, 14 not measured.",
     ):
         assert expected in text
         assert expected not in details
@@ -289,8 +292,9 @@ def test_report_holds_the_tables(results: Results, tmp_path: Path) -> None:
     assert (tmp_path / "figures" / "threads.png").stat().st_size > 5000
     new = readme.read_text()
     assert new.startswith(f"before\n{START}\n")
-    assert "against NumPy | 4.00 x |  | 5.00 x (5.00 x to 5.00 x) | 5.00 x | kept |" in new
-    assert "**missed by 61 %** |" in new
+    kept = "5.00 x (5.00 x to 5.00 x) | 5.00 x | better than hoped |"
+    assert f"against NumPy | 3.00 x | 3.50 x | {kept}" in new
+    assert "**missed by 77 %** |" in new
     assert new.endswith(f"{END}\nafter\n")
     assert row in new
     assert "old" not in new
