@@ -24,6 +24,7 @@ from numba.core import config, event
 from .cache import open_folder, warn_once
 from .cached_code import CachedCode
 from .compiler_thread import compile_aside
+from .inlined import DeviceCompiler, ignore_constants
 from .isa import ISA
 from .layers import meet
 from .sizes import SIZES
@@ -34,6 +35,9 @@ FASTMATH = frozenset({"contract", "nsz"})
 """`reassoc` and `arcp` would reorder sums, `nnan` and `ninf` would let NaN be assumed away."""
 
 FLAGS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
+_DEVICE: dict[str, Any] = {
+    "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": DeviceCompiler,
+}  # fmt: skip
 
 
 def _sources_key() -> str | None:
@@ -79,8 +83,10 @@ def _own_key(function: Callable[..., Any]) -> str:
 def _jit(function: Callable[..., Any], *, parallel: bool, cache: bool) -> Any:
     if config.DISABLE_JIT:
         raise ImportError("fastvae's kernels are machine code only; unset NUMBA_DISABLE_JIT")
-    wrappers = {} if cache else {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    dispatcher = numba.njit(parallel=parallel, **FLAGS, **wrappers)(function)
+    options = {} if cache else _DEVICE
+    dispatcher = numba.njit(parallel=parallel, **FLAGS, **options)(function)
+    if not cache:
+        ignore_constants(dispatcher)
     # What a closure has in its cells is in no key.
     if cache and _KEY is not None and function.__closure__ is None:
         with contextlib.suppress(OSError):  # a source that cannot be read has no key
