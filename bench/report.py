@@ -22,7 +22,7 @@ from bench.ratios import RESULTS
 from bench.results import Results, RowResult, Run, read
 from bench.rows import ALL, PEAK, SEED_MODEL, title_of
 from bench.scaling import RESULTS as COUNTED
-from bench.scaling import TEAMS, Step
+from bench.scaling import TEAMS, Work
 from bench.scaling import read as read_scaling
 
 BENCH = Path(__file__).resolve().parent
@@ -55,11 +55,12 @@ every row and the kernels one by one, and [README.md](README.md) says how all is
 
 
 SCALED = """\
-How many times as fast as one thread a step can be at most (in brackets the microseconds in which
-the leader works alone, and how often the team meets): each region is timed on one thread, and its
-tasks, or blocks of rows, are counted for a team of that size. Of n tasks T threads take ceil(n / T)
-/ n of the time. What threads take to meet (half a microsecond for two), and the memory that they
-share, are no part of it: it was counted on a machine of two cores, and not measured on more."""
+How many times as fast as one thread a training step or a call can be at most (in brackets the
+microseconds in which the leader, or Python, works alone, and how often the team meets): each region
+is timed on one thread, and its tasks, or blocks of rows, are counted for a team of that size. Of n
+tasks T threads take ceil(n / T) / n of the time. What threads take to meet (half a microsecond for
+two), and the memory that they share, are no part of it: it was counted on a machine of two cores,
+and not measured on more."""
 
 
 def table(head: list[str], lines: Iterable[list[str]]) -> str:
@@ -251,25 +252,25 @@ def results_text(results: Results, figures: Iterable[Path], scaling: str = "") -
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def scaling_text(steps: list[Step], where: str) -> str:
-    """Return how far training steps can be shared by more threads: Amdahl's law, counted."""
-    head = ["batch", "us on one thread", *(f"{team} threads" for team in TEAMS)]
+def scaling_text(found: list[Work], where: str) -> str:
+    """Return how far work can be shared by more threads: Amdahl's law, counted."""
+    head = ["work", "us on one thread", *(f"{team} threads" for team in TEAMS)]
     lines = [
         [
-            str(step.batch_size),
-            f"{step.microseconds:,.0f}",
+            one.title,
+            f"{one.microseconds:,.0f}",
             *(
-                f"{step.bound(i):.1f} ({step.serial(i):.1f}, {step.meetings(i)})"
+                f"{one.bound(i):.1f} ({one.serial(i):,.0f}, {one.meetings[i]:,})"
                 for i in range(len(TEAMS))
             ),
         ]
-        for step in steps
+        for one in found
     ]
     return "\n\n".join(["## More threads, counted", SCALED, f"({where}.)", table(head, lines)])
 
 
-def regions_text(step: Step) -> str:
-    """Return the regions of a training step: their time alone, bytes and tasks."""
+def regions_text(work: Work) -> str:
+    """Return the regions of some work: their time alone, bytes and tasks."""
     head = ["region", "us on one thread", "KB", *(f"tasks of {team}" for team in TEAMS)]
     lines = [
         [
@@ -281,9 +282,9 @@ def regions_text(step: Step) -> str:
                 for tasks, alone in zip(region.tasks, region.alone, strict=True)
             ),
         ]
-        for region in step.regions
+        for region in work.regions
     ]
-    title = f"## The regions of a step of batch {step.batch_size}"
+    title = f"## The regions: {work.title}"
     return f"{title}\n\n{table(head, lines)}"
 
 
@@ -361,9 +362,9 @@ def write_report(
     new_readme = None if readme is None else insert(readme.read_text(), readme_text(results))
     scaling, regions = "", ""
     if counted is not None:
-        steps, where = read_scaling(counted)
-        scaling = scaling_text(steps, where)
-        regions = "\n\n".join(map(regions_text, steps))
+        found, where = read_scaling(counted)
+        scaling = scaling_text(found, where)
+        regions = "\n\n".join(map(regions_text, found))
     figures = draw(results, folder / "figures")
     (folder / "RESULTS.md").write_text(results_text(results, figures, scaling))
     details = details_text(results, "\n\n".join(filter(None, [regions, suite_text])), figures)

@@ -146,7 +146,8 @@ class _Run:
         self.network.hand_over(rows, work)
         try:
             work.run(work.passes.encoding, parameters, np.arange(len(rows)), work.matrices)
-            work.set(skip_zeros=True)  # of hidden layers
+            # Of hidden layers.
+            work.set(skip_zeros=True, weights_finite=self.network.weights_are_finite())
             if not self.common_noise:
                 sums["key"] = _keys(work.matrix(engine.INPUT, len(rows), self.network.n_features))
             for first in range(0, len(rows), self.n_rows):

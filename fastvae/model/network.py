@@ -98,6 +98,7 @@ class Network(RowStatistics, Value):
         self._architecture = engine.Architecture(self.table, n_encoder, n_classes, has_prior)
         self.parameters = engine.new_arena(self.table, dtype)
         self.gate = Gate()
+        self._finite = -1, False  # after how many writes they were looked at, and what was seen
         self._sigma = np.ones(1)
         self._for_engine = likelihood.for_engine(self.n_features, layers[-1][2], self._sigma)
         self.n_latent = int(self.table["n_out"][n_encoder]) // 2
@@ -300,7 +301,10 @@ class Network(RowStatistics, Value):
                     numbers = first_row + first + rows
                     chunk = binarized(chunk, self.dtype, binarize, seed, numbers)
                     self.hand_over(chunk, work)
-                    work.set(element=(first_row + first) * self.n_latent)
+                    work.set(
+                        element=(first_row + first) * self.n_latent,
+                        weights_finite=skip_zeros and self.weights_are_finite(),
+                    )
                     work.run(encoding, values, rows, work.matrices)
                     done = reconstruction[first : first + len(chunk)]
                     for sample in range(n_samples):
@@ -407,6 +411,7 @@ class Network(RowStatistics, Value):
                         out[first:last] if buffer is None else buffer[: last - first]
                         for out, buffer in zip(outs, buffers, strict=True)
                     ]
+                    work.set(weights_finite=skip_zeros and self.weights_are_finite())
                     work.run_to(program, self.parameters, order, found, streams=streams)
                     for out, buffer, rows in zip(outs, buffers, found, strict=True):
                         if buffer is not None:
@@ -414,6 +419,16 @@ class Network(RowStatistics, Value):
                     advance(last - first)
         finally:
             self.give_back(work)
+
+    def weights_are_finite(self) -> bool:
+        """Whether no weight is infinite, for who reads them: they are looked at once after a write.
+
+        Kernels would look at all of them in every run that leaves out zeros, on one thread.
+        """
+        n_written = self.gate.n_written
+        if self._finite[0] != n_written or self.gate.writer:
+            self._finite = n_written, bool(np.isfinite(self.parameters).all())
+        return self._finite[1]
 
     def _block_rows(self, n_columns: int) -> int:
         """How many rows a pass reads or writes at a time: whole chunks, of well under a second."""

@@ -189,7 +189,8 @@ class Workspace:
         """Set the data that rows are gathered from, kept until `release`.
 
         With classes also the label of each row: int64 side by side, within the classes. Passes call
-        the rows first_row, first_row + 1, ...: no others may be asked for.
+        the rows first_row, first_row + 1, ...: no others may be asked for. All weights count as
+        finite only if that is `set` afterwards.
         """
         if (labels is not None) != (len(self._source) > 1):
             raise RuntimeError("a workspace takes labels if it is of classes, and only then")
@@ -198,7 +199,7 @@ class Workspace:
             self._source[1] = LABELS, 0, labels.ctypes.data, labels.strides[0], 0, 0, 0, 0
         # Rows are named by order alone: where they begin at another number, so does the address.
         self._source["address"] -= first_row * self._source["row_step"]
-        self._views["skip_zeros"][0] = self.skip_zeros
+        self.set(skip_zeros=self.skip_zeros, weights_finite=False)
         self._data = data, labels
 
     def release(self) -> None:
@@ -212,8 +213,8 @@ class Workspace:
         """Run a pass that updates nothing over batches of `order`; `out` is a flat array."""
         self._draws[0] = first_draw
         self.set(
-            first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, weights_finite=False,
-            split_for=team_size(), block_rows=block_rows(self.n_rows, team_size()),
+            first_step=first_step, n_steps=n_steps, batch_size=self.n_rows, split_for=team_size(),
+            block_rows=block_rows(self.n_rows, team_size()),
         )  # fmt: skip
         self._run(program, (parameters,) * 4, out, order, _NOTHING, _NO_SCHEDULE, self._draws)
 
@@ -238,8 +239,7 @@ class Workspace:
         self._draws[0] = first
         order = np.zeros(n_rows * n_blocks, np.int64)
         self.set(
-            first_step=0, n_steps=n_blocks, batch_size=n_rows, weights_finite=False,
-            split_for=team_size(), block_rows=0,
+            first_step=0, n_steps=n_blocks, batch_size=n_rows, split_for=team_size(), block_rows=0
         )  # fmt: skip
         arenas = (parameters,) * 4
         self._run(program, arenas, self.matrices, order, _NOTHING, _NO_SCHEDULE, self._draws)

@@ -192,6 +192,28 @@ def test_encoding_does_not_hide_an_infinite_weight():
     assert np.isnan(mean).all()
 
 
+def test_weights_are_looked_at_once_after_each_write(monkeypatch):
+    network = build((29, (17,), 3))
+    rows = np.zeros((90, 29), np.uint8)
+    looks, is_finite = [], np.isfinite
+    monkeypatch.setattr(np, "isfinite", lambda values: looks.append(1) or is_finite(values))
+    for _ in range(3):
+        network.encode(rows)
+        network.evaluate(rows, 1, seed=0)
+    assert len(looks) == 1
+    weight, bias = network.read_dense(0)
+    weight[3, 4] = np.inf
+    network.write_dense(0, weight, bias)
+    for _ in range(2):
+        assert np.isnan(network.encode(rows)[0]).all()
+        assert np.isnan(network.evaluate(rows, 1, seed=0)[0]).all()
+    assert len(looks) == 2
+    weight[3, 4] = 1.0
+    with network.gate.writing:
+        network.write_dense(0, weight, bias)
+        assert is_finite(network.encode(rows)[0]).all()
+
+
 def test_evaluation_does_not_depend_on_the_chunks():
     network = build((29, (17,), 3))
     rows = sparse_rows(1200, 29)
