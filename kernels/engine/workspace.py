@@ -116,8 +116,11 @@ def _touch(values: np.ndarray) -> None:
     """Make the system give an array its memory, in calls that Ctrl-C need not wait long for.
 
     Layers write some columns of all rows at once: the first such call would take all the memory of
-    a matrix, up to 3 s for a GB.
+    a matrix, up to 3 s for a GB. Smaller arrays are left to the threads that write to them first:
+    where each group of cores has memory of its own, theirs is near.
     """
+    if values.size < _TOUCHED:
+        return
     for first in range(0, values.size, _TOUCHED):
         values[first : first + _TOUCHED : _PAGE // values.itemsize] = 0.0
 

@@ -116,3 +116,20 @@ def test_training_goes_on_in_its_workspace_and_lets_a_large_one_go(monkeypatch):
     network.release_training()
     assert network._training is network._gradient is None
     train(network, rows, n_steps=1, clip_norm=1.0)
+
+
+def test_only_large_arrays_are_touched_before_they_are_used(monkeypatch):
+    class Noted(np.ndarray):
+        """An array that counts what is written to it."""
+
+        n_writes = 0
+
+        def __setitem__(self, key, value):
+            self.n_writes += 1
+            super().__setitem__(key, value)
+
+    for size, n_writes in ((2**10 - 1, 0), (2**10, 1), (2**12 + 1, 5)):
+        monkeypatch.setattr(workspace, "_TOUCHED", 2**10)
+        values = np.ones(size, np.float32).view(Noted)
+        workspace._touch(values)
+        assert values.n_writes == n_writes
