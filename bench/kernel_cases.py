@@ -122,6 +122,13 @@ def positive(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
     return np.abs(rng.standard_normal(shape, np.float32))
 
 
+def parts_of_one(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
+    """Weights of the latents of each row: with larger ones, gradients that are replaced in each of
+    many calls would overflow."""
+    weights = np.abs(rng.standard_normal(shape))
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def activated(rng: np.random.Generator, shape: Shape, _: Sizes) -> Array:
     """Outputs that every activation can have: half of them 0, the others below 1."""
     return np.maximum(np.tanh(rng.standard_normal(shape, np.float32)), 0)
@@ -283,7 +290,7 @@ CASES = (
                 "z": _read("BKZ"),
                 "log_var": _read("BZ"),
                 "noise": _read("BKZ"),
-                "shares": _read("BK", positive, np.float64),
+                "shares": _read("BK", parts_of_one, np.float64),
                 "objective": OBJECTIVES[label],
                 "scale": 0.5,
             },

@@ -41,9 +41,9 @@ python -m bench.published pytorch_vae --quick    # a trial of a minute on drawn 
 ```
 
 A run is the same to the bit wherever it was stopped and however many threads it had. Its seconds
-are those of the machine that is named, which was at work on other things too: see the load average
-(of the last 15 minutes). Machine, threads and versions are those of its last part, the evaluation;
-a long training may have had others."""
+are those of the machine that is named, which was at work on other things too, or paused: see the
+load average (of the last 15 minutes). Machine, threads and versions are those of its last part, the
+evaluation; a long training may have had others."""
 
 
 def text(records: Records) -> str:
