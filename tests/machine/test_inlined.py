@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from numba import types
@@ -10,28 +12,40 @@ from fastvae.kernels.machine import inlined
 from fastvae.kernels.machine.compilation import device_function, kernel
 
 
-@device_function
-def _weighted(numbers, weights, resume):
-    """numbers + first weight + 10 second weight, or nothing before with `resume` False."""
-    first, second = weights
-    return (numbers if resume else 0) + first + 10 * second
+class Compiled(NamedTuple):
+    """Two device functions, one in the other, and a kernel that is built of them."""
 
-
-@device_function
-def _twice(number, weights, resume):
-    return 2 * _weighted(number, weights, resume)
-
-
-@kernel
-def _called_with_constants(out):
-    for i in range(out.size):
-        out[i] = _twice(i, (1, i), True) + _weighted(i, (2, 3), False) + _weighted(7, (i, i), i > 1)
+    weighted: Any
+    twice: Any
+    kernel: Any
 
 
 @pytest.fixture(scope="module")
-def results():
+def compiled():
+    """Functions with cells, whose machine code is on no disk: all are compiled here."""
+
+    @device_function
+    def weighted(numbers, weights, resume):
+        first, second = weights
+        return (numbers if resume else 0) + first + 10 * second
+
+    @device_function
+    def twice(number, weights, resume):
+        return 2 * weighted(number, weights, resume)
+
+    @kernel
+    def called_with_constants(out):
+        for i in range(out.size):
+            first, second = twice(i, (1, i), True), weighted(i, (2, 3), False)
+            out[i] = first + second + weighted(7, (i, i), i > 1)
+
+    return Compiled(weighted, twice, called_with_constants)
+
+
+@pytest.fixture(scope="module")
+def results(compiled):
     out = np.zeros(4, np.int64)
-    _called_with_constants(out)
+    compiled.kernel(out)
     return out
 
 
@@ -48,20 +62,20 @@ def test_constants_are_seen_where_they_stand(results):
 
 
 @pytest.mark.usefixtures("results")
-def test_a_device_function_is_compiled_once_whatever_is_constant():
+def test_a_device_function_is_compiled_once_whatever_is_constant(compiled):
     pair = types.UniTuple(types.int64, 2)
-    assert list(_weighted.overloads) == [(types.int64, pair, types.boolean)]
-    assert list(_twice.overloads) == [(types.int64, pair, types.boolean)]
+    assert list(compiled.weighted.overloads) == [(types.int64, pair, types.boolean)]
+    assert list(compiled.twice.overloads) == [(types.int64, pair, types.boolean)]
 
 
 @pytest.mark.usefixtures("results")
-def test_a_device_function_has_no_machine_code():
-    (compiled,) = _twice.overloads.values()
-    engine = compiled.library._codegen._engine
-    (called,) = _called_with_constants.overloads.values()
+def test_a_device_function_has_no_machine_code(compiled):
+    (inner,) = compiled.twice.overloads.values()
+    (called,) = compiled.kernel.overloads.values()
+    engine = inner.library._codegen._engine
     assert engine.is_symbol_defined(called.fndesc.llvm_func_name)
-    assert not engine.is_symbol_defined(compiled.fndesc.llvm_func_name)
-    assert compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name) == 0
+    assert not engine.is_symbol_defined(inner.fndesc.llvm_func_name)
+    assert inner.library.get_pointer_to_function(inner.fndesc.llvm_func_name) == 0
 
 
 @pytest.mark.parametrize(
