@@ -51,6 +51,9 @@ def test_results_past_the_caches_are_the_same(dtype, width, noted, monkeypatch):
     assert noted == [False, True]
     assert is_on_line(found)
     np.testing.assert_array_equal(found, expected)
+    between = network.decode(latents, off_line((N_ROWS, width), dtype))
+    assert not noted[-1]
+    np.testing.assert_array_equal(between, expected)
     whole = engine.aligned_zeros((N_ROWS + 2) * width, dtype).reshape(-1, width)
     network.decode(latents, whole[1:-1])
     assert noted[-1]
