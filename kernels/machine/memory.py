@@ -194,42 +194,39 @@ def load_converted(typingctx: Any, base: Any, index: Any, like: Any) -> Any:
     return vector(base, types.intp, like), lower
 
 
-@intrinsic
-def store(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """Store a vector at `base[index]` and after, elements of its type; no alignment needed."""
-    if not (_points_to(base, types.Number) and _are_whole(index)):
-        return None
-    if not (isinstance(value, Vector) and value.base == base.dtype):
-        return None
+def _storer(name: str, doc: str, *, past_caches: bool) -> Any:
+    def typed(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
+        if not (_points_to(base, types.Number) and _are_whole(index)):
+            return None
+        if not (isinstance(value, Vector) and value.base == base.dtype):
+            return None
 
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
-        builder.store(args[2], place, align=element_alignment(value.llvm))
-        return context.get_dummy_value()
+        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
+            stored = builder.store(args[2], place, align=element_alignment(value.llvm))
+            if past_caches:
+                stored.align = min(value.lanes * value.base.bitwidth // 8, CACHE_LINE)
+                one = builder.module.add_metadata([ir.IntType(32)(1)])
+                stored.set_metadata("nontemporal", one)
+            return context.get_dummy_value()
 
-    return types.void(base, types.intp, value), lower
+        return types.void(base, types.intp, value), lower
+
+    return intrinsic(typed, name, doc)
 
 
-@intrinsic
-def stream(typingctx: Any, base: Any, index: Any, value: Any) -> Any:
-    """As `store`, past the caches: the place is one of a cache line, or of a smaller vector's size.
-
-    Others see it once the team has met: on x86 such stores are in the order of no other store, but
-    are done before any instruction that adds to a shared word in one piece.
-    """
-    if not (_points_to(base, types.Number) and _are_whole(index)):
-        return None
-    if not (isinstance(value, Vector) and value.base == base.dtype):
-        return None
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        place = emit_vector_pointer(builder, args[0], args[1], value.llvm)
-        size = value.lanes * value.base.bitwidth // 8
-        stored = builder.store(args[2], place, align=min(size, CACHE_LINE))
-        stored.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
-        return context.get_dummy_value()
-
-    return types.void(base, types.intp, value), lower
+store = _storer(
+    "store",
+    "Store a vector at `base[index]` and after, elements of its type; no alignment needed.",
+    past_caches=False,
+)
+stream = _storer(
+    "stream",
+    "As `store`, past the caches: the place is one of a cache line, or of a smaller vector's size. "
+    "Others see it once the team has met: on x86 such stores are in the order of no other store, "
+    "but are done before any instruction that adds to a shared word in one piece.",
+    past_caches=True,
+)
 
 
 @intrinsic
