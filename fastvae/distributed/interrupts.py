@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -23,6 +23,8 @@ class Interrupts:
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
         self._noted = 0
+        self._is_raised = False
+        self._handlers: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {}
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -42,7 +44,9 @@ class Interrupts:
         finally:
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-            if self._noted:  # after the last time that all could take it up
+            # After the last time that all could take it up. Ctrl-C reaches some ranks when the
+            # others have raised it already: what is on its way out then is not raised again.
+            if self._noted and not self._is_raised:
                 signal.raise_signal(self._noted)
 
     def _note(self, number: int, _: FrameType | None) -> None:
@@ -53,9 +57,11 @@ class Interrupts:
         if self._ranks.size == 1:
             return
         found = max(self._ranks.of_all(self._noted))
-        self._noted = 0
-        if found:
-            self._ranks.together(lambda: self._raise(signal.Signals(found)))
+        if not found:
+            return  # one that has been noted since the others were told is told next time
+        self._noted, self._is_raised = 0, True
+        self._ranks.together(lambda: self._raise(signal.Signals(found)))
+        self._is_raised = False  # its handler lets the training go on
 
     def _raise(self, number: signal.Signals) -> None:
         """Do what the signal does where nobody notes it."""

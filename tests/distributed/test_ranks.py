@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -88,24 +90,29 @@ def test_an_error_of_one_rank_ends_the_job() -> None:
     assert "ArithmeticError: only here" in done.stderr
 
 
-def _begun(file: Path, n_ranks: int) -> tuple[subprocess.Popen[str], list[int]]:
-    """An endless job that has written a checkpoint, and its processes."""
-    job = subprocess.Popen(
+@contextmanager
+def _begun(file: Path, n_ranks: int) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """An endless job that has written a checkpoint, and its processes; it is ended at last."""
+    with subprocess.Popen(
         command(n_ranks, "endless", str(file)), env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    wait_for(lambda: file.exists() or job.poll() is not None)
-    assert job.poll() is None, job.communicate()
-    return job, [int(Path(f"{file}.{rank}").read_text("utf-8")) for rank in range(n_ranks)]
+    ) as job:  # fmt: skip
+        try:
+            wait_for(lambda: file.exists() or job.poll() is not None)
+            assert job.poll() is None, job.communicate()
+            names = [Path(f"{file}.{rank}") for rank in range(n_ranks)]
+            yield job, [int(name.read_text("utf-8")) for name in names]
+        finally:
+            job.terminate()
 
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_rank_that_dies_ends_the_job(tmp_path: Path, rank: int) -> None:
     file = tmp_path / "run.safetensors"
-    job, processes = _begun(file, 3)
-    os.kill(processes[rank], signal.SIGKILL)
-    begun = time.monotonic()
-    job.communicate(timeout=rank_jobs.PATIENCE)
+    with _begun(file, 3) as (job, processes):
+        os.kill(processes[rank], signal.SIGKILL)
+        begun = time.monotonic()
+        job.communicate(timeout=rank_jobs.PATIENCE)
     assert job.returncode != 0
     print(f"ended {time.monotonic() - begun:.1f} s later")
     assert checkpoints.read(file).facts["counts"]["n_epochs"] > 0
@@ -113,9 +120,9 @@ def test_a_rank_that_dies_ends_the_job(tmp_path: Path, rank: int) -> None:
 
 def test_a_signal_stops_all_ranks_and_leaves_a_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "run.safetensors"
-    job, processes = _begun(file, 2)
-    os.kill(processes[1], signal.SIGINT)
-    _, errors = job.communicate(timeout=rank_jobs.PATIENCE)
+    with _begun(file, 2) as (job, processes):
+        os.kill(processes[1], signal.SIGINT)
+        _, errors = job.communicate(timeout=rank_jobs.PATIENCE)
     assert job.returncode != 0
     assert "KeyboardInterrupt" in errors
     assert checkpoints.read(file).facts["counts"]["n_updates"] > 0

@@ -35,7 +35,7 @@ def is_on_line(array: np.ndarray) -> bool:
 
 def off_line(shape: tuple[int, int], dtype: type) -> np.ndarray:
     """An array that starts between two cache lines."""
-    room = np.zeros(shape[0] * shape[1] + CACHE_LINE, dtype)
+    room: np.ndarray = np.zeros(shape[0] * shape[1] + CACHE_LINE, dtype)
     start = -(room.ctypes.data // room.itemsize) % (CACHE_LINE // room.itemsize) + 1
     return room[start : start + shape[0] * shape[1]].reshape(shape)
 
